@@ -1,0 +1,19 @@
+// Plain JavaScript, so that even an old node reaches the message below.
+const major = Number(process.versions.node.split('.')[0])
+if (major < 24) {
+  console.error(`gw: needs Node.js 24 or newer, but ${process.execPath} is ${process.version}`)
+  process.exit(1)
+}
+const [{ default: module }, { default: os }, { default: path }, { default: fs }] = await Promise.all([
+  import('node:module'),
+  import('node:os'),
+  import('node:path'),
+  import('node:fs'),
+])
+module.enableCompileCache(
+  path.join(process.env.XDG_CACHE_HOME || process.env.CACHE_DIRECTORY || path.join(os.homedir(), '.cache'), 'gw'),
+)
+// A clone runs its sources; an installed package has only dist. A stale dist in a clone is never run.
+const src = new URL('../src/cli/main.ts', import.meta.url)
+const { main } = await import(fs.existsSync(src) ? src.href : new URL('../dist/cli/main.js', import.meta.url).href)
+process.exitCode = await main(process.argv.slice(2))

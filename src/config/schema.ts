@@ -1,0 +1,212 @@
+// Every setting of gw, once: its kind, default, whether a reload applies it, and what it means.
+
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { address, addressOrOff } from './address.ts'
+import { boolean, duration, integer, type Kind, oneOf, path, secret, size, string, url } from './kinds.ts'
+
+/** What a derived default may look at. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv
+  /** The numeric user, 0 for root; undefined where the system has none. */
+  readonly uid: number | undefined
+  /** The folder settled on for `data_dir`. */
+  readonly dataDir: string
+}
+
+/** A default that depends on where gw runs. */
+export interface Derived {
+  /** The rule in words, in Markdown. */
+  readonly rule: string
+  /** A typical outcome, for the example file. */
+  readonly example: string
+  /** The value itself, with an absolute path. */
+  from(where: Surroundings): string
+}
+
+/** Undefined means the setting is simply absent unless given. */
+export type Default = string | Derived | undefined
+
+export interface Setting<T = unknown, D extends Default = Default> {
+  readonly type: Kind<T>
+  readonly default: D
+  /** Whether `gw reload` applies a change; the rest need a restart. */
+  readonly reloadable: boolean
+  /** One sentence, in Markdown. */
+  readonly text: string
+  /** What the example file shows when there is no default. */
+  readonly example?: string
+}
+
+const live = <T, const D extends Default>(type: Kind<T>, fallback: D, text: string): Setting<T, D> => {
+  return { type, default: fallback, reloadable: true, text }
+}
+const fixed = <T, const D extends Default>(type: Kind<T>, fallback: D, text: string): Setting<T, D> => {
+  return { type, default: fallback, reloadable: false, text }
+}
+const absent = <T>(type: Kind<T>, example: string, text: string): Setting<T, undefined> => {
+  return { type, default: undefined, reloadable: false, text, example }
+}
+
+const dataDir: Derived = {
+  rule: '`$STATE_DIRECTORY`, else `/var/lib/gw` for root, else `$XDG_DATA_HOME/gw` or `~/.local/share/gw`',
+  example: '/var/lib/gw',
+  from({ env, uid }) {
+    // systemd joins several state directories with colons; the first is the main one.
+    const state = env['STATE_DIRECTORY']?.split(':')[0]
+    if (state) return state
+    return uid === 0 ? '/var/lib/gw' : join(xdg(env, 'XDG_DATA_HOME', '.local/share'), 'gw')
+  },
+}
+
+const inDataDir = (name: string): Derived => ({
+  rule: `\`<data_dir>/${name}\``,
+  example: `/var/lib/gw/${name}`,
+  from: ({ dataDir }) => join(dataDir, name),
+})
+
+/** The XDG base folder `name`, or its place below the home folder. Relative ones are ignored, as XDG asks. */
+export function xdg(env: NodeJS.ProcessEnv, name: 'XDG_DATA_HOME' | 'XDG_CONFIG_HOME', below: string): string {
+  const folder = env[name]
+  return folder && isAbsolute(folder) ? folder : join(env['HOME'] || homedir(), below)
+}
+
+/** Headings of the example file and the reference page, by what stands before a key's dot. */
+export const sections: Readonly<Record<string, string>> = {
+  '': 'Process',
+  database: 'Database',
+  redis: 'Redis',
+  ops: 'Operations',
+  control: 'Control socket',
+  secret: 'Secrets',
+  log: 'Log',
+  limits: 'Limits of a request',
+  timeouts: 'Timeouts',
+  queue: 'Waiting for a slot',
+  sticky: 'Sticky sessions',
+  failover: 'Failover',
+  usage: 'Usage records',
+  keys: 'Client keys',
+  defaults: 'Defaults of new records',
+  upstream: 'Upstream connections',
+}
+
+/** The table. Code reads `config['timeouts.connect']`; durations are milliseconds, sizes bytes. */
+export const settings = {
+  listen: fixed(address('127.0.0.1:8080'), '127.0.0.1:8080', 'Where clients connect.'),
+  data_dir: fixed(path(), dataDir, 'Folder of the embedded database, the spool, the key file and the control socket.'),
+  workers: fixed(integer(1, 64), '1', 'Processes that serve traffic; more than one needs `redis.url`.'),
+  drain_timeout: live(duration('0s'), '600s', 'How long a stopping gw lets requests in flight finish.'),
+  'database.url': absent(
+    url(['postgres', 'postgresql'], 'postgres://gw:password@127.0.0.1:5432/gw'),
+    'postgres://gw@127.0.0.1:5432/gw',
+    'Postgres to keep durable state in; without it gw runs an embedded one in `data_dir`.',
+  ),
+  'database.pool_size': fixed(integer(1, 1000), '10', 'Database connections kept by each process.'),
+  'redis.url': absent(
+    url(['redis', 'rediss'], 'redis://127.0.0.1:6379/0'),
+    'redis://127.0.0.1:6379/0',
+    'Redis to share live state through; without it that state lives in the one process.',
+  ),
+  'ops.listen': fixed(
+    addressOrOff('127.0.0.1:9464'),
+    '127.0.0.1:9464',
+    'Where `/metrics`, `/livez`, `/readyz` and `/ops/*` are served.',
+  ),
+  'ops.token': absent(
+    secret(),
+    'a-long-random-word',
+    'Bearer token for `/ops/*`; required when `ops.listen` is not loopback.',
+  ),
+  'control.socket': fixed(path(), inDataDir('gw.sock'), 'Unix socket (0660) through which commands reach the daemon.'),
+  'secret.key_file': fixed(
+    path(),
+    inDataDir('secret.key'),
+    'Key (0600, created at first start) that encrypts upstream credentials and digests client keys.',
+  ),
+  'log.level': live(
+    oneOf('trace', 'debug', 'info', 'warn', 'error'),
+    'info',
+    'The least severe lines that are logged.',
+  ),
+  'log.format': fixed(
+    oneOf('auto', 'pretty', 'json', 'journald'),
+    'auto',
+    'How log lines look; `auto` is pretty on a terminal and JSON otherwise.',
+  ),
+  'limits.body': live(size('1KB', '1GB'), '100MB', 'Largest request body as it arrives.'),
+  'limits.headers': live(size('1KB', '1MB'), '32KB', 'Largest request head.'),
+  'limits.decoded_body': live(
+    size('1KB', '1GB'),
+    '100MB',
+    'Largest request body after its content-encoding is undone.',
+  ),
+  'timeouts.request_header': live(duration(), '15s', 'Time a client has to send its headers.'),
+  'timeouts.request_body': live(duration(), '300s', 'Time a client has to send its body.'),
+  'timeouts.keep_alive': live(
+    duration(),
+    '75s',
+    'Idle time of a client connection; keep it longer than that of a proxy in front.',
+  ),
+  'timeouts.connect': live(duration(), '10s', 'Time to connect to an upstream.'),
+  'timeouts.response_header': live(duration(), '300s', 'Time from a request sent to the head of its response.'),
+  'timeouts.first_token': live(
+    duration(),
+    '120s',
+    'Time from the head of a response to its first meaningful frame; then another account is tried.',
+  ),
+  'timeouts.idle': live(duration(), '180s', 'Longest silence inside an upstream stream.'),
+  'queue.seats': live(integer(0, 100_000), '20', 'Requests of one user that may wait beyond its concurrency.'),
+  'queue.wait': live(duration('0s'), '30s', 'Longest wait for a slot.'),
+  'queue.ping_interval': live(duration('1s'), '10s', 'Time between pings to a streaming client that waits.'),
+  'queue.account_seats': live(integer(0, 100_000), '100', 'Requests that may wait for one account.'),
+  'sticky.ttl': live(duration('0s'), '1h', 'How long a quiet session stays with its account.'),
+  'failover.max_switches': live(integer(0, 100), '10', 'How many more accounts one request may try.'),
+  'usage.batch': fixed(integer(1, 1000), '500', 'Most usage rows written at once.'),
+  'usage.flush_interval': fixed(duration('10ms', '1m'), '200ms', 'Longest time a usage row waits to be written.'),
+  'keys.prefix': live(
+    string(/^[A-Za-z0-9_-]{1,32}$/, '1 to 32 letters, digits, _ or -'),
+    'sk-',
+    'What a new client key starts with.',
+  ),
+  'defaults.user_concurrency': live(integer(0, 100_000), '5', 'Concurrency of a new user; 0 is no limit.'),
+  'defaults.account_concurrency': live(integer(0, 100_000), '3', 'Concurrency of a new account; 0 is no limit.'),
+  'defaults.account_priority': live(integer(1, 100), '50', 'Priority of a new account; the lowest is chosen first.'),
+  'upstream.idle_connections': fixed(integer(0, 65_535), '256', 'Idle connections kept open to each upstream origin.'),
+  'upstream.allow_private': fixed(
+    boolean(),
+    'true',
+    'Whether the base URL of an account may point at a private or loopback address.',
+  ),
+} as const satisfies Record<string, Setting>
+
+export type SettingKey = keyof typeof settings
+
+type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends undefined ? T | undefined : T) : never
+
+/** Every setting by its dotted key, read and checked; undefined only for settings without a default. */
+export type Config = { readonly [K in SettingKey]: ValueOf<(typeof settings)[K]> }
+
+/** All keys, in the order of the table. */
+export const settingKeys = Object.keys(settings) as SettingKey[]
+
+/** Whether `key` is a setting. */
+export function isSettingKey(key: string): key is SettingKey {
+  return Object.hasOwn(settings, key)
+}
+
+/** `database.pool_size` → `GW_DATABASE_POOL_SIZE`. */
+export function envName(key: SettingKey): string {
+  return `GW_${key.replaceAll('.', '_').toUpperCase()}`
+}
+
+/** `data_dir` → `--data-dir`. */
+export function flagName(key: SettingKey): string {
+  return `--${key.replaceAll(/[._]/g, '-')}`
+}
+
+/** How `value` may be printed: in its shortest spelling, secrets as `***`, `none` for undefined. */
+export function shown<K extends SettingKey>(key: K, value: Config[K]): string {
+  const type: Kind<unknown> = settings[key].type
+  return value === undefined ? 'none' : type.show(value)
+}

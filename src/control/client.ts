@@ -1,0 +1,46 @@
+// The other end of the control socket, for commands.
+import http from 'node:http'
+import { Refusal } from '../lib/refusal.ts'
+
+export interface ControlClient {
+  /** @throws Refusal `unreachable` when no daemon answers */
+  get<T>(path: string): Promise<T>
+  post<T>(path: string, body?: object): Promise<T>
+}
+
+const TIMEOUT_MS = 5_000
+
+export function controlClient(socket: string): ControlClient {
+  function request<T>(method: string, path: string, body?: object): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string, cause?: Error) =>
+        reject(
+          new Refusal(
+            'unreachable',
+            `no gw daemon answers on ${socket}: ${why}; start it with gw serve, or name its --data-dir`,
+            { cause },
+          ),
+        )
+      const req = http.request({ socketPath: socket, method, path, timeout: TIMEOUT_MS }, res => {
+        let text = ''
+        res.setEncoding('utf8')
+        res.on('data', chunk => (text += chunk))
+        res.on('end', () => {
+          if (res.statusCode === 200) resolve(JSON.parse(text) as T)
+          else reject(new Refusal('failure', (JSON.parse(text) as { error?: string }).error ?? text))
+        })
+        res.on('error', error => fail(error.message, error))
+      })
+      req.on('timeout', () => req.destroy(new Error(`silent for ${TIMEOUT_MS / 1000} s`)))
+      req.on('error', (error: NodeJS.ErrnoException) => fail(reasons[error.code ?? ''] ?? error.message, error))
+      req.end(body && JSON.stringify(body))
+    })
+  }
+  return { get: path => request('GET', path), post: (path, body) => request('POST', path, body) }
+}
+
+const reasons: Record<string, string> = {
+  ENOENT: 'there is no socket',
+  ECONNREFUSED: 'nobody listens',
+  EACCES: 'this user may not use the socket',
+}

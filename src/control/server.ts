@@ -1,0 +1,61 @@
+// The control socket: live state as HTTP over a unix socket, for `gw top`, `gw status` and curl.
+import { chmodSync, existsSync, unlinkSync } from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import { Refusal } from '../lib/refusal.ts'
+
+/** Answers a path with a JSON document. */
+export type ControlRoutes = Record<string, () => unknown | Promise<unknown>>
+
+export interface ControlServer {
+  close(): Promise<void>
+}
+
+/** Listens with mode 0660: who may reach the socket may see and steer the daemon. @throws Refusal when another daemon answers there */
+export async function controlServer(socket: string, routes: ControlRoutes): Promise<ControlServer> {
+  if (existsSync(socket)) {
+    if (await answers(socket))
+      throw new Refusal(
+        'conflict',
+        `control.socket ${socket}: another gw answers there; stop it or set another control.socket`,
+      )
+    unlinkSync(socket) // left by a process that was killed
+  }
+  const server = http.createServer(async (req, res) => {
+    const work = routes[`${req.method} ${req.url}`]
+    const [status, body] = work
+      ? await Promise.resolve()
+          .then(work)
+          .then(
+            value => [200, value] as const,
+            error => [500, { error: (error as Error).message }] as const,
+          )
+      : ([404, { error: `no ${req.method} ${req.url} here` }] as const)
+    res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error =>
+      reject(new Refusal('failure', `control.socket ${socket}: ${error.message}`, { cause: error })),
+    )
+    server.listen(socket, resolve)
+  })
+  chmodSync(socket, 0o660)
+  return {
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const probe = net.connect(socket)
+    probe.on('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.on('error', () => resolve(false))
+  })
+}

@@ -1,0 +1,221 @@
+// The spool: usage is appended to a file first and moved to Postgres in batches; what a crash leaves is replayed at start.
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import path from 'node:path'
+import type { Db } from '../db/connect.ts'
+import { insertUsage } from './usage.ts'
+
+export interface SpoolOptions {
+  folder: string
+  /** rows a batch at most */
+  batch: number
+  /** how long rows may wait for company, ms */
+  intervalMs: number
+  db: Db
+  /** told of trouble, once when it begins and once when it ends */
+  log: (level: 'info' | 'warn' | 'error', line: string) => void
+}
+
+export interface Spool {
+  /** Appends one line. Synchronous: when it returns the line survives the death of this process. @throws when the disk refuses */
+  append(line: string): void
+  /** Lines not yet in Postgres, and what keeps them. */
+  state(): { waiting: number; error: string | undefined }
+  /** Moves all there is; resolves when the spool is empty or `deadlineMs` has passed. */
+  drain(deadlineMs: number): Promise<void>
+  /** Stops writing; what is left stays on disk for the next start. */
+  close(): Promise<void>
+}
+
+// A segment beyond this is closed and a new one begun, so that moved segments can be deleted under steady load.
+const SEGMENT_BYTES = 8 * 1024 * 1024
+const READ_BYTES = 256 * 1024
+
+interface Segment {
+  file: string
+  fd: number
+  /** bytes appended */
+  size: number
+  /** bytes moved to Postgres */
+  moved: number
+  /** another process wrote it, or an earlier life of this one */
+  inherited: boolean
+}
+
+/**
+ * Opens the spool in `folder` and adopts every segment found there. The folder belongs to one process at a time
+ * (the data dir's lock), so nobody else appends to what is adopted.
+ */
+export function openSpool(options: SpoolOptions): Spool {
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  const segments: Segment[] = readdirSync(options.folder)
+    .filter(name => name.endsWith('.ndjson'))
+    .sort()
+    .map(name => {
+      const file = path.join(options.folder, name)
+      return { file, fd: openSync(file, 'r'), size: statSync(file).size, moved: 0, inherited: true }
+    })
+  const inherited = segments.reduce((sum, s) => sum + s.size, 0)
+  if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
+
+  let current: Segment | undefined
+  let waiting = 0
+  let error: string | undefined
+  let timer: NodeJS.Timeout | undefined
+  let moving: Promise<void> | undefined
+  let backoffMs = 0
+  let closed = false
+
+  function append(line: string): void {
+    if (!current || current.size > SEGMENT_BYTES) {
+      const file = path.join(options.folder, `${Date.now()}-${process.pid}-${segments.length}.ndjson`)
+      current = { file, fd: openSync(file, 'ax+', 0o600), size: 0, moved: 0, inherited: false }
+      segments.push(current)
+    }
+    const bytes = Buffer.from(line + '\n')
+    let written = 0
+    try {
+      while (written < bytes.length) written += writeSync(current.fd, bytes, written)
+    } catch (cause) {
+      // Half a line must not become the beginning of the next one.
+      current.size = fstatSync(current.fd).size
+      current = undefined
+      throw cause
+    }
+    current.size += bytes.length
+    waiting++
+    schedule(options.intervalMs)
+  }
+
+  function schedule(ms: number): void {
+    if (timer || moving || closed) return
+    timer = setTimeout(() => {
+      timer = undefined
+      moving = move().finally(() => {
+        moving = undefined
+        if (pending() && !closed) schedule(backoffMs || options.intervalMs)
+      })
+    }, ms)
+  }
+
+  const pending = () => segments.some(s => s.moved < s.size)
+
+  async function move(): Promise<void> {
+    try {
+      for (let segment = segments[0]; segment; segment = segments[0]) {
+        while (segment.moved < segment.size) {
+          const { lines, bytes } = readLines(segment, options.batch)
+          if (bytes === 0) break
+          await insert(lines)
+          segment.moved += bytes
+          waiting = Math.max(0, waiting - lines.length)
+        }
+        if (segment === current && segment.size <= SEGMENT_BYTES) break
+        if (segment === current) current = undefined
+        segments.shift()
+        closeSync(segment.fd)
+        unlinkSync(segment.file)
+      }
+      if (error !== undefined) options.log('info', 'usage is being written to Postgres again')
+      error = undefined
+      backoffMs = 0
+    } catch (cause) {
+      if (error === undefined) options.log('error', `usage waits in the spool: ${(cause as Error).message}`)
+      error = (cause as Error).message
+      backoffMs = Math.min(Math.max(backoffMs * 2, 250), 5_000)
+    }
+  }
+
+  async function insert(lines: string[]): Promise<void> {
+    try {
+      await insertUsage(options.db, lines)
+    } catch (cause) {
+      if (!isBadRow(cause)) throw cause
+      // One row that Postgres will never take must not hold up the rest: find it, set it aside, say so.
+      if (lines.length > 1) {
+        const half = lines.length >> 1
+        await insert(lines.slice(0, half))
+        await insert(lines.slice(half))
+        return
+      }
+      const bad = path.join(options.folder, `refused-${Date.now()}.json`)
+      const fd = openSync(`${bad}.tmp`, 'w', 0o600)
+      writeSync(fd, lines[0]!)
+      closeSync(fd)
+      renameSync(`${bad}.tmp`, bad)
+      options.log('error', `a usage row was refused (${(cause as Error).message}) and is kept in ${bad}`)
+    }
+  }
+
+  if (pending()) schedule(0)
+  return {
+    append,
+    state: () => ({ waiting, error }),
+    async drain(deadlineMs) {
+      const deadline = Date.now() + deadlineMs
+      clearTimeout(timer)
+      timer = undefined
+      while (pending() && Date.now() < deadline) {
+        await (moving ?? move())
+        if (error !== undefined) await new Promise(resolve => setTimeout(resolve, Math.min(backoffMs, 250)))
+      }
+    },
+    async close() {
+      closed = true
+      clearTimeout(timer)
+      await moving
+      for (const segment of segments) {
+        closeSync(segment.fd)
+        if (segment.moved >= segment.size) unlinkSync(segment.file)
+      }
+    },
+  }
+}
+
+/** Whole lines from where the segment was moved to; a torn last line (a crash in mid-write) was never acknowledged and is dropped. */
+function readLines(segment: Segment, most: number): { lines: string[]; bytes: number } {
+  let length = Math.min(READ_BYTES, segment.size - segment.moved)
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(length)
+    const read = readSync(segment.fd, buffer, 0, length, segment.moved)
+    const lines: string[] = []
+    let at = 0
+    while (lines.length < most) {
+      const end = buffer.subarray(0, read).indexOf(10, at)
+      if (end === -1) break
+      const line = buffer.toString('utf8', at, end)
+      // A torn line in the middle: an append failed there (disk full) and went on elsewhere.
+      if (isJson(line)) lines.push(line)
+      at = end + 1
+    }
+    if (at > 0) return { lines, bytes: at }
+    const rest = segment.size - segment.moved
+    if (length >= rest) return { lines: [], bytes: rest }
+    length = Math.min(length * 4, rest)
+  }
+}
+
+function isJson(line: string): boolean {
+  if (!line.startsWith('{') || !line.endsWith('}')) return false
+  try {
+    JSON.parse(line)
+    return true
+  } catch {
+    return false
+  }
+}
+
+// Classes 22 and 23 of SQLSTATE: the data itself is at fault; everything else may heal.
+function isBadRow(error: unknown): boolean {
+  return /^2[23]/.test(String((error as { code?: unknown }).code ?? ''))
+}

@@ -1,0 +1,149 @@
+// `gw serve --demo`: the whole product with no provider key; everything it makes is gone when it ends.
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { Loaded } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { addAccount } from '../core/account.ts'
+import { addGroup } from '../core/group.ts'
+import { createKey } from '../core/key.ts'
+import { addUser } from '../core/user.ts'
+import { openDatabase } from '../db/connect.ts'
+import { createLog } from '../lib/log.ts'
+import { Refusal } from '../lib/refusal.ts'
+import { openSecret } from '../lib/secret.ts'
+import { startMock } from '../mock/server.ts'
+import { platformTable } from '../platform/table.ts'
+import { type Daemon, startDaemon, untilStopped } from './main.ts'
+
+const MODEL = 'claude-sonnet-5-5'
+
+/** Runs until a signal and returns the exit code. */
+export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gw-demo-'))
+  chmodSync(folder, 0o755) // as root, Postgres runs as another user and lives below
+  const mock = await startMock({ record: false })
+  // A little slow and wordy, so that gw top has something to show.
+  mock.script('*', {
+    chunks: 'A gateway pools accounts, hands out keys and keeps the books.'.split(/(?<= )/),
+    delayMs: 300,
+    gapMs: 60,
+    usage: { input_tokens: 1200, output_tokens: 64 },
+  })
+  try {
+    const config: Config = {
+      ...loaded.config,
+      data_dir: folder,
+      'control.socket': path.join(folder, 'gw.sock'),
+      'secret.key_file': path.join(folder, 'secret.key'),
+      'log.level': loaded.origin['log.level'] === 'default' ? 'warn' : loaded.config['log.level'],
+      drain_timeout: 2_000,
+    }
+    delete (config as { 'database.url'?: string })['database.url']
+    delete (config as { 'redis.url'?: string })['redis.url']
+    const { log } = createLog({ level: config['log.level'], format: config['log.format'] })
+    const key = await populate(config, mock.url)
+    const daemon = await startAnywhere(config, loaded, log)
+    process.stdout.write(welcome(daemon, key, folder))
+    const stopTraffic = traffic ? startTraffic(daemon.url, key) : () => {}
+    await untilStopped(daemon, log).finally(stopTraffic)
+    return 0
+  } finally {
+    await mock.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function populate(config: Config, mockUrl: string): Promise<string> {
+  const database = await openDatabase(config)
+  try {
+    const secret = openSecret(config['secret.key_file'])
+    return await database.db.transaction().execute(async tx => {
+      await addUser(tx, { name: 'demo', concurrency: 20, balance: 100_000_000_000n })
+      let key = ''
+      for (const platform of Object.keys(platformTable) as (keyof typeof platformTable)[]) {
+        await addGroup(tx, { name: platform, platform })
+        for (const n of [1, 2])
+          await addAccount(tx, secret, {
+            name: `${platform}-${n}`,
+            platform,
+            type: 'apikey',
+            credential: `demo-${platform}-${n}`,
+            base_url: mockUrl,
+            concurrency: 8,
+            priority: 50,
+            groups: [platform],
+          })
+        key ||= (
+          await createKey(tx, secret, { user: 'demo', group: platform, name: platform, valuePrefix: 'sk-demo-' })
+        ).key
+      }
+      return key
+    })
+  } finally {
+    await database.close()
+  }
+}
+
+// Somebody trying gw out may well have something on 8080; only an address that was asked for must be that one.
+async function startAnywhere(config: Config, loaded: Loaded, log: Parameters<typeof startDaemon>[1]): Promise<Daemon> {
+  const free = { host: '127.0.0.1', port: 0 }
+  const asked = loaded.origin['listen'] !== 'default'
+  try {
+    return await startDaemon({ ...config, 'ops.listen': free }, log)
+  } catch (error) {
+    if (asked || !(error instanceof Refusal) || !error.message.startsWith('listen ')) throw error
+    return await startDaemon({ ...config, listen: free, 'ops.listen': free }, log)
+  }
+}
+
+function welcome(daemon: Daemon, key: string, folder: string): string {
+  return `gw is serving on ${daemon.url}, with a scripted provider behind it: no provider key, no cost.
+
+A streaming request:
+
+  curl -N ${daemon.url}/v1/messages -H 'x-api-key: ${key}' -H 'content-type: application/json' \\
+    -d '{"model":"${MODEL}","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hello"}]}'
+
+Claude Code, or anything built on the Anthropic SDK:
+
+  export ANTHROPIC_BASE_URL=${daemon.url} ANTHROPIC_API_KEY=${key}
+
+What it is doing, live, and what it has recorded:
+
+  npx gw top --data-dir ${folder}
+  npx gw usage list --data-dir ${folder}
+
+Metrics: ${daemon.opsUrl}/metrics
+Ctrl-C stops it and removes everything.
+`
+}
+
+/** A few requests now and then until it is told to stop. */
+function startTraffic(url: string, key: string): () => void {
+  const stop = new AbortController()
+  const one = async () => {
+    const body = JSON.stringify({
+      model: MODEL,
+      max_tokens: 100,
+      stream: true,
+      messages: [{ role: 'user', content: 'demo' }],
+    })
+    try {
+      const reply = await fetch(`${url}/v1/messages`, {
+        method: 'POST',
+        headers: { 'x-api-key': key, 'content-type': 'application/json' },
+        body,
+        signal: stop.signal,
+      })
+      await reply.arrayBuffer()
+    } catch {
+      // Stopped: the demo is ending.
+    }
+  }
+  const timer = setInterval(() => void one(), 700)
+  return () => {
+    clearInterval(timer)
+    stop.abort()
+  }
+}

@@ -1,0 +1,262 @@
+// The composition root: the only file that names concrete stores and modes, and takes them apart again.
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
+import type { Logger } from 'pino'
+import { type Address, formatAddress } from '../config/address.ts'
+import type { Loaded } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { controlServer } from '../control/server.ts'
+import type { StatusView } from '../control/view.ts'
+import { openSpool } from '../core/spool.ts'
+import { openDatabase } from '../db/connect.ts'
+import { createEngine } from '../gateway/forward.ts'
+import type { Gateway } from '../gateway/gateway.ts'
+import { createOutcomes } from '../gateway/outcomes.ts'
+import { createGatewayServer } from '../gateway/serve.ts'
+import { Failure } from '../lib/failure.ts'
+import { createLog } from '../lib/log.ts'
+import { Refusal } from '../lib/refusal.ts'
+import { openSecret } from '../lib/secret.ts'
+import { version } from '../lib/version.ts'
+import { createMetrics } from '../ops/metrics.ts'
+import { createOpsServer } from '../ops/server.ts'
+import { MemoryStore } from '../store/memory.ts'
+import { accessLog } from './access.ts'
+import { activatedFd, notify, type Phase, untilSignal } from './lifecycle.ts'
+import { createLive } from './live.ts'
+import { lockDataDir } from './lock.ts'
+import { followSnapshots } from './snapshots.ts'
+
+/** A daemon that is up. */
+export interface Daemon {
+  gateway: Gateway
+  /** where clients connect, as `http://host:port` */
+  url: string
+  opsUrl: string | undefined
+  config: Config
+  /** it found nobody to serve yet: a first start */
+  fresh: boolean
+  /** Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back. */
+  stop(withinMs?: number): Promise<void>
+}
+
+/**
+ * Puts a daemon together and listens.
+ * @throws Refusal with one clear line; whatever was opened by then is closed again
+ */
+export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+  const now = Date.now
+  // What was opened, youngest last; taken apart in reverse whether the start fails or the life ends.
+  const opened: (() => unknown)[] = []
+  const takeApart = async () => {
+    for (const close of opened.splice(0).reverse()) await close()
+  }
+  try {
+    opened.push(lockDataDir(config['data_dir']))
+    const database = await openDatabase(config, { log: line => log.warn(line) })
+    opened.push(() => database.close())
+    if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
+    const secret = openSecret(config['secret.key_file'])
+
+    const spool = openSpool({
+      folder: path.join(config['data_dir'], 'spool'),
+      batch: config['usage.batch'],
+      intervalMs: config['usage.flush_interval'],
+      db: database.db,
+      log: (level, line) => log[level](line),
+    })
+    opened.push(() => spool.close())
+    const snapshots = await followSnapshots(database, secret, log, snapshot => {
+      gateway.snapshot = snapshot
+    })
+    opened.push(() => snapshots.close())
+
+    const live = createLive(now)
+    const metrics = createMetrics({
+      priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
+      inFlight: live.inFlight,
+      spoolWaiting: () => spool.state().waiting,
+    })
+    const engine = createEngine({ idleConnections: config['upstream.idle_connections'] })
+    opened.push(() => engine.close())
+    const gateway: Gateway = {
+      config,
+      snapshot: snapshots.first,
+      secret,
+      store: new MemoryStore(),
+      engine,
+      spool,
+      outcomes: createOutcomes(now, [live, metrics, accessLog(log)]),
+      log,
+      now,
+      live: new Set(),
+      chosen: new Map(),
+      draining: false,
+    }
+
+    const started = now()
+    let phase: Phase = 'starting'
+    const degraded = () => {
+      const problems: string[] = []
+      const stale = snapshots.stale()
+      if (stale !== undefined) problems.push(`database: ${stale}`)
+      const { error } = spool.state()
+      if (error !== undefined) problems.push(`usage spool: ${error}`)
+      return problems
+    }
+
+    let opsUrl: string | undefined
+    const opsListen = config['ops.listen']
+    if (opsListen !== 'off') {
+      const ops = createOpsServer({
+        metrics,
+        readiness: () => ({ ready: phase === 'ready', degraded: degraded() }),
+        token: config['ops.token'],
+      })
+      opsUrl = await listenOn(ops, opsListen, 'ops.listen')
+      opened.push(() => closeNow(ops))
+    }
+    const server = createGatewayServer(gateway)
+    const fd = activatedFd()
+    const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen')
+    opened.push(() => closeNow(server))
+
+    const control = await controlServer(config['control.socket'], {
+      'GET /ping': () => ({ pong: true }),
+      'GET /live': () => live.view(gateway),
+      'GET /status': (): StatusView => ({
+        version,
+        pid: process.pid,
+        started_at: new Date(started).toISOString(),
+        uptime_ms: now() - started,
+        phase,
+        listen: url,
+        ops_listen: opsUrl ?? 'off',
+        database: database.embedded ? `embedded in ${config['data_dir']}` : 'external',
+        in_flight: live.inFlight(),
+        accounts: gateway.snapshot.accounts.size,
+        users: gateway.snapshot.users.size,
+        keys: [...gateway.snapshot.keys.values()].filter(key => !key.revoked).length,
+        degraded: degraded(),
+      }),
+    })
+    opened.push(() => control.close())
+    phase = 'ready'
+
+    let stopping: Promise<void> | undefined
+    const stop = async (withinMs: number) => {
+      phase = 'draining'
+      gateway.draining = true
+      server.close()
+      server.closeIdleConnections()
+      await drained(gateway, withinMs)
+      await spool.drain(5_000)
+      phase = 'stopped'
+      await takeApart()
+    }
+    return {
+      gateway,
+      url,
+      opsUrl,
+      config,
+      fresh: gateway.snapshot.keys.size === 0,
+      stop: (withinMs = config['drain_timeout']) => (stopping ??= stop(withinMs)),
+    }
+  } catch (error) {
+    await takeApart()
+    throw error
+  }
+}
+
+/** Waits until nothing is under way; after `withinMs` what is left is ended with an error its client understands. */
+async function drained(gateway: Gateway, withinMs: number): Promise<void> {
+  const deadline = Date.now() + withinMs
+  while (gateway.live.size > 0) {
+    const left = deadline - Date.now()
+    if (left <= 0) for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
+    await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
+    if (left < -5_000) return // somebody does not let go; the process ends all the same
+  }
+}
+
+async function listenOn(server: Server, address: Address, setting: string): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === 'EADDRINUSE'
+          ? 'another program listens there'
+          : error.code === 'EACCES'
+            ? 'this user may not listen there'
+            : error.message
+      reject(
+        new Refusal(
+          'unreachable',
+          `${setting} ${formatAddress(address)}: ${why}; choose another with ${setting === 'listen' ? '--listen' : setting}`,
+          { cause: error },
+        ),
+      )
+    })
+    server.listen(address, resolve)
+  })
+  const bound = server.address() as AddressInfo | string
+  return typeof bound === 'string' ? bound : `http://${formatAddress({ host: bound.address, port: bound.port })}`
+}
+
+function closeNow(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+/** `gw serve`: runs until a signal and returns the exit code. */
+export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffic: boolean }): Promise<number> {
+  if (options.demo) return (await import('./demo.ts')).runDemo(options.loaded, options.traffic)
+  const { config, file } = options.loaded
+  const { log, flush } = createLog({ level: config['log.level'], format: config['log.format'] })
+  const daemon = await startDaemon(config, log)
+  log.info(
+    {
+      version,
+      listen: daemon.url,
+      ops: daemon.opsUrl ?? 'off',
+      data_dir: config['data_dir'],
+      config: file ?? 'defaults',
+    },
+    'ready',
+  )
+  if (daemon.fresh) process.stderr.write(firstSteps(daemon.url))
+  notify('--ready', `--status=serving on ${daemon.url}`)
+  await untilStopped(daemon, log)
+  flush()
+  return 0
+}
+
+/** Waits for a signal, then drains; a second signal ends now. */
+export async function untilStopped(daemon: Daemon, log: Logger): Promise<void> {
+  const signals = untilSignal(() => {
+    log.warn('second signal: ending now')
+    for (const down of daemon.gateway.live) down.interrupt(new Failure('DRAINING'))
+  })
+  const signal = await signals.signalled
+  const under = daemon.gateway.live.size
+  log.info(`${signal}: draining, ${under} request${under === 1 ? '' : 's'} under way; again to end now`)
+  notify('--stopping', '--status=draining')
+  await daemon.stop()
+  signals.dispose()
+  log.info('stopped')
+}
+
+function firstSteps(url: string): string {
+  return `
+Nothing is set up yet. Three commands lead to the first request:
+
+  gw group add main --platform anthropic
+  gw account add first --platform anthropic --group main --api-key-file FILE
+  gw user add me && gw key create --user me --group main
+
+Then point a client at ${url} with that key; gw try sends a first request.
+
+`
+}

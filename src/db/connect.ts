@@ -1,0 +1,92 @@
+// Opens the database that the configuration names: the operator's Postgres, or the embedded one.
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import pg from 'pg'
+import type { Config } from '../config/schema.ts'
+import { Refusal } from '../lib/refusal.ts'
+import { migrate } from './migrate.ts'
+import type { Tables } from './schema.ts'
+
+/** A pool or a transaction: queries take either. */
+export type Db = Kysely<Tables> | Transaction<Tables>
+
+export interface Database {
+  db: Kysely<Tables>
+  /** for what needs a connection of its own: LISTEN, advisory locks */
+  connection: pg.ClientConfig
+  embedded: boolean
+  /** one word or sentence for the log: how it came up */
+  origin: string
+  migrated: string[]
+  close(): Promise<void>
+}
+
+const OLDEST = 15
+
+// Money and counts are exact: int8 becomes bigint. Everything else keeps pg's own reading.
+const types = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === pg.types.builtins.INT8
+      ? BigInt
+      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+}
+
+/**
+ * Connects, and brings the schema up to date (`migrate: false` leaves it).
+ * @throws Refusal `unreachable` when there is no server to talk to, with the reason and what to do
+ */
+export async function openDatabase(
+  config: Config,
+  options: { migrate?: boolean; log?: (line: string) => void } = {},
+): Promise<Database> {
+  const url = config['database.url']
+  const tenancy = url === undefined ? await openEmbeddedLazily(config, options.log) : undefined
+  const connection: pg.ClientConfig = {
+    ...(tenancy ? tenancy.connection : { connectionString: url }),
+    application_name: 'gw',
+    connectionTimeoutMillis: 10_000,
+    types,
+  }
+  const pool = new pg.Pool({ ...connection, max: config['database.pool_size'], allowExitOnIdle: true })
+  pool.on('error', error => options.log?.(`database connection lost: ${error.message}`))
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const close = async () => {
+    await db.destroy()
+    await tenancy?.release()
+  }
+  try {
+    await checkVersion(pool)
+    const migrated = options.migrate === false ? [] : await migrate(connection)
+    return { db, connection, embedded: tenancy !== undefined, origin: tenancy?.origin ?? 'external', migrated, close }
+  } catch (error) {
+    await close()
+    if (error instanceof Refusal) throw error
+    throw new Refusal(
+      'unreachable',
+      `database.url: ${reason(error)}; check that Postgres runs there and that user, password and database exist`,
+      { cause: error },
+    )
+  }
+}
+
+async function openEmbeddedLazily(config: Config, log?: (line: string) => void) {
+  const { openEmbedded } = await import('./embedded.ts')
+  try {
+    return await openEmbedded(config['data_dir'], log ? { log } : {})
+  } catch (error) {
+    throw new Refusal('unreachable', `embedded Postgres in ${config['data_dir']}: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+}
+
+async function checkVersion(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ v: string }>(`select current_setting('server_version_num') as v`)
+  const major = Math.floor(Number(rows[0]!.v) / 10_000)
+  if (major < OLDEST)
+    throw new Refusal('unreachable', `database.url: Postgres ${major} is too old, gw needs ${OLDEST} or newer`)
+}
+
+function reason(error: unknown): string {
+  const e = error as Error & { errors?: Error[] }
+  return (e.errors?.map(inner => inner.message).join(', ') || e.message || String(error)).trim()
+}

@@ -1,0 +1,135 @@
+// Brings a database's schema to what this gw needs: forward-only .sql files, each once, in order.
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import pg from 'pg'
+import { Refusal } from '../lib/refusal.ts'
+
+export interface Migration {
+  name: string
+  sql: string
+  sha256: string
+}
+
+/** What `gw db status` shows of one migration. */
+export interface MigrationState {
+  name: string
+  applied_at: string | null
+}
+
+// kysely's Migrator was considered: it takes no checksums, and a changed file must stop the start (domain.md §13.2).
+const LOCK = 0x6777_0001
+
+const folder = new URL('./migrations/', import.meta.url)
+
+/** The migrations that this build carries, in order. */
+export function migrations(): Migration[] {
+  return readdirSync(folder)
+    .filter(file => file.endsWith('.sql'))
+    .sort()
+    .map(name => {
+      const sql = readFileSync(new URL(name, folder), 'utf8')
+      return { name, sql, sha256: createHash('sha256').update(sql).digest('hex') }
+    })
+}
+
+/**
+ * Applies what is missing, each file in a transaction of its own; of several processes one works and the others wait.
+ * @returns the names applied, oldest first
+ * @throws Refusal when an applied file was changed since, or when the database is of a newer gw
+ */
+export async function migrate(
+  connection: pg.ClientConfig,
+  known: readonly Migration[] = migrations(),
+): Promise<string[]> {
+  return withClient(connection, async client => {
+    if (await isCurrent(client, known)) return []
+    await client.query('select pg_advisory_lock($1)', [LOCK])
+    await client.query(
+      'create table if not exists schema_migrations (name text primary key, sha256 text not null, applied_at timestamptz not null default now())',
+    )
+    const applied = check(await appliedRows(client), known)
+    const done: string[] = []
+    for (const migration of known) {
+      if (applied.has(migration.name)) continue
+      await client.query('begin')
+      try {
+        await client.query(migration.sql)
+        await client.query('insert into schema_migrations (name, sha256) values ($1, $2)', [
+          migration.name,
+          migration.sha256,
+        ])
+        await client.query('commit')
+      } catch (error) {
+        await client.query('rollback')
+        throw new Refusal(
+          'failure',
+          `migration ${migration.name} failed: ${(error as Error).message}; the database is as it was before it`,
+          {
+            cause: error,
+          },
+        )
+      }
+      done.push(migration.name)
+    }
+    return done
+  })
+}
+
+/** Every migration, applied or pending; changes nothing. */
+export async function migrationStatus(connection: pg.ClientConfig): Promise<MigrationState[]> {
+  return withClient(connection, async client => {
+    const rows = (await hasTable(client)) ? await appliedRows(client) : []
+    const at = new Map(rows.map(row => [row.name, row.applied_at.toISOString()]))
+    const names = new Set([...rows.map(row => row.name), ...migrations().map(m => m.name)])
+    return [...names].sort().map(name => ({ name, applied_at: at.get(name) ?? null }))
+  })
+}
+
+interface AppliedRow {
+  name: string
+  sha256: string
+  applied_at: Date
+}
+
+async function isCurrent(client: pg.Client, known: readonly Migration[]): Promise<boolean> {
+  if (!(await hasTable(client))) return false
+  return check(await appliedRows(client), known).size === known.length
+}
+
+function check(rows: AppliedRow[], known: readonly Migration[]): Set<string> {
+  for (const row of rows) {
+    const migration = known.find(m => m.name === row.name)
+    if (migration === undefined)
+      throw new Refusal(
+        'failure',
+        `the database has migration ${row.name}, which this gw does not know: it was used by a newer gw; upgrade this one`,
+      )
+    if (migration.sha256 !== row.sha256)
+      throw new Refusal(
+        'failure',
+        `migration ${row.name} differs from the one applied at ${row.applied_at.toISOString()}; applied migrations never change, reinstall gw`,
+      )
+  }
+  return new Set(rows.map(row => row.name))
+}
+
+async function hasTable(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
+    `select to_regclass('schema_migrations') is not null as there`,
+  )
+  return rows[0]!.there
+}
+
+async function appliedRows(client: pg.Client): Promise<AppliedRow[]> {
+  return (await client.query<AppliedRow>('select name, sha256, applied_at from schema_migrations order by name')).rows
+}
+
+async function withClient<T>(connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client(connection)
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end() // gives the advisory lock back too
+  }
+}

@@ -1,0 +1,223 @@
+// The Postgres server of a data dir as files and a process: made, started, and stopped.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants, readFileSync, realpathSync } from 'node:fs'
+import { chmod, lchown, mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  chooseUser,
+  closedPart,
+  exists,
+  findPrograms,
+  lastLines,
+  type Programs,
+  type RunAs,
+  run,
+  spawnOptions,
+  temporaryName,
+} from './postgres-binaries.ts'
+
+export const port = 5432
+const logBytes = 10 * 1024 * 1024
+const abandonedMs = 10 * 60_000
+
+/** Where things lie below the data dir. */
+export function embeddedPaths(dataDir: string) {
+  const folder = join(resolve(dataDir), 'postgres')
+  const data = join(folder, 'data')
+  const socketFolder = join(folder, 'run')
+  return {
+    folder,
+    data,
+    run: socketFolder,
+    socket: join(socketFolder, `.s.PGSQL.${port}`),
+    pid: join(data, 'postmaster.pid'),
+    log: join(folder, 'postgres.log'),
+  }
+}
+export type Paths = ReturnType<typeof embeddedPaths>
+
+/** A server that this process started; it may not be up yet, or no longer. */
+export interface Server {
+  process: ChildProcess
+  /** Whether this start also made the cluster. */
+  created: boolean
+  /** What it has written to the log so far. */
+  said(): Promise<string>
+}
+
+export interface ServerOptions {
+  maxConnections: number
+  /** Slots out of `maxConnections` that only the superuser gets. */
+  reservedConnections: number
+  /** Whether to make a cluster when there is none. */
+  create: boolean
+}
+
+// Postgres does not start while the process named in its lock file exists, whatever that process is: after a kill -9
+// a zombie that nobody reaps or, numbers in a container starting again at 1, somebody else. And of two starters who find
+// a stale file, one can remove the fresh one of the other. So a lock of the kernel comes first: the server and all its
+// children inherit it, and it is free exactly when the last of them is gone, killed or not. Whoever has it knows that
+// Postgres' own files are stale. Where there is no flock (macOS), Postgres' own judgement stands.
+const lockTaken = 75
+const startUnderLock = `
+  lock=$1 stale1=$2 stale2=$3; shift 3
+  exec 9>>"$lock"
+  if command -v flock >/dev/null; then flock -n 9 || exit ${lockTaken}; rm -f "$stale1" "$stale2"; fi
+  exec "$@"`
+
+/**
+ * Starts a server, without waiting until it is up. When several processes do this at once, one server lives and the
+ * others exit at once.
+ * @throws Error when something is missing that trying again cannot cure.
+ */
+export async function startServer(paths: Paths, options: ServerOptions): Promise<Server> {
+  const runAs = await chooseUser(paths.data)
+  await makeFolders(paths, runAs)
+  const programs = await findPrograms(paths.folder, runAs)
+  await sweep(paths, programs)
+  let created = false
+  if (!(await exists(paths.data))) {
+    if (!options.create) throw new Error(`${paths.data} is gone; put it back, or restart gw to begin with nothing`)
+    created = await createCluster(paths, runAs, programs)
+  }
+  await using log = await openLog(paths, runAs)
+  const { size } = await log.stat()
+  const locks = [join(paths.run, 'server.lock'), paths.pid, `${paths.socket}.lock`]
+  const server = [programs('postgres'), '-D', await realpath(paths.data), ...settings(paths, options)]
+  const child = spawn('/bin/sh', ['-c', startUnderLock, 'sh', ...locks, ...server], {
+    ...spawnOptions(runAs),
+    detached: true, // a session of its own: Ctrl-C is for gw, which still has things to write
+    stdio: ['ignore', log.fd, log.fd],
+  })
+  await once(child, 'spawn')
+  child.unref()
+  return { process: child, created, said: async () => (await readFile(paths.log)).subarray(size).toString() }
+}
+
+/**
+ * Looks at why a server of ours is no longer there.
+ * @throws Error with the end of its log, unless it is something that passes.
+ */
+export async function excuse({ process, said }: Server, paths: Paths): Promise<void> {
+  // Another tenant stopped it in good order, another server has or had the place, or somebody killed it.
+  if (process.exitCode === 0 || process.exitCode === lockTaken || process.signalCode === 'SIGKILL') return
+  const words = await said().catch(() => '')
+  if (/lock file .* already exists|shared memory block .* still in use/.test(words)) return // where there is no flock
+  throw new Error(`Postgres did not start: ${lastLines(words) || process.signalCode} (see ${paths.log})`)
+}
+
+/** What `pg_ctl stop -m fast` does: sessions are ended, everything is written, then it goes. Waits at most `patienceMs`. */
+export async function stopServer(pid: number, paths: Paths, patienceMs: number): Promise<void> {
+  if (isStranger(pid, paths)) return // numbered in another container than ours: whom we would hit, nobody knows
+  process.kill(pid, 'SIGINT')
+  const deadline = performance.now() + patienceMs
+  // Removing this file is the last thing it does.
+  const locked = async () => Number.parseInt(await readFile(paths.pid, 'utf8'), 10) === pid
+  while ((await locked().catch(() => false)) && isAlive(pid) && !isStranger(pid, paths)) {
+    if (performance.now() > deadline) return
+    await sleep(10)
+  }
+}
+
+const settings = (paths: Paths, { maxConnections, reservedConnections }: ServerOptions) =>
+  Object.entries({
+    cluster_name: 'gw',
+    listen_addresses: '', // the unix socket only: the folder's mode is the password
+    unix_socket_directories: `"${paths.run.replaceAll('"', '""')}"`,
+    unix_socket_permissions: '0700',
+    port,
+    max_connections: maxConnections,
+    superuser_reserved_connections: reservedConnections,
+    shared_buffers: '64MB',
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    log_min_messages: 'warning',
+    log_checkpoints: 'off',
+  }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+
+async function makeFolders({ folder, run }: Paths, runAs: RunAs) {
+  const dataDir = dirname(folder)
+  const firstMade = await mkdir(folder, { recursive: true })
+  if (!('uid' in runAs)) return await mkdir(run, { recursive: true, mode: 0o700 })
+
+  // Passable for the user, but only what we made ourselves: the mode of other folders is their owner's decision.
+  for (let made = dataDir; firstMade && made.startsWith(firstMade); made = dirname(made)) await chmod(made, 0o711)
+  // Links are not followed here or below: the folder is in the hands of an ordinary user, and we are root.
+  await lchown(folder, runAs.uid, runAs.gid)
+  const closed = await closedPart(folder, runAs)
+  if (closed) {
+    throw new Error(
+      `${closed} is closed to the user that Postgres runs as (uid ${runAs.uid}, as gw runs as root); ` +
+        `chmod o+x ${closed}, choose another data_dir, or set database.url`,
+    )
+  }
+  await mkdir(run, { recursive: true, mode: 0o700 })
+  await lchown(run, runAs.uid, runAs.gid)
+}
+
+/** Removes what crashed processes and former versions left. */
+async function sweep({ folder }: Paths, programs: Programs) {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    const pid = /\.(\d+)-\w+\.tmp$/.exec(name)?.[1]
+    const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs
+    // By age too: in a container every gw has the same number, and always somebody has it.
+    const abandoned = pid ? !isAlive(Number(pid)) || age > abandonedMs : name.startsWith('bin-')
+    if (abandoned && !programs('postgres').startsWith(path + '/')) {
+      await rm(path, { recursive: true, force: true }).catch(() => {}) // an orphaned initdb may still write there
+    }
+  }
+}
+
+/** Makes a cluster beside its place and moves it there when it is complete. False when another process was faster. */
+async function createCluster({ folder, data }: Paths, runAs: RunAs, programs: Programs): Promise<boolean> {
+  const fresh = temporaryName(data)
+  await mkdir(fresh, { mode: 0o700 })
+  try {
+    if ('uid' in runAs) await lchown(fresh, runAs.uid, runAs.gid)
+    const locale = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--encoding=UTF8']
+    await run(programs('initdb'), ['-D', fresh, '-U', 'postgres', '-A', 'trust', '--no-instructions', ...locale], runAs)
+    await rename(fresh, data)
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true })
+    if (await exists(data)) return false
+    throw new Error(`initdb failed: ${(error as Error).message}`, { cause: error })
+  }
+  // Its files are on disk, its name is not yet: a power cut would leave a folder that the next start sweeps away.
+  for (const path of [folder, dirname(folder)]) {
+    await using handle = await open(path)
+    await handle.sync()
+  }
+  return true
+}
+
+async function openLog({ log }: Paths, runAs: RunAs) {
+  const { size } = await stat(log).catch(() => ({ size: 0 }))
+  if (size > logBytes) await rename(log, `${log}.1`)
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
+  const file = await open(log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
+  if ('uid' in runAs) await file.chown(runAs.uid, runAs.gid)
+  return file
+}
+
+/** Whether that process is surely not the server of this cluster. In doubt, and always without /proc: false. */
+function isStranger(pid: number, { data }: Paths): boolean {
+  try {
+    // The command line, because anybody may read it: the working folder is closed to a container's root. Empty: a zombie.
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+    return words[1] !== '-D' || words[2] !== realpathSync(data)
+  } catch {
+    return false
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

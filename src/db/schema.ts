@@ -1,0 +1,150 @@
+// The tables as TypeScript sees them; the truth is in migrations/.
+import type { ColumnType, Generated } from 'kysely'
+
+export type Platform = 'anthropic' | 'openai' | 'gemini' | 'antigravity'
+export const platforms: readonly Platform[] = ['anthropic', 'openai', 'gemini', 'antigravity']
+
+type Stamp = ColumnType<Date, Date | undefined, Date>
+
+export interface UsersTable {
+  id: Generated<number>
+  name: string
+  email: string | null
+  concurrency: number
+  status: Generated<'active' | 'disabled'>
+  created_at: Stamp
+  updated_at: Stamp
+  deleted_at: Date | null
+}
+
+export interface BalancesTable {
+  user_id: number
+  balance: bigint
+  updated_at: Stamp
+}
+
+export interface GroupsTable {
+  id: Generated<number>
+  name: string
+  platform: Platform
+  /** numeric(10,4): a decimal string such as `1.5000` */
+  multiplier: ColumnType<string, string | undefined, string>
+  billing: Generated<'balance' | 'subscription'>
+  daily_limit: bigint | null
+  weekly_limit: bigint | null
+  monthly_limit: bigint | null
+  exclusive: Generated<boolean>
+  created_at: Stamp
+  updated_at: Stamp
+  deleted_at: Date | null
+}
+
+export interface ProxiesTable {
+  id: Generated<number>
+  name: string
+  url: Buffer
+  created_at: Stamp
+  deleted_at: Date | null
+}
+
+export interface AccountsTable {
+  id: Generated<number>
+  name: string
+  platform: Platform
+  type: 'apikey' | 'oauth'
+  credential: Buffer
+  base_url: string | null
+  concurrency: number
+  priority: number
+  status: Generated<'active' | 'paused' | 'error'>
+  reason: string | null
+  model_map: ColumnType<Record<string, string>, string | undefined, string>
+  intercept_warmup: Generated<boolean>
+  proxy_id: number | null
+  expires_at: Date | null
+  created_at: Stamp
+  updated_at: Stamp
+  deleted_at: Date | null
+}
+
+export interface AccountGroupsTable {
+  account_id: number
+  group_id: number
+}
+
+export interface ApiKeysTable {
+  id: Generated<number>
+  user_id: number
+  group_id: number | null
+  name: string
+  prefix: string
+  digest: Buffer
+  status: Generated<'active' | 'revoked'>
+  quota: bigint | null
+  expires_at: Date | null
+  concurrency: number | null
+  rpm: number | null
+  tpm: number | null
+  allow_ip: ColumnType<string[], string[] | undefined, string[]>
+  models: ColumnType<string[], string[] | undefined, string[]>
+  created_at: Stamp
+  updated_at: Stamp
+  revoked_at: Date | null
+}
+
+export interface PricesTable {
+  model: string
+  effective_from: Stamp
+  input: bigint
+  output: bigint
+  cache_write_5m: bigint | null
+  cache_write_1h: bigint | null
+  cache_read: bigint | null
+  tier: ColumnType<Record<string, string | number> | null, string | null, string | null>
+}
+
+export interface SettingsTable {
+  key: string
+  value: ColumnType<unknown, string, string>
+}
+
+export interface UsageTable {
+  request_id: string
+  at: Date
+  user_id: number
+  key_id: number
+  group_id: number | null
+  account_id: number | null
+  platform: string
+  model: string
+  upstream_model: string | null
+  upstream_request_id: string | null
+  stream: boolean
+  status: number
+  input_tokens: number
+  output_tokens: number
+  cache_write_5m_tokens: number
+  cache_write_1h_tokens: number
+  cache_read_tokens: number
+  cost: bigint
+  charged: bigint
+  billing: string
+  price: string | null
+  partial: boolean
+  duration_ms: number
+  first_token_ms: number | null
+  attempts: number
+}
+
+export interface Tables {
+  users: UsersTable
+  balances: BalancesTable
+  groups: GroupsTable
+  proxies: ProxiesTable
+  accounts: AccountsTable
+  account_groups: AccountGroupsTable
+  api_keys: ApiKeysTable
+  prices: PricesTable
+  settings: SettingsTable
+  usage: UsageTable
+}

@@ -1,0 +1,115 @@
+// The client's side of a request: the only writer to its response.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Failure } from '../lib/failure.ts'
+import { messages } from '../protocol/anthropic/messages.ts'
+import type { Protocol } from '../protocol/protocol.ts'
+
+/**
+ * States: open → committed (the head is out) → over. `interrupt` may come in any of them: the client left, or a drain
+ * ran out of time; then whoever waits for the upstream is told at once.
+ */
+export class Downstream {
+  readonly requestId: string
+  /** how errors are worded; known once the route is */
+  protocol: Protocol = messages
+  /** told once when the request must end early; set by the room that waits */
+  watcher: ((why: Failure) => void) | undefined
+  /** told when a full socket took its bytes */
+  onDrain: (() => void) | undefined
+  interrupted: Failure | undefined
+  #stream = false
+  #over = false
+  readonly #req: IncomingMessage
+  readonly #res: ServerResponse
+
+  constructor(req: IncomingMessage, res: ServerResponse, requestId: string) {
+    this.#req = req
+    this.#res = res
+    this.requestId = requestId
+    res.on('close', () => {
+      if (!res.writableFinished) this.interrupt(new Failure('CLIENT_GONE'))
+    })
+    res.on('drain', () => this.onDrain?.())
+    res.on('error', () => {}) // the close that follows says it all
+  }
+
+  get committed(): boolean {
+    return this.#res.headersSent
+  }
+  get over(): boolean {
+    return this.#over
+  }
+  get status(): number {
+    return this.#res.statusCode
+  }
+
+  /** Ends the request early, once. */
+  interrupt(why: Failure): void {
+    if (this.interrupted) return
+    this.interrupted = why
+    this.watcher?.(why)
+  }
+
+  /** @throws the Failure that interrupted the request, so that no room begins work for nobody */
+  check(): void {
+    if (this.interrupted) throw this.interrupted
+  }
+
+  /** Sends the head. `stream` says that later errors are frames. */
+  head(status: number, headers: Record<string, string | number>, stream = false): void {
+    this.#stream = stream
+    this.#res.writeHead(status, { ...headers, 'x-request-id': this.requestId, 'request-id': this.requestId })
+  }
+
+  /** False when the client reads slower than we write; `onDrain` follows. */
+  write(chunk: Buffer): boolean {
+    return this.#res.write(chunk)
+  }
+
+  end(chunk?: Buffer): void {
+    this.#over = true
+    this.#res.end(chunk)
+  }
+
+  /** A whole answer of our own. */
+  json(status: number, body: object): void {
+    const bytes = Buffer.from(JSON.stringify(body))
+    this.head(status, { 'content-type': 'application/json', 'content-length': bytes.length })
+    this.end(bytes)
+  }
+
+  /** Ends with a failure: a body while that is possible, else a frame, else a broken connection, never a clean half answer. */
+  fail(failure: Failure): void {
+    if (this.#over || this.#res.destroyed) return
+    if (!this.committed) {
+      const body = this.protocol.error(failure, this.requestId)
+      this.head(failure.status, {
+        'content-type': 'application/json',
+        'content-length': body.length,
+        ...retryHeaders(failure),
+      })
+      this.end(body)
+      this.#linger()
+    } else if (this.#stream) this.end(this.protocol.errorFrame(failure, this.requestId))
+    else {
+      this.#over = true
+      this.#res.destroy()
+    }
+  }
+
+  // A client that is still sending would meet a reset instead of our answer if we closed now; one that never stops must not be fed.
+  #linger(): void {
+    if (this.#req.complete) return
+    const { socket } = this.#req
+    const timer = setTimeout(() => socket.destroy(), 5_000).unref()
+    this.#req
+      .on('end', () => clearTimeout(timer))
+      .on('close', () => clearTimeout(timer))
+      .resume()
+  }
+}
+
+function retryHeaders(failure: Failure): Record<string, string> {
+  if (failure.retryAfterMs === undefined) return {}
+  return { 'retry-after': String(Math.max(1, Math.ceil(failure.retryAfterMs / 1000))) }
+}

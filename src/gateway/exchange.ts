@@ -1,0 +1,426 @@
+// Exchange: one account asked, its answer relayed. Holds the head until the upstream has said something that counts.
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { AttemptRecord, Outcome } from '../core/outcome.ts'
+import { Failure } from '../lib/failure.ts'
+import { formatDuration } from '../lib/units.ts'
+import type { Platform } from '../platform/platform.ts'
+import { platformTable } from '../platform/table.ts'
+import { renameBody, renameFrame } from '../protocol/anthropic/rename.ts'
+import type { Meter } from '../protocol/protocol.ts'
+import type { Caller } from './authenticate.ts'
+import type { Downstream } from './downstream.ts'
+import type { Attempt, Body, Listener, Patience } from './forward.ts'
+import type { Gateway } from './gateway.ts'
+import type { Call } from './receive.ts'
+import type { Candidate } from './select.ts'
+import { settle } from './settle.ts'
+
+/** An account did not answer and the client has seen nothing: another may be tried. */
+export interface Refused {
+  /** of the upstream, or what it amounts to; 0 for a connection that failed */
+  status: number
+  reason: string
+  /** a kept-alive connection was closed under us: the same account deserves another connection */
+  stale: boolean
+}
+
+// A whole answer is held back until it is known to be good; one larger than this is relayed as it comes.
+const HOLD_BYTES = 32 * 1024 * 1024
+// What is read of a refusal, to know why.
+const REFUSAL_BYTES = 64 * 1024
+
+/**
+ * Sends the call to the candidate and relays its answer.
+ * @returns undefined when the client has its answer, or why another account should be tried
+ * @throws Failure when the answer broke off after the client had seen some of it, or the client left
+ */
+export function exchange(
+  gw: Gateway,
+  call: Call,
+  caller: Caller,
+  candidate: Candidate,
+  down: Downstream,
+  record: Outcome,
+): Promise<Refused | undefined> {
+  return new Promise((resolve, reject) =>
+    new Exchange(gw, call, caller, candidate, down, record, resolve, reject).start(),
+  )
+}
+
+/**
+ * connecting → (refusing | opening | holding) → relaying → over.
+ * refusing: a status that means "try another", its body is read for the reason. opening: a stream without a frame that
+ * counts yet. holding: a whole answer, relayed when its last byte proved it good. relaying: the client sees bytes.
+ */
+type State = 'connecting' | 'refusing' | 'opening' | 'holding' | 'relaying' | 'over'
+
+class Exchange implements Listener {
+  #state: State = 'connecting'
+  #status = 0
+  #headers: IncomingHttpHeaders = {}
+  #meter: Meter | undefined
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #settled = false
+  #attempt!: Attempt
+  readonly #tried: AttemptRecord
+  readonly #platform: Platform
+  readonly #gw: Gateway
+  readonly #call: Call
+  readonly #candidate: Candidate
+  readonly #down: Downstream
+  readonly #record: Outcome
+  readonly #resolve: (refused: Refused | undefined) => void
+  readonly #reject: (failure: Failure) => void
+
+  constructor(
+    gw: Gateway,
+    call: Call,
+    caller: Caller,
+    candidate: Candidate,
+    down: Downstream,
+    record: Outcome,
+    resolve: (refused: Refused | undefined) => void,
+    reject: (failure: Failure) => void,
+  ) {
+    this.#gw = gw
+    this.#call = call
+    this.#candidate = candidate
+    this.#down = down
+    this.#record = record
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#platform = platformTable[caller.platform]!
+    this.#tried = { account: candidate.account, startedMs: gw.now() - record.at, endedMs: 0, status: 0, error: '' }
+    record.attempts.push(this.#tried)
+  }
+
+  start(): void {
+    const { route, req, query } = this.#call
+    const request = this.#platform.prepare(
+      { method: route.method, path: route.path, query, headers: endToEnd(req) },
+      this.#candidate.account,
+    )
+    this.#record.phase = 'connecting'
+    this.#attempt = this.#gw.engine.send(
+      request,
+      bodyFor(this.#call, this.#candidate.upstreamModel),
+      patience(this.#gw),
+      this,
+    )
+    this.#down.watcher = why => this.#interrupted(why)
+    this.#down.onDrain = () => this.#attempt.resume()
+    if (this.#down.interrupted) this.#interrupted(this.#down.interrupted)
+  }
+
+  head(response: IncomingMessage): void {
+    this.#status = response.statusCode ?? 502
+    this.#headers = response.headers
+    this.#tried.status = this.#status
+    this.#record.phase = 'waiting'
+    const id = this.#headers['request-id'] ?? this.#headers['x-request-id']
+    if (typeof id === 'string') this.#record.upstreamRequestId = id
+    const type = this.#headers['content-type'] ?? ''
+    if (!this.#platform.judge(this.#status, this.#headers).relay) this.#state = 'refusing'
+    else if (this.#status >= 400 || !this.#call.peek.stream || type.includes('json')) this.#hold()
+    else if (type.includes('text/event-stream') || type === '') this.#open()
+    else this.#refuse(502, `answered a stream with content-type ${type}`)
+  }
+
+  data(chunk: Buffer): void {
+    switch (this.#state) {
+      case 'relaying':
+        this.#relay(chunk)
+        return
+      case 'opening':
+        this.#keep(chunk)
+        this.#meter!.push(chunk)
+        if (this.#meter!.error && !this.#meter!.begun) this.#refuseError(this.#meter!.error)
+        else if (this.#meter!.begun) this.#commitStream()
+        return
+      case 'holding':
+        this.#keep(chunk)
+        this.#meter?.push(chunk)
+        if (this.#heldBytes > HOLD_BYTES) this.#commitLarge()
+        return
+      case 'refusing':
+        this.#keep(chunk)
+        if (this.#heldBytes >= REFUSAL_BYTES) this.#refuse(this.#status, this.#refusal())
+    }
+  }
+
+  end(): void {
+    switch (this.#state) {
+      case 'relaying':
+        this.#endRelay()
+        return
+      case 'opening':
+        this.#meter!.end()
+        if (this.#meter!.begun) {
+          this.#commitStream()
+          this.#endRelay()
+        } else this.#refuse(502, this.#meter!.error?.message ?? 'answered with an empty stream')
+        return
+      case 'holding':
+        this.#endHold()
+        return
+      case 'refusing':
+        this.#refuse(this.#status, this.#refusal())
+    }
+  }
+
+  fail(error: NodeJS.ErrnoException): void {
+    if (this.#state === 'over') return
+    const reason =
+      error.code === undefined
+        ? error.message
+        : `${error.message.includes(error.code) ? '' : `${error.code}: `}${error.message}`
+    this.#tried.error = reason
+    if (this.#state === 'relaying') {
+      if (error.code === 'ECLIENTSTALLED') this.#down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+      else
+        this.#break(
+          error.code === 'EIDLE'
+            ? new Failure('UPSTREAM_IDLE', [formatDuration(this.#gw.config['timeouts.idle'])])
+            : new Failure('UPSTREAM_BROKE', [], { cause: error }),
+        )
+    } else if (this.#state === 'refusing') this.#refuse(this.#status, this.#refusal())
+    else {
+      const stale =
+        this.#state === 'connecting' &&
+        this.#attempt?.reused === true &&
+        (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+      this.#refuse(0, reason, stale)
+    }
+  }
+
+  // A whole answer: kept until its end.
+  #hold(): void {
+    this.#state = 'holding'
+    if (this.#call.route.kind === 'generate' && this.#status < 400) this.#meter = this.#call.route.protocol.meter(false)
+  }
+
+  #open(): void {
+    this.#state = 'opening'
+    this.#meter = this.#call.route.protocol.meter(true)
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#held.push(chunk)
+    this.#heldBytes += chunk.length
+  }
+
+  #take(): Buffer {
+    const all = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
+    this.#held = []
+    this.#heldBytes = 0
+    return all
+  }
+
+  get #renamed(): boolean {
+    return this.#candidate.upstreamModel !== this.#call.peek.model
+  }
+
+  #commitStream(): void {
+    this.#begin()
+    this.#attempt.begun()
+    this.#down.head(this.#status, { ...streamHeaders, ...idHeader(this.#record) }, true)
+    const held = this.#take()
+    this.#pass(this.#renamed ? renameFrame(held, this.#call.peek.model) : held)
+  }
+
+  #commitLarge(): void {
+    this.#begin()
+    this.#attempt.begun()
+    this.#down.head(this.#status, relayedHeaders(this.#headers, this.#record))
+    this.#pass(this.#take())
+  }
+
+  #begin(): void {
+    this.#state = 'relaying'
+    this.#record.phase = 'streaming'
+    this.#record.firstTokenMs = this.#gw.now() - this.#record.at
+  }
+
+  #relay(chunk: Buffer): void {
+    this.#meter?.push(chunk)
+    this.#pass(chunk)
+  }
+
+  #pass(chunk: Buffer): void {
+    // The stream's last frame is in this chunk: what it cost must be on disk before the client can know that it is done.
+    if (this.#meter?.complete && !this.#settled) this.#settle()
+    if (!this.#down.write(chunk)) this.#attempt.pause()
+  }
+
+  #endRelay(): void {
+    this.#meter?.end()
+    if (this.#meter && !this.#meter.complete && !this.#meter.error) {
+      this.#tried.error = 'the stream ended before its last event'
+      this.#break(new Failure('UPSTREAM_BROKE'))
+      return
+    }
+    if (this.#meter?.error) {
+      // The client has the upstream's own error event; for our books the answer is partial.
+      this.#tried.error = this.#meter.error.message
+      this.#record.error = this.#meter.error.message
+    }
+    this.#settle()
+    this.#finish()
+    this.#down.end()
+    this.#resolve(undefined)
+  }
+
+  #endHold(): void {
+    const body = this.#take()
+    if (this.#meter) {
+      this.#meter.end()
+      if (this.#meter.error) {
+        this.#refuseError(this.#meter.error)
+        return
+      }
+      if (!this.#meter.complete) {
+        this.#refuse(502, 'answered with something that is not a message')
+        return
+      }
+      this.#record.firstTokenMs = this.#gw.now() - this.#record.at
+      this.#settle()
+    }
+    this.#finish()
+    const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#call.peek.model) : body
+    this.#down.head(this.#status, { ...relayedHeaders(this.#headers, this.#record), 'content-length': answer.length })
+    this.#down.end(answer)
+    this.#resolve(undefined)
+  }
+
+  // An error inside a 200: the client's own is relayed, anything else is the account's.
+  #refuseError(error: { type: string; message: string }): void {
+    const status = statusOfType[error.type] ?? 500
+    if (status === 400 && this.#state === 'opening') {
+      this.#commitStream()
+      return
+    }
+    this.#refuse(status, error.message || error.type)
+  }
+
+  #refuse(status: number, reason: string, stale = false): void {
+    this.#tried.error = reason
+    this.#tried.status = status
+    this.#attempt?.abort()
+    this.#finish()
+    this.#resolve({ status, reason, stale })
+  }
+
+  #refusal(): string {
+    const text = Buffer.concat(this.#held, this.#heldBytes).toString('utf8', 0, 2048)
+    try {
+      const { error, message } = JSON.parse(text) as { error?: { message?: string }; message?: string }
+      return error?.message ?? message ?? text.slice(0, 200)
+    } catch {
+      return text.trim().slice(0, 200) || `status ${this.#status}`
+    }
+  }
+
+  // The client has seen some of it: it gets a terminal error, never a second answer.
+  #break(failure: Failure): void {
+    if (this.#meter) this.#settle()
+    this.#finish()
+    this.#reject(failure)
+  }
+
+  #interrupted(why: Failure): void {
+    this.#attempt.abort()
+    if (this.#state === 'over') return
+    this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
+    if (this.#meter && this.#status < 400) {
+      if (this.#state !== 'relaying') this.#meter.end()
+      this.#settle()
+    }
+    this.#finish()
+    this.#reject(why)
+  }
+
+  #settle(): void {
+    if (this.#settled || this.#call.route.kind !== 'generate') return
+    this.#settled = true
+    this.#record.usage = this.#meter!.usage
+    this.#record.partial = !this.#meter!.complete
+    this.#record.status = this.#down.interrupted?.status ?? this.#status
+    settle(this.#gw, this.#record)
+  }
+
+  #finish(): void {
+    this.#state = 'over'
+    this.#tried.endedMs = this.#gw.now() - this.#record.at
+    this.#down.watcher = undefined
+    this.#down.onDrain = undefined
+  }
+}
+
+const statusOfType: Record<string, number> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 400,
+  request_too_large: 400,
+  rate_limit_error: 429,
+  overloaded_error: 529,
+}
+
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no',
+}
+
+// Everything else an upstream says in headers is about its account, not about the answer.
+function relayedHeaders(headers: IncomingHttpHeaders, record: Outcome): Record<string, string> {
+  const relayed: Record<string, string> = idHeader(record)
+  for (const name of ['content-type', 'retry-after', 'x-should-retry', 'cache-control']) {
+    const value = headers[name]
+    if (typeof value === 'string') relayed[name] = value
+  }
+  return relayed
+}
+
+function idHeader(record: Outcome): Record<string, string> {
+  return record.upstreamRequestId ? { 'x-upstream-request-id': record.upstreamRequestId } : {}
+}
+
+// What `Connection` names is for one hop (RFC 9110 §7.6.1); which of the rest go on is the platform's to say.
+function endToEnd(req: IncomingMessage): IncomingHttpHeaders {
+  const { connection } = req.headers
+  if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return req.headers
+  const named = new Set(
+    connection
+      .toLowerCase()
+      .split(',')
+      .map(name => name.trim()),
+  )
+  return Object.fromEntries(Object.entries(req.headers).filter(([name]) => !named.has(name)))
+}
+
+// Beyond this a copy costs more than two more writes.
+const COPY_BYTES = 64 * 1024
+
+function bodyFor(call: Call, upstreamModel: string): Body {
+  const { body, peek } = call
+  if (upstreamModel === peek.model) return { pieces: [body], bytes: body.length }
+  const before = body.subarray(0, peek.modelSpan.start)
+  const name = Buffer.from(JSON.stringify(upstreamModel))
+  const after = body.subarray(peek.modelSpan.end)
+  const bytes = before.length + name.length + after.length
+  return bytes <= COPY_BYTES
+    ? { pieces: [Buffer.concat([before, name, after], bytes)], bytes }
+    : { pieces: [before, name, after], bytes }
+}
+
+function patience({ config }: Gateway): Patience {
+  return {
+    connect: config['timeouts.connect'],
+    responseHeader: config['timeouts.response_header'],
+    firstToken: config['timeouts.first_token'],
+    idle: config['timeouts.idle'],
+  }
+}

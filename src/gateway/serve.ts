@@ -1,0 +1,117 @@
+// The corridor: a request's whole way through the gateway, one room after the other.
+import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Outcome } from '../core/outcome.ts'
+import { Failure, toFailure } from '../lib/failure.ts'
+import { admit } from './admit.ts'
+import { attempt } from './attempt.ts'
+import { authenticate, type Caller } from './authenticate.ts'
+import { Downstream } from './downstream.ts'
+import type { Gateway } from './gateway.ts'
+import { models } from './models.ts'
+import { receive, route } from './receive.ts'
+
+/** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
+export async function serve(gw: Gateway, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const record = gw.outcomes.begin(req)
+  const down = new Downstream(req, res, record.id)
+  gw.live.add(down)
+  if (gw.draining) res.shouldKeepAlive = false
+  try {
+    await walk(gw, req, down, record)
+    record.status = down.status
+  } catch (error) {
+    const failure = down.interrupted ?? toFailure(error)
+    record.status = failure.status
+    record.code = failure.code
+    record.error = because(failure)
+    if (failure.code === 'INTERNAL_ERROR') gw.log.error({ request_id: record.id, err: failure.cause }, 'internal error')
+    down.fail(failure)
+  } finally {
+    gw.live.delete(down)
+    gw.outcomes.end(record)
+  }
+}
+
+async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, record: Outcome): Promise<void> {
+  const found = route(req, record.path)
+  down.protocol = found.protocol
+  // Before a byte of the body is read: a stranger must not make us hold 100 MB.
+  const caller = authenticate(gw, req, found)
+  note(record, caller)
+  if (found.kind === 'models') return down.json(200, models(gw, caller, record.path))
+  const call = await receive(gw, req, found, down)
+  record.model = call.peek.model
+  record.stream = call.peek.stream
+  record.metered = found.kind === 'generate'
+  allowModel(caller, call.peek.model)
+  record.phase = 'admitting'
+  // Counting tokens takes no place of the user's (spec/domain.md §11.4).
+  if (found.kind === 'count') return attempt(gw, call, caller, down, record)
+  using _slot = await admit(gw, caller, record.id)
+  await attempt(gw, call, caller, down, record)
+}
+
+function note(record: Outcome, caller: Caller): void {
+  record.key = caller.key
+  record.group = caller.group
+  record.platform = caller.platform
+}
+
+function allowModel(caller: Caller, model: string): void {
+  const { models: allowed } = caller.key
+  if (allowed.length > 0 && !allowed.includes(model)) throw new Failure('MODEL_NOT_ALLOWED', [model])
+}
+
+function because(failure: Failure): string {
+  const { cause } = failure
+  return cause instanceof Error ? `${failure.message} (${cause.message})` : failure.message
+}
+
+/** The HTTP server for clients; `listen` is the caller's. */
+export function createGatewayServer(gw: Gateway): Server {
+  const { config } = gw
+  const server = http.createServer(
+    {
+      maxHeaderSize: config['limits.headers'],
+      headersTimeout: config['timeouts.request_header'],
+      // Bodies have their own timer, which knows how to answer.
+      requestTimeout: 0,
+      keepAliveTimeout: config['timeouts.keep_alive'],
+      connectionsCheckingInterval: 1000,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 15_000,
+    },
+    (req, res) => {
+      if (req.url === '/health') health(gw, res)
+      else void serve(gw, req, res)
+    },
+  )
+  server.on('upgrade', (_req, socket: Socket) => refuseSocket(socket, new Failure('UPGRADE_REFUSED')))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const status = clientErrors[error.code ?? ''] ?? '400 Bad Request'
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    else socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+  })
+  return server
+}
+
+const clientErrors: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+function health(gw: Gateway, res: ServerResponse): void {
+  res
+    .writeHead(gw.draining ? 503 : 200, { 'content-type': 'application/json' })
+    .end(gw.draining ? '{"status":"draining"}' : '{"status":"ok"}')
+}
+
+// Codex tries a WebSocket first and falls back at once and silently on 426 (spec/wire.md §0.5).
+function refuseSocket(socket: Socket, failure: Failure): void {
+  const body = JSON.stringify({ error: { type: failure.type, message: failure.message, code: failure.code } })
+  socket.end(
+    `HTTP/1.1 426 Upgrade Required\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}

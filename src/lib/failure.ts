@@ -1,0 +1,206 @@
+// Every way a request can fail at a client: one table, rendered by the caller's dialect.
+
+/** Whose fault it is; decides the log level and, later, what counts against the SLA. */
+export type Fault = 'downstream' | 'gateway' | 'upstream'
+
+interface FailureKind {
+  status: number
+  /** error type in the words all dialects share; a dialect maps it where its own differs */
+  type: string
+  fault: Fault
+  text: string
+}
+
+// Types and texts: spec/domain.md §2.3, §2.5, §3, §6.5.
+export const codes = {
+  API_KEY_REQUIRED: {
+    status: 401,
+    type: 'authentication_error',
+    fault: 'downstream',
+    text: 'An API key is required: send it as "Authorization: Bearer KEY" or "x-api-key: KEY".',
+  },
+  INVALID_API_KEY: {
+    status: 401,
+    type: 'authentication_error',
+    fault: 'downstream',
+    text: 'This API key is not known.',
+  },
+  API_KEY_DISABLED: {
+    status: 401,
+    type: 'authentication_error',
+    fault: 'downstream',
+    text: 'This API key has been revoked.',
+  },
+  API_KEY_EXPIRED: {
+    status: 401,
+    type: 'authentication_error',
+    fault: 'downstream',
+    text: 'This API key has expired.',
+  },
+  USER_INACTIVE: {
+    status: 401,
+    type: 'authentication_error',
+    fault: 'downstream',
+    text: 'User account is not active.',
+  },
+  ACCESS_DENIED: {
+    status: 403,
+    type: 'permission_error',
+    fault: 'downstream',
+    text: 'This API key may not be used from this address.',
+  },
+  MODEL_NOT_ALLOWED: {
+    status: 403,
+    type: 'permission_error',
+    fault: 'downstream',
+    text: 'This API key may not use model %s.',
+  },
+  NO_GROUP: {
+    status: 403,
+    type: 'permission_error',
+    fault: 'downstream',
+    text: 'This API key belongs to no group; ask the operator to run "gw key set KEY --group GROUP".',
+  },
+  WRONG_PLATFORM: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: "This key's group serves platform %s; use route %s.",
+  },
+  NOT_FOUND: { status: 404, type: 'not_found_error', fault: 'downstream', text: 'No route %s.' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: '%s is not allowed on %s; use %s.',
+  },
+  UPGRADE_REFUSED: {
+    status: 426,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'WebSocket is not spoken here; use plain HTTP requests.',
+  },
+  BODY_TOO_LARGE: {
+    status: 413,
+    type: 'request_too_large',
+    fault: 'downstream',
+    text: 'Request body too large, limit is %s.',
+  },
+  BODY_UNREADABLE: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'Failed to read request body: %s.',
+  },
+  BODY_TIMEOUT: {
+    status: 408,
+    type: 'timeout_error',
+    fault: 'downstream',
+    text: 'The request body did not arrive within %s.',
+  },
+  BODY_EMPTY: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: 'Request body is empty.' },
+  BODY_INVALID: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'Failed to parse request body: %s.',
+  },
+  ENCODING_UNSUPPORTED: {
+    status: 415,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'Content-Encoding %s is not supported; use gzip, deflate, br, zstd or none.',
+  },
+  MODEL_REQUIRED: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: 'model is required.' },
+  USER_CONCURRENCY: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'downstream',
+    text: 'Concurrency limit exceeded for user (limit %d), please retry later.',
+  },
+  ACCOUNT_CONCURRENCY: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'gateway',
+    text: 'Every account that serves this model is busy, please retry later.',
+  },
+  NO_UPSTREAM: { status: 503, type: 'api_error', fault: 'gateway', text: 'No available accounts: %s.' },
+  UPSTREAM_UNAUTHORIZED: {
+    status: 502,
+    type: 'upstream_error',
+    fault: 'upstream',
+    text: 'Upstream authentication failed, please contact administrator.',
+  },
+  UPSTREAM_FORBIDDEN: {
+    status: 502,
+    type: 'upstream_error',
+    fault: 'upstream',
+    text: 'Upstream access forbidden, please contact administrator.',
+  },
+  UPSTREAM_RATE_LIMITED: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'upstream',
+    text: 'Upstream rate limit exceeded, please retry later.',
+  },
+  UPSTREAM_OVERLOADED: {
+    status: 503,
+    type: 'overloaded_error',
+    fault: 'upstream',
+    text: 'Upstream service overloaded, please retry later.',
+  },
+  UPSTREAM_UNAVAILABLE: {
+    status: 502,
+    type: 'upstream_error',
+    fault: 'upstream',
+    text: 'Upstream service temporarily unavailable.',
+  },
+  UPSTREAM_FAILED: { status: 502, type: 'upstream_error', fault: 'upstream', text: 'Upstream request failed.' },
+  UPSTREAM_BROKE: {
+    status: 502,
+    type: 'api_error',
+    fault: 'upstream',
+    text: 'The upstream broke off in the middle of its answer.',
+  },
+  UPSTREAM_IDLE: { status: 504, type: 'timeout_error', fault: 'upstream', text: 'The upstream was silent for %s.' },
+  DRAINING: { status: 503, type: 'api_error', fault: 'gateway', text: 'The gateway is shutting down, please retry.' },
+  CLIENT_GONE: { status: 499, type: 'api_error', fault: 'downstream', text: 'The client closed the connection.' },
+  INTERNAL_ERROR: { status: 500, type: 'api_error', fault: 'gateway', text: 'Internal error.' },
+} as const satisfies Record<string, FailureKind>
+
+export type FailureCode = keyof typeof codes
+
+/** A request that ends without an answer from an upstream. Rooms throw it; only the corridor renders it. */
+export class Failure extends Error {
+  readonly code: FailureCode
+  readonly status: number
+  readonly type: string
+  readonly fault: Fault
+  /** when to come back, ms; sent as Retry-After */
+  readonly retryAfterMs: number | undefined
+
+  /** `values` fill the `%s` and `%d` of the code's text, in order. */
+  constructor(
+    code: FailureCode,
+    values: readonly (string | number)[] = [],
+    options: ErrorOptions & { retryAfterMs?: number } = {},
+  ) {
+    const kind: FailureKind = codes[code]
+    let i = 0
+    super(
+      kind.text.replace(/%[sd]/g, () => String(values[i++] ?? '')),
+      options,
+    )
+    this.name = 'Failure'
+    this.code = code
+    this.status = kind.status
+    this.type = kind.type
+    this.fault = kind.fault
+    this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** Anything thrown, as a Failure: what is not one already is a bug of ours. */
+export function toFailure(error: unknown): Failure {
+  return error instanceof Failure ? error : new Failure('INTERNAL_ERROR', [], { cause: error })
+}

@@ -1,0 +1,94 @@
+// The installation's secret: encrypts upstream credentials at rest and keys the digests of client keys.
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import path from 'node:path'
+import { Refusal } from './refusal.ts'
+
+export interface Secret {
+  /** AES-256-GCM; the result is `version(1) keyId(4) iv(12) tag(16) ciphertext`. */
+  encrypt(plain: string): Buffer
+  /** @throws Refusal when the bytes were made with another secret or were changed */
+  decrypt(sealed: Uint8Array): string
+  /** HMAC-SHA256 of a client key, for lookup */
+  digest(clientKey: string): Buffer
+}
+
+const VERSION = 1
+
+/**
+ * Reads the key file, or creates it (0600, 32 random bytes as hex) at first use.
+ * @throws Refusal when it cannot be read or does not hold a key
+ */
+export function openSecret(file: string): Secret {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw new Refusal(
+        'unreachable',
+        `secret.key_file ${file} cannot be read: ${(error as Error).message}; run gw as the user that owns it`,
+        { cause: error },
+      )
+    text = create(file)
+  }
+  if (!/^[0-9a-f]{64}$/i.test(text))
+    throw new Refusal(
+      'config',
+      `secret.key_file ${file} must hold 64 hexadecimal digits; restore it from your backup, or delete it to lose every stored credential and key`,
+    )
+  return secretFrom(Buffer.from(text, 'hex'))
+}
+
+// link(2) makes the finished file appear at once or not at all: two first starts agree on one secret.
+function create(file: string): string {
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 })
+    const fd = openSync(temporary, 'wx', 0o600)
+    writeSync(fd, randomBytes(32).toString('hex') + '\n')
+    fsyncSync(fd)
+    closeSync(fd)
+    try {
+      linkSync(temporary, file)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      unlinkSync(temporary)
+    }
+  } catch (error) {
+    throw new Refusal(
+      'unreachable',
+      `secret.key_file ${file} cannot be created: ${(error as Error).message}; set data_dir or secret.key_file to a place this user may write`,
+      { cause: error },
+    )
+  }
+  return readFileSync(file, 'utf8').trim()
+}
+
+/** The functions of a secret given as bytes; two keys are derived from it so that neither use weakens the other. */
+export function secretFrom(master: Buffer): Secret {
+  const sealing = Buffer.from(hkdfSync('sha256', master, '', 'gw credential encryption', 32))
+  const digesting = Buffer.from(hkdfSync('sha256', master, '', 'gw client key digest', 32))
+  const keyId = createHmac('sha256', sealing).update('id').digest().subarray(0, 4)
+  return {
+    encrypt(plain) {
+      const iv = randomBytes(12)
+      const cipher = createCipheriv('aes-256-gcm', sealing, iv)
+      const body = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
+      return Buffer.concat([Buffer.of(VERSION), keyId, iv, cipher.getAuthTag(), body])
+    },
+    decrypt(bytes) {
+      const sealed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      if (sealed[0] !== VERSION || !sealed.subarray(1, 5).equals(keyId))
+        throw new Refusal(
+          'config',
+          'a stored credential was encrypted with another secret; restore secret.key_file from your backup',
+        )
+      const decipher = createDecipheriv('aes-256-gcm', sealing, sealed.subarray(5, 17))
+      decipher.setAuthTag(sealed.subarray(17, 33))
+      return decipher.update(sealed.subarray(33), undefined, 'utf8') + decipher.final('utf8')
+    },
+    digest: clientKey => createHmac('sha256', digesting).update(clientKey).digest(),
+  }
+}

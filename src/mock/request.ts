@@ -1,0 +1,81 @@
+// The life of one request: its step is taken, its body read, its reply made and sent.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { anthropic } from './anthropic/dialect.ts'
+import type { Book, Page } from './book.ts'
+import { portionBytes } from './bytes.ts'
+import { type Call, callFrom, collect, readHead } from './call.ts'
+import type { Dialect } from './dialect.ts'
+import type { Gate } from './gate.ts'
+import { flat, framing, play } from './play.ts'
+import { type Made, type Ready, readyFor, type Scripts } from './script.ts'
+
+/** Asked in this order; the last one answers for everything that no other knows. */
+const dialects: Dialect[] = [anthropic]
+
+const nothingMore = readyFor({
+  status: 500,
+  error: { type: 'api_error', message: 'The script expected nothing more, and here is a request.' },
+})
+
+/** Replies kept per step. The size of the request shows in most of them, so there is no end to different ones. */
+const madeKept = 256
+
+export function createServe(scripts: Scripts, book: Book, gate: Gate, connectionOf: (req: IncomingMessage) => number) {
+  let served = 0
+
+  return (req: IncomingMessage, res: ServerResponse): void => {
+    const head = readHead(req)
+    const dialect = dialects.find(one => one.owns(head)) ?? anthropic
+    const id = dialect.newId(++served)
+    const page = book.begin(head, id, connectionOf(req))
+    // Taken when the request arrives, not when its body is there: steps follow the order of arrival.
+    let ready = scripts.next(head.credential, head.path)
+    if (ready.step.expect) {
+      page.unexpected()
+      ready = nothingMore
+    }
+
+    let playing: AbortController | undefined
+    res.on('close', () => {
+      if (playing) playing.abort()
+      else page.end('aborted', null)
+    })
+
+    collect(req, raw => {
+      const call = callFrom(head, id, raw)
+      page.body(raw, call.model, call.stream)
+      const made = makeOnce(dialect, call, ready)
+      if (ready.atOnce && made.bytes.length <= portionBytes) return sendAtOnce(made, [dialect.idHeader, id], page, res)
+      playing = new AbortController()
+      const released = () => gate.wait(head.credential)
+      play({ made, step: ready.step, page, res, id: [dialect.idHeader, id], released, gone: playing.signal })
+    })
+  }
+}
+
+// The page ends before the bytes leave, see play.ts.
+function sendAtOnce(made: Made, id: [string, string], page: Page, res: ServerResponse): void {
+  page.whole(made)
+  res.writeHead(made.reply.status, [...id, ...made.head])
+  res.end(made.bytes)
+}
+
+function makeOnce(dialect: Dialect, call: Call, { step, made }: Ready): Made {
+  const key = `${call.method} ${call.path} ${call.stream} ${call.body.length} ${call.model}`
+  const usable = call.credential !== '' && call.fault === null
+  const kept = usable && made.get(key)
+  if (kept) return kept
+  const reply = dialect.answer(call, step)
+  const bytes = Buffer.concat(reply.pieces)
+  const fresh: Made = {
+    reply,
+    bytes,
+    sha256: null,
+    head: flat({ ...framing(reply, bytes.length, step), ...reply.headers }),
+  }
+  if (reply.keep) {
+    if (made.size >= madeKept) made.clear()
+    made.set(key, fresh)
+  }
+  return fresh
+}

@@ -1,0 +1,46 @@
+// The ops listener: liveness, readiness and metrics, apart from client traffic.
+import { timingSafeEqual } from 'node:crypto'
+import http from 'node:http'
+import type { Metrics } from './metrics.ts'
+
+export interface Readiness {
+  /** requests can be served */
+  ready: boolean
+  /** what works less well than it should, in words */
+  degraded: string[]
+}
+
+export function createOpsServer(options: {
+  metrics: Metrics
+  readiness: () => Readiness
+  token: string | undefined
+}): http.Server {
+  return http.createServer(async (req, res) => {
+    const send = (status: number, body: string, type = 'application/json') =>
+      res.writeHead(status, { 'content-type': type }).end(body)
+    const path = req.url?.split('?')[0]
+    if (req.method !== 'GET' && req.method !== 'HEAD') return send(405, '{"error":"only GET"}')
+    // Never asks a dependency: a lost database must not make a supervisor kill us.
+    if (path === '/livez') return send(200, '{"status":"ok"}')
+    if (path === '/readyz') {
+      const { ready, degraded } = options.readiness()
+      return send(
+        ready ? 200 : 503,
+        JSON.stringify({ status: !ready ? 'draining' : degraded.length > 0 ? 'degraded' : 'ok', degraded }),
+      )
+    }
+    if (path === '/metrics') {
+      if (!allowed(req.headers.authorization, options.token))
+        return send(401, '{"error":"send the ops.token as a bearer token"}')
+      return send(200, await options.metrics.text(), options.metrics.contentType)
+    }
+    send(404, '{"error":"here are /livez, /readyz and /metrics"}')
+  })
+}
+
+function allowed(header: string | undefined, token: string | undefined): boolean {
+  if (token === undefined) return true
+  const given = Buffer.from(header ?? '')
+  const wanted = Buffer.from(`Bearer ${token}`)
+  return given.length === wanted.length && timingSafeEqual(given, wanted)
+}

@@ -1,0 +1,79 @@
+// Anthropic as an upstream: api keys and OAuth tokens on the Messages API.
+import type { AccountFacts } from '../../core/snapshot.ts'
+import type { Platform, UpstreamRequest } from '../platform.ts'
+
+const BASE = 'https://api.anthropic.com'
+const VERSION = '2023-06-01'
+// Token authentication is a beta that must be asked for (spec/domain.md §10.8).
+const OAUTH_BETA = 'oauth-2025-04-20'
+
+// What a client may say to the upstream (spec/domain.md §10.8, wire.md §1.2); all else stays here.
+const passed = new Set(['accept', 'content-type', 'user-agent', 'accept-language', 'sec-fetch-mode', 'x-app'])
+const passedPrefixes = ['anthropic-', 'x-stainless-']
+
+interface Target {
+  origin: URL
+  prefix: string
+  auth: [name: string, value: string]
+}
+// Facts are replaced, never changed, so what is computed from one lives as long as it.
+const targets = new WeakMap<AccountFacts, Target>()
+
+export const anthropic: Platform = {
+  name: 'anthropic',
+
+  prepare(call, account): UpstreamRequest {
+    const target = targets.get(account) ?? compile(account)
+    const headers: UpstreamRequest['headers'] = { host: target.origin.host }
+    for (const name in call.headers) {
+      const value = call.headers[name]
+      if (value !== undefined && (passed.has(name) || passedPrefixes.some(p => name.startsWith(p))))
+        headers[name] = value
+    }
+    headers['anthropic-version'] ??= VERSION
+    // Usage cannot be read from a compressed stream, and every SDK asks for one.
+    headers['accept-encoding'] = 'identity'
+    headers[target.auth[0]] = target.auth[1]
+    if (account.type === 'oauth') headers['anthropic-beta'] = withBeta(headers['anthropic-beta'])
+    return { method: call.method, origin: target.origin, path: target.prefix + call.path + call.query, headers }
+  },
+
+  judge(status) {
+    if (status < 400) return { relay: true }
+    if (status === 401) return { relay: false, reason: 'credential refused' }
+    if (status === 402) return { relay: false, reason: 'payment required' }
+    if (status === 403) return { relay: false, reason: 'forbidden' }
+    if (status === 429) return { relay: false, reason: 'rate limited' }
+    if (status === 529) return { relay: false, reason: 'overloaded' }
+    if (status >= 500) return { relay: false, reason: `status ${status}` }
+    return { relay: true }
+  },
+}
+
+function compile(account: AccountFacts): Target {
+  const url = new URL(account.baseUrl ?? BASE)
+  const target: Target = {
+    origin: new URL(url.origin),
+    prefix: url.pathname.replace(/\/+$/, ''),
+    auth:
+      account.type === 'oauth'
+        ? ['authorization', `Bearer ${accessToken(account.credential)}`]
+        : ['x-api-key', account.credential],
+  }
+  targets.set(account, target)
+  return target
+}
+
+function accessToken(credential: string): string {
+  return (JSON.parse(credential) as { access_token?: string }).access_token ?? ''
+}
+
+// Union, never replace: the client's betas are its own.
+function withBeta(value: string | string[] | number | undefined): string {
+  const given = value === undefined ? '' : String(value)
+  return given.split(',').some(b => b.trim() === OAUTH_BETA)
+    ? given
+    : given === ''
+      ? OAUTH_BETA
+      : `${given},${OAUTH_BETA}`
+}

@@ -1,0 +1,6 @@
+// The platforms there are.
+import type { Platform as PlatformName } from '../db/schema.ts'
+import { anthropic } from './anthropic/anthropic.ts'
+import type { Platform } from './platform.ts'
+
+export const platformTable: Partial<Record<PlatformName, Platform>> = { anthropic }

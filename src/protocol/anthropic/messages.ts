@@ -1,0 +1,54 @@
+// The Messages dialect as clients of gw speak it (spec/wire.md §1).
+import { Failure } from '../../lib/failure.ts'
+import { JsonError, type Span, scanObject } from '../json.ts'
+import type { Peek, Protocol } from '../protocol.ts'
+import { messagesMeter } from './meter.ts'
+
+const wanted = new Set(['model', 'stream'])
+
+// Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
+const types: Record<string, string> = { upstream_error: 'api_error' }
+
+export const messages: Protocol = {
+  name: 'messages',
+
+  peek(body) {
+    let found: Map<string, Span>
+    try {
+      found = scanObject(body, wanted)
+    } catch (error) {
+      if (error instanceof JsonError) throw new Failure('BODY_INVALID', [error.message], { cause: error })
+      throw error
+    }
+    const modelSpan = found.get('model')
+    if (!modelSpan) throw new Failure('MODEL_REQUIRED')
+    const model = parse(body, modelSpan)
+    if (typeof model !== 'string') throw new Failure('BODY_INVALID', ['model must be a string'])
+    if (model === '') throw new Failure('MODEL_REQUIRED')
+    const streamSpan = found.get('stream')
+    const stream = streamSpan ? parse(body, streamSpan) : false
+    if (typeof stream !== 'boolean') throw new Failure('BODY_INVALID', ['stream must be true or false'])
+    return { model, modelSpan, stream } satisfies Peek
+  },
+
+  // The official SDKs drop events without an event line, so a ping needs one too.
+  ping: Buffer.from('event: ping\ndata: {"type":"ping"}\n\n'),
+
+  error: (failure, requestId) => Buffer.from(JSON.stringify(envelope(failure, requestId))),
+
+  errorFrame: (failure, requestId) =>
+    Buffer.from(`event: error\ndata: ${JSON.stringify(envelope(failure, requestId))}\n\n`),
+
+  meter: messagesMeter,
+}
+
+function envelope(failure: Failure, requestId: string): object {
+  const type = types[failure.type] ?? failure.type
+  return { type: 'error', error: { type, message: failure.message, code: failure.code }, request_id: requestId }
+}
+
+function parse(body: Buffer, span: Span): unknown {
+  // A wanted value is a string or a boolean; anything long is neither and need not be built.
+  if (span.end - span.start > 4096) return null
+  return JSON.parse(body.toString('utf8', span.start, span.end))
+}

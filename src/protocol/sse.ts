@@ -1,0 +1,139 @@
+// Reads Server-Sent Events as bytes pass by: cuts lines, keeps only the data lines somebody wants.
+
+/** Told of each event. `data` is empty when `wants` declined it. */
+export interface SseReader {
+  /**
+   * Whether to keep the data of an event, asked at its first data line with the event name seen so far ('' when none)
+   * and the line's first bytes. Declined data is skipped, never buffered: an image of 5 MB costs nothing.
+   */
+  wants(event: string, head: Buffer): boolean
+  event(event: string, data: string, wanted: boolean): void
+}
+
+const LF = 10
+const CR = 13
+// A kept event that grows beyond this is given up: what is kept is usage, and usage is small.
+const MAX_KEPT = 16 * 1024 * 1024
+// How much of a data line must be there before `wants` is asked, unless the line is shorter.
+const HEAD = 64
+
+/** Line ends LF, CRLF and CR; comments and unknown fields are skipped (WHATWG HTML §9.2.6). */
+export class SseCutter {
+  readonly #reader: SseReader
+  #event = ''
+  #data: string[] = []
+  #kept = 0
+  #wanted: boolean | undefined
+  #hasData = false
+  // The unfinished line: its bytes so far, or skipping when nobody wants the rest of it.
+  #line: Buffer[] = []
+  #lineBytes = 0
+  #skipping = false
+  #afterCr = false
+
+  constructor(reader: SseReader) {
+    this.#reader = reader
+  }
+
+  push(chunk: Buffer): void {
+    let at = 0
+    if (this.#afterCr) {
+      this.#afterCr = false
+      if (chunk[0] === LF) at = 1
+    }
+    // Hardly any stream has a CR: one native search a chunk says so, instead of one a line.
+    let cr = chunk.indexOf(CR, at)
+    while (at < chunk.length) {
+      const lf = chunk.indexOf(LF, at)
+      const end = cr !== -1 && (lf === -1 || cr < lf) ? cr : lf
+      if (end === -1) {
+        this.#partial(chunk.subarray(at))
+        return
+      }
+      this.#finish(chunk.subarray(at, end))
+      at = end + 1
+      if (end === cr) {
+        if (at === chunk.length) this.#afterCr = true
+        else if (chunk[at] === LF) at++
+        cr = chunk.indexOf(CR, at)
+      }
+    }
+  }
+
+  /** Ends the stream; a last event without its blank line is told too, as clients of the field read it. */
+  end(): void {
+    if (this.#lineBytes > 0 || this.#skipping) this.#finish(Buffer.alloc(0))
+    this.#dispatch()
+  }
+
+  #partial(piece: Buffer): void {
+    if (this.#skipping) return
+    this.#line.push(piece)
+    this.#lineBytes += piece.length
+    if (this.#lineBytes < HEAD) return
+    const head = this.#line.length === 1 ? piece : Buffer.concat(this.#line, this.#lineBytes)
+    this.#line = [head]
+    if (isData(head) ? !this.#keeps(dataOf(head)) : !startsEvent(head)) {
+      this.#line = []
+      this.#lineBytes = 0
+      this.#skipping = true
+      if (isData(head)) this.#hasData = true
+    }
+  }
+
+  #finish(rest: Buffer): void {
+    if (this.#skipping) {
+      this.#skipping = false
+      return
+    }
+    let line = rest
+    if (this.#lineBytes > 0) {
+      this.#line.push(rest)
+      line = Buffer.concat(this.#line, this.#lineBytes + rest.length)
+      this.#line = []
+      this.#lineBytes = 0
+    }
+    if (line.length === 0) this.#dispatch()
+    else if (isData(line)) {
+      this.#hasData = true
+      const data = dataOf(line)
+      if (this.#keeps(data)) {
+        this.#kept += data.length
+        if (this.#kept > MAX_KEPT) {
+          this.#wanted = false
+          this.#data = []
+        } else this.#data.push(data.toString('utf8'))
+      }
+    } else if (startsEvent(line)) this.#event = fieldValue(line, 6)
+  }
+
+  #keeps(head: Buffer): boolean {
+    this.#wanted ??= this.#reader.wants(this.#event, head)
+    return this.#wanted
+  }
+
+  #dispatch(): void {
+    if (this.#hasData) this.#reader.event(this.#event, this.#data.join('\n'), this.#wanted === true)
+    if (this.#data.length > 0) this.#data = []
+    this.#event = ''
+    this.#kept = 0
+    this.#wanted = undefined
+    this.#hasData = false
+  }
+}
+
+// "data:" and "event:" by bytes: this runs for every line of every stream.
+function isData(line: Buffer): boolean {
+  return line[0] === 0x64 && line[1] === 0x61 && line[2] === 0x74 && line[3] === 0x61 && line[4] === 0x3a
+}
+function startsEvent(line: Buffer): boolean {
+  return (
+    line[0] === 0x65 && line[1] === 0x76 && line[2] === 0x65 && line[3] === 0x6e && line[4] === 0x74 && line[5] === 0x3a
+  )
+}
+function dataOf(line: Buffer): Buffer {
+  return line.subarray(line[5] === 0x20 ? 6 : 5)
+}
+function fieldValue(line: Buffer, colon: number): string {
+  return line.toString('latin1', line[colon] === 0x20 ? colon + 1 : colon, line.length)
+}

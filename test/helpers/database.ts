@@ -1,0 +1,46 @@
+// A real Postgres for tests: one embedded server for all test files, a fresh copy of a migrated template for each.
+import { createHash, randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { openEmbedded } from '../../src/db/embedded.ts'
+import { migrate, migrations } from '../../src/db/migrate.ts'
+
+const here = createHash('sha256')
+  .update(import.meta.dirname)
+  .digest('hex')
+  .slice(0, 8)
+const folder = path.join(tmpdir(), `gw-test-${process.getuid?.() ?? 0}-${here}`)
+const template = `template_${createHash('sha256')
+  .update(
+    migrations()
+      .map(m => m.sha256)
+      .join(),
+  )
+  .digest('hex')
+  .slice(0, 12)}`
+const LOCK = 0x6777_0100
+
+/** A migrated, empty database that is gone when the test ends; as a URL for `database.url`. */
+export async function freshDatabase(t: Test): Promise<string> {
+  const postgres = await openEmbedded(folder, { maxConnections: 300 })
+  const name = `t_${process.pid}_${randomBytes(4).toString('hex')}`
+  const admin = new pg.Client(postgres.connection)
+  await admin.connect()
+  await admin.query('select pg_advisory_lock($1)', [LOCK])
+  const there = await admin.query('select 1 from pg_database where datname = $1', [template])
+  if (there.rowCount === 0) {
+    await admin.query(`create database making_${template}`)
+    await migrate({ ...postgres.connection, database: `making_${template}` })
+    await admin.query(`alter database making_${template} rename to ${template}`)
+  }
+  await admin.query(`create database ${name} template ${template}`)
+  await admin.query('select pg_advisory_unlock($1)', [LOCK])
+  t.teardown(async () => {
+    await admin.query(`drop database ${name} with (force)`)
+    await admin.end()
+    await postgres.release()
+  })
+  return `postgresql://gw@/${name}?host=${postgres.connection.host}`
+}

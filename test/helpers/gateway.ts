@@ -1,0 +1,196 @@
+// A whole gateway for a test: daemon in this process, real Postgres, the scripted provider as its far side.
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import pino, { type Logger } from 'pino'
+import type { Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { controlClient } from '../../src/control/client.ts'
+import type { LiveView } from '../../src/control/view.ts'
+import { addAccount, setAccount } from '../../src/core/account.ts'
+import { addGroup } from '../../src/core/group.ts'
+import { createKey, revokeKey, setKey } from '../../src/core/key.ts'
+import { listUsage, type UsageRecord } from '../../src/core/usage.ts'
+import { addUser, setUser } from '../../src/core/user.ts'
+import { type Daemon, startDaemon } from '../../src/daemon/main.ts'
+import { type Database, openDatabase } from '../../src/db/connect.ts'
+import { openSecret, type Secret } from '../../src/lib/secret.ts'
+import { type Mock, startMock } from '../../src/mock/server.ts'
+import type { Step } from '../../src/mock/step.ts'
+import { freshDatabase } from './database.ts'
+
+export interface AccountSetup {
+  name?: string
+  /** what the provider does for this account's credential */
+  script?: Step | Step[]
+  concurrency?: number
+  priority?: number
+  models?: Record<string, string>
+  baseUrl?: string
+  oauth?: boolean
+}
+
+export interface Setup {
+  accounts?: AccountSetup[]
+  user?: { concurrency?: number }
+  config?: Partial<Config>
+  multiplier?: string
+  log?: Logger
+}
+
+export interface TestGateway {
+  daemon: Daemon
+  url: string
+  /** a key of user `alice`, bound to group `main` */
+  key: string
+  mock: Mock
+  database: Database
+  secret: Secret
+  config: Config
+  /** the credential of an account, by which the mock knows it */
+  credential(account: string): string
+  send(body: object | Buffer | string, options?: SendOptions): Promise<Response>
+  live(): Promise<LiveView>
+  /** usage rows, newest first, once there are at least `n` of them */
+  usage(n: number): Promise<UsageRecord[]>
+  set: {
+    account(name: string, change: Parameters<typeof setAccount>[3]): Promise<unknown>
+    user(name: string, change: Parameters<typeof setUser>[2]): Promise<unknown>
+    key(name: string, change: Parameters<typeof setKey>[2]): Promise<unknown>
+    revoke(name: string): Promise<unknown>
+  }
+}
+
+export interface SendOptions {
+  path?: string
+  method?: string
+  key?: string | null
+  headers?: Record<string, string>
+  signal?: AbortSignal
+}
+
+/** Everything is taken down at the end of the test; a slot, a socket or a request left open then fails it. */
+export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gwt-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const config: Config = {
+    ...loadConfig({ env: {}, flags: { data_dir: folder } }).config,
+    'database.url': await freshDatabase(t),
+    listen: { host: '127.0.0.1', port: 0 },
+    'ops.listen': { host: '127.0.0.1', port: 0 },
+    'usage.flush_interval': 10,
+    ...setup.config,
+  }
+  const mock = await startMock()
+  t.teardown(() => mock.close())
+  const database = await openDatabase(config, { migrate: false })
+  t.teardown(() => database.close())
+  const secret = openSecret(config['secret.key_file'])
+  const credential = (name: string) => `cred-${name}`
+  const { db } = database
+  await addUser(db, { name: 'alice', concurrency: setup.user?.concurrency ?? 0, balance: 1_000_000_000_000n })
+  await addGroup(db, { name: 'main', platform: 'anthropic', multiplier: setup.multiplier ?? '1' })
+  for (const [i, a] of (setup.accounts ?? [{}]).entries()) {
+    const name = a.name ?? `a${i + 1}`
+    const token = a.oauth ? JSON.stringify({ access_token: credential(name) }) : credential(name)
+    await addAccount(db, secret, {
+      name,
+      platform: 'anthropic',
+      type: a.oauth ? 'oauth' : 'apikey',
+      credential: token,
+      base_url: a.baseUrl ?? mock.url,
+      concurrency: a.concurrency ?? 0,
+      priority: a.priority ?? 50,
+      groups: ['main'],
+      model_map: a.models ?? {},
+    })
+    if (a.script) mock.script(credential(name), a.script)
+  }
+  const { key } = await createKey(db, secret, { user: 'alice', group: 'main', name: 'alice', valuePrefix: 'sk-' })
+  const daemon = await startDaemon(config, setup.log ?? pino({ level: 'silent' }))
+  t.teardown(async () => {
+    await nothingHeld(t, daemon, mock)
+    await daemon.stop(0)
+  })
+
+  const changed = async (work: Promise<unknown>) => {
+    const before = daemon.gateway.snapshot
+    await work
+    await until(t, 'the daemon hears of the change', () => daemon.gateway.snapshot !== before)
+  }
+  return {
+    daemon,
+    url: daemon.url,
+    key,
+    mock,
+    database,
+    secret,
+    config,
+    credential,
+    send: (body, options = {}) =>
+      fetch(daemon.url + (options.path ?? '/v1/messages'), {
+        method: options.method ?? 'POST',
+        headers: {
+          'content-type': 'application/json',
+          ...(options.key === null ? {} : { 'x-api-key': options.key ?? key }),
+          ...options.headers,
+        },
+        ...(options.method === 'GET'
+          ? {}
+          : { body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
+        ...(options.signal ? { signal: options.signal } : {}),
+      }),
+    live: () => controlClient(config['control.socket']).get<LiveView>('/live'),
+    usage: async n => {
+      let rows: UsageRecord[] = []
+      await until(t, `${n} usage rows`, async () => (rows = await listUsage(db, { limit: 10_000 })).length >= n)
+      return rows
+    },
+    set: {
+      account: (name, change) => changed(setAccount(db, secret, name, change)),
+      user: (name, change) => changed(setUser(db, name, change)),
+      key: (name, change) => changed(setKey(db, name, change)),
+      revoke: name => changed(revokeKey(db, name)),
+    },
+  }
+}
+
+/** Waits for a fact; fails the test when it does not come within `ms`. */
+export async function until(
+  t: Test,
+  fact: string,
+  holds: () => boolean | Promise<boolean>,
+  ms = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + ms
+  while (!(await holds())) {
+    if (Date.now() > deadline) {
+      t.fail(`never came true: ${fact}`)
+      throw new Error(`never came true: ${fact}`)
+    }
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+async function nothingHeld(t: Test, daemon: Daemon, mock: Mock): Promise<void> {
+  const { gateway: gw } = daemon
+  const held = async () => {
+    const view = await controlClient(gw.config['control.socket']).get<LiveView>('/live')
+    return [...view.users, ...view.accounts].filter(v => v.slots.used > 0).map(v => `${v.name}: ${v.slots.used}`)
+  }
+  await until(t, 'every request is over', () => gw.live.size === 0)
+  await until(t, 'every slot is given back', async () => (await held()).length === 0)
+  await until(t, 'the provider has no request open', () => mock.stats().inFlight === 0)
+}
+
+/** A plain Messages body. */
+export const hello = (more: object = {}) => ({
+  model: 'claude-sonnet-5-5',
+  max_tokens: 64,
+  messages: [{ role: 'user', content: 'hello' }],
+  ...more,
+})
+
+export { once }
