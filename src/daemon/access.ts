@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Outcome } from '../core/outcome.ts'
 import type { Fold } from '../gateway/outcomes.ts'
+import { scrub } from '../lib/log.ts'
 
 /** What ended well or was refused for a reason is info; what the gateway or an upstream spoiled is a warning. */
 export function accessLog(log: Logger): Fold {
@@ -22,10 +23,10 @@ export function accessLog(log: Logger): Fold {
           ...(o.model ? { model: o.model } : {}),
           ...(o.account ? { account: o.account.name } : {}),
           ...(o.attempts.length > 1
-            ? { attempts: o.attempts.map(a => `${a.account.name}: ${a.error || a.status}`) }
+            ? { attempts: o.attempts.map(a => `${a.account.name}: ${scrub(a.error) || a.status}`) }
             : {}),
           ...(o.metered && o.status < 400 ? { in: o.usage.input, out: o.usage.output } : {}),
-          ...(o.code ? { code: o.code, error: o.error } : {}),
+          ...(o.code ? { code: o.code, error: scrub(o.error) } : {}),
         },
         'request',
       )

@@ -9,7 +9,7 @@ import { addGroup } from '../core/group.ts'
 import { createKey } from '../core/key.ts'
 import { addUser } from '../core/user.ts'
 import { openDatabase } from '../db/connect.ts'
-import { createLog } from '../lib/log.ts'
+import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
 import { startMock } from '../mock/server.ts'
@@ -41,12 +41,13 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     }
     delete (config as { 'database.url'?: string })['database.url']
     delete (config as { 'redis.url'?: string })['redis.url']
-    const { log } = createLog({ level: config['log.level'], format: config['log.format'] })
+    const logging = createLog({ level: config['log.level'], format: config['log.format'] })
     const key = await populate(config, mock.url)
-    const daemon = await startAnywhere(config, loaded, log)
+    const daemon = await startAnywhere(config, loaded, logging)
     process.stdout.write(welcome(daemon, key, folder))
     const stopTraffic = traffic ? startTraffic(daemon.url, key) : () => {}
-    await untilStopped(daemon, log).finally(stopTraffic)
+    await untilStopped(daemon, logging.log, stopTraffic)
+    logging.flush()
     return 0
   } finally {
     await mock.close()
@@ -86,14 +87,14 @@ async function populate(config: Config, mockUrl: string): Promise<string> {
 }
 
 // Somebody trying gw out may well have something on 8080; only an address that was asked for must be that one.
-async function startAnywhere(config: Config, loaded: Loaded, log: Parameters<typeof startDaemon>[1]): Promise<Daemon> {
+async function startAnywhere(config: Config, loaded: Loaded, logging: Log): Promise<Daemon> {
   const free = { host: '127.0.0.1', port: 0 }
   const asked = loaded.origin['listen'] !== 'default'
   try {
-    return await startDaemon({ ...config, 'ops.listen': free }, log)
+    return await startDaemon({ ...config, 'ops.listen': free }, logging)
   } catch (error) {
     if (asked || !(error instanceof Refusal) || !error.message.startsWith('listen ')) throw error
-    return await startDaemon({ ...config, listen: free, 'ops.listen': free }, log)
+    return await startDaemon({ ...config, listen: free, 'ops.listen': free }, logging)
   }
 }
 

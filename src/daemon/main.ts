@@ -15,7 +15,7 @@ import type { Gateway } from '../gateway/gateway.ts'
 import { createOutcomes } from '../gateway/outcomes.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
 import { Failure } from '../lib/failure.ts'
-import { createLog } from '../lib/log.ts'
+import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
 import { version } from '../lib/version.ts'
@@ -45,7 +45,7 @@ export interface Daemon {
  * Puts a daemon together and listens.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
  */
-export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+export async function startDaemon(config: Config, { log, access }: Pick<Log, 'log' | 'access'>): Promise<Daemon> {
   const now = Date.now
   // What was opened, youngest last; taken apart in reverse whether the start fails or the life ends.
   const opened: (() => unknown)[] = []
@@ -87,7 +87,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       store: new MemoryStore(),
       engine,
       spool,
-      outcomes: createOutcomes(now, [live, metrics, accessLog(log)]),
+      outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
       log,
       now,
       live: new Set(),
@@ -214,8 +214,9 @@ function closeNow(server: Server): Promise<void> {
 export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffic: boolean }): Promise<number> {
   if (options.demo) return (await import('./demo.ts')).runDemo(options.loaded, options.traffic)
   const { config, file } = options.loaded
-  const { log, flush } = createLog({ level: config['log.level'], format: config['log.format'] })
-  const daemon = await startDaemon(config, log)
+  const logging = createLog({ level: config['log.level'], format: config['log.format'] })
+  const { log } = logging
+  const daemon = await startDaemon(config, logging)
   log.info(
     {
       version,
@@ -229,17 +230,18 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
   if (daemon.fresh) process.stderr.write(firstSteps(daemon.url))
   notify('--ready', `--status=serving on ${daemon.url}`)
   await untilStopped(daemon, log)
-  flush()
+  logging.flush()
   return 0
 }
 
-/** Waits for a signal, then drains; a second signal ends now. */
-export async function untilStopped(daemon: Daemon, log: Logger): Promise<void> {
+/** Waits for a signal, calls `first`, then drains; a second signal ends now. */
+export async function untilStopped(daemon: Daemon, log: Logger, first: () => void = () => {}): Promise<void> {
   const signals = untilSignal(() => {
     log.warn('second signal: ending now')
     for (const down of daemon.gateway.live) down.interrupt(new Failure('DRAINING'))
   })
   const signal = await signals.signalled
+  first()
   const under = daemon.gateway.live.size
   log.info(`${signal}: draining, ${under} request${under === 1 ? '' : 's'} under way; again to end now`)
   notify('--stopping', '--status=draining')

@@ -35,7 +35,8 @@ export async function attempt(
     record.upstreamModel = candidate.upstreamModel
     let refused = await exchange(gw, call, caller, candidate, down, record)
     // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
-    if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record)
+    // The others that are kept may be no better, so the second try makes its own.
+    if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, true)
     if (!refused) return
     last = refused
     excluded.add(candidate.account.id)

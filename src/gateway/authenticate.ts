@@ -1,6 +1,6 @@
 // Authenticate: the presented key to who pays and which accounts may serve, from the snapshot alone.
 import type { IncomingMessage } from 'node:http'
-import type { AccountFacts, GroupFacts, KeyFacts, UserFacts } from '../core/snapshot.ts'
+import type { AccountFacts, GroupFacts, KeyFacts, Snapshot, UserFacts } from '../core/snapshot.ts'
 import { digestKey } from '../core/snapshot.ts'
 import type { Platform } from '../db/schema.ts'
 import { Failure } from '../lib/failure.ts'
@@ -19,7 +19,7 @@ export interface Caller {
 export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): Caller {
   const value = presentedKey(req)
   if (value === undefined) throw new Failure('API_KEY_REQUIRED')
-  const key = gw.snapshot.keys.get(digestKey(gw.secret.digest(value)))
+  const key = lookUp(gw, value)
   if (!key) throw new Failure('INVALID_API_KEY')
   if (key.revoked) throw new Failure('API_KEY_DISABLED')
   if (key.expiresAt !== 0 && key.expiresAt <= gw.now()) throw new Failure('API_KEY_EXPIRED')
@@ -30,6 +30,20 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   if (route.kind !== 'models' && !speaks[route.protocol.name].includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
   return { key, user: key.user, group, platform, accounts: group ? group.accounts : gw.snapshot.ungrouped(platform) }
+}
+
+// A digest costs as much as a tenth of a request. Only known keys are remembered, so strangers cannot make this grow,
+// and a new snapshot begins with nothing remembered.
+const remembered = new WeakMap<Snapshot, Map<string, KeyFacts>>()
+
+function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
+  let known = remembered.get(gw.snapshot)
+  if (!known) remembered.set(gw.snapshot, (known = new Map()))
+  const found = known.get(value)
+  if (found) return found
+  const key = gw.snapshot.keys.get(digestKey(gw.secret.digest(value)))
+  if (key) known.set(value, key)
+  return key
 }
 
 // Which platforms a dialect reaches without translation.

@@ -9,11 +9,13 @@ import { renameBody, renameFrame } from '../protocol/anthropic/rename.ts'
 import type { Meter } from '../protocol/protocol.ts'
 import type { Caller } from './authenticate.ts'
 import type { Downstream } from './downstream.ts'
-import type { Attempt, Body, Listener, Patience } from './forward.ts'
+import type { Attempt, Listener } from './forward.ts'
 import type { Gateway } from './gateway.ts'
+import { bodyFor, endToEnd, idHeader, patience, relayedHeaders, streamHeaders } from './hop.ts'
 import type { Call } from './receive.ts'
 import type { Candidate } from './select.ts'
 import { settle } from './settle.ts'
+import { WholeEvents } from './whole.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
 export interface Refused {
@@ -30,7 +32,7 @@ const HOLD_BYTES = 32 * 1024 * 1024
 const REFUSAL_BYTES = 64 * 1024
 
 /**
- * Sends the call to the candidate and relays its answer.
+ * Sends the call to the candidate, over a connection of its own if `fresh`, and relays its answer.
  * @returns undefined when the client has its answer, or why another account should be tried
  * @throws Failure when the answer broke off after the client had seen some of it, or the client left
  */
@@ -41,9 +43,10 @@ export function exchange(
   candidate: Candidate,
   down: Downstream,
   record: Outcome,
+  fresh = false,
 ): Promise<Refused | undefined> {
   return new Promise((resolve, reject) =>
-    new Exchange(gw, call, caller, candidate, down, record, resolve, reject).start(),
+    new Exchange(gw, call, caller, candidate, down, record, resolve, reject).start(fresh),
   )
 }
 
@@ -59,6 +62,7 @@ class Exchange implements Listener {
   #status = 0
   #headers: IncomingHttpHeaders = {}
   #meter: Meter | undefined
+  #events: WholeEvents | undefined
   #held: Buffer[] = []
   #heldBytes = 0
   #settled = false
@@ -95,7 +99,7 @@ class Exchange implements Listener {
     record.attempts.push(this.#tried)
   }
 
-  start(): void {
+  start(fresh: boolean): void {
     const { route, req, query } = this.#call
     const request = this.#platform.prepare(
       { method: route.method, path: route.path, query, headers: endToEnd(req) },
@@ -107,6 +111,7 @@ class Exchange implements Listener {
       bodyFor(this.#call, this.#candidate.upstreamModel),
       patience(this.#gw),
       this,
+      fresh,
     )
     this.#down.watcher = why => this.#interrupted(why)
     this.#down.onDrain = () => this.#attempt.resume()
@@ -178,6 +183,8 @@ class Exchange implements Listener {
     this.#tried.error = reason
     if (this.#state === 'relaying') {
       if (error.code === 'ECLIENTSTALLED') this.#down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+      // The client has the end already, good or bad; what the connection did after it is of no interest.
+      else if (this.#meter?.complete || this.#meter?.error) this.#endRelay()
       else
         this.#break(
           error.code === 'EIDLE'
@@ -226,6 +233,7 @@ class Exchange implements Listener {
     this.#attempt.begun()
     this.#down.head(this.#status, { ...streamHeaders, ...idHeader(this.#record) }, true)
     const held = this.#take()
+    this.#events = new WholeEvents()
     this.#pass(this.#renamed ? renameFrame(held, this.#call.peek.model) : held)
   }
 
@@ -250,7 +258,8 @@ class Exchange implements Listener {
   #pass(chunk: Buffer): void {
     // The stream's last frame is in this chunk: what it cost must be on disk before the client can know that it is done.
     if (this.#meter?.complete && !this.#settled) this.#settle()
-    if (!this.#down.write(chunk)) this.#attempt.pause()
+    const whole = this.#events ? this.#events.push(chunk) : chunk
+    if (whole.length > 0 && !this.#down.write(whole)) this.#attempt.pause()
   }
 
   #endRelay(): void {
@@ -267,7 +276,7 @@ class Exchange implements Listener {
     }
     this.#settle()
     this.#finish()
-    this.#down.end()
+    this.#down.end(this.#events?.rest())
     this.#resolve(undefined)
   }
 
@@ -366,61 +375,4 @@ const statusOfType: Record<string, number> = {
   request_too_large: 400,
   rate_limit_error: 429,
   overloaded_error: 529,
-}
-
-const streamHeaders = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
-  'x-accel-buffering': 'no',
-}
-
-// Everything else an upstream says in headers is about its account, not about the answer.
-function relayedHeaders(headers: IncomingHttpHeaders, record: Outcome): Record<string, string> {
-  const relayed: Record<string, string> = idHeader(record)
-  for (const name of ['content-type', 'retry-after', 'x-should-retry', 'cache-control']) {
-    const value = headers[name]
-    if (typeof value === 'string') relayed[name] = value
-  }
-  return relayed
-}
-
-function idHeader(record: Outcome): Record<string, string> {
-  return record.upstreamRequestId ? { 'x-upstream-request-id': record.upstreamRequestId } : {}
-}
-
-// What `Connection` names is for one hop (RFC 9110 §7.6.1); which of the rest go on is the platform's to say.
-function endToEnd(req: IncomingMessage): IncomingHttpHeaders {
-  const { connection } = req.headers
-  if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return req.headers
-  const named = new Set(
-    connection
-      .toLowerCase()
-      .split(',')
-      .map(name => name.trim()),
-  )
-  return Object.fromEntries(Object.entries(req.headers).filter(([name]) => !named.has(name)))
-}
-
-// Beyond this a copy costs more than two more writes.
-const COPY_BYTES = 64 * 1024
-
-function bodyFor(call: Call, upstreamModel: string): Body {
-  const { body, peek } = call
-  if (upstreamModel === peek.model) return { pieces: [body], bytes: body.length }
-  const before = body.subarray(0, peek.modelSpan.start)
-  const name = Buffer.from(JSON.stringify(upstreamModel))
-  const after = body.subarray(peek.modelSpan.end)
-  const bytes = before.length + name.length + after.length
-  return bytes <= COPY_BYTES
-    ? { pieces: [Buffer.concat([before, name, after], bytes)], bytes }
-    : { pieces: [before, name, after], bytes }
-}
-
-function patience({ config }: Gateway): Patience {
-  return {
-    connect: config['timeouts.connect'],
-    responseHeader: config['timeouts.response_header'],
-    firstToken: config['timeouts.first_token'],
-    idle: config['timeouts.idle'],
-  }
 }

@@ -34,7 +34,8 @@ export interface Patience {
 }
 
 export interface Engine {
-  send(request: UpstreamRequest, body: Body, patience: Patience, listener: Listener): Attempt
+  /** `fresh` asks for a connection that nobody has used. */
+  send(request: UpstreamRequest, body: Body, patience: Patience, listener: Listener, fresh?: boolean): Attempt
   close(): void
 }
 
@@ -46,7 +47,7 @@ export function createEngine(options: { idleConnections: number }): Engine {
   proxy.on('proxyReq', (request, _view, attempt) => (attempt as unknown as Attempt).onRequest(request))
   proxy.on('proxyRes', (response, _view, attempt) => (attempt as unknown as Attempt).onResponse(response))
   return {
-    send(request, body, patience, listener) {
+    send(request, body, patience, listener, fresh = false) {
       const protocol = request.origin.protocol as keyof typeof agents
       const attempt = new Attempt(patience, listener)
       if (request.method !== 'GET') request.headers['content-length'] = body.bytes
@@ -65,7 +66,8 @@ export function createEngine(options: { idleConnections: number }): Engine {
           attempt as unknown as http.ServerResponse,
           {
             target: request.origin,
-            agent: agents[protocol],
+            // Without an agent the connection is made for this request and closed after it.
+            ...(fresh ? {} : { agent: agents[protocol] }),
             // The path is finished: without these two it would be parsed and joined again for every request.
             toProxy: true,
             prependPath: false,
@@ -165,7 +167,7 @@ export class Attempt extends EventEmitter {
   /** The first frame that means something has come: from now on only silence is measured. */
   begun(): void {
     this.#begun = true
-    if (!this.#over) this.#arm(this.#patience.idle, 'EIDLE', 'idle timeout')
+    this.#arm(this.#patience.idle, 'EIDLE', 'idle timeout')
   }
 
   onRequest(request: http.ClientRequest): void {
@@ -208,22 +210,20 @@ export class Attempt extends EventEmitter {
 
   onError(error: NodeJS.ErrnoException): void {
     if (this.#over) return
-    this.#finish()
+    // What failed may be our reading of it only: then the connection still stands.
+    this.abort()
     this.#listener.fail(error)
   }
 
   #waitForHead(): void {
-    if (!this.#over && !this.#response) this.#arm(this.#patience.responseHeader, 'EHEADERS', 'response header timeout')
+    if (!this.#response) this.#arm(this.#patience.responseHeader, 'EHEADERS', 'response header timeout')
   }
 
   #arm(ms: number, code: string, text: string): void {
+    if (this.#over) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      if (this.#over) return
-      this.#finish()
-      this.emit('close')
-      this.#response?.destroy()
-      this.#listener.fail(Object.assign(new Error(text), { code }))
+      this.onError(Object.assign(new Error(text), { code }))
     }, ms)
   }
 

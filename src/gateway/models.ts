@@ -16,10 +16,19 @@ export function models(gw: Gateway, caller: Caller, path: string): object {
   const all = list(gw, caller)
   if (path === '/v1/models')
     return { object: 'list', data: all, has_more: false, first_id: all[0]?.id ?? null, last_id: all.at(-1)?.id ?? null }
-  const id = decodeURIComponent(path.slice('/v1/models/'.length))
+  const id = decoded(path.slice('/v1/models/'.length))
   const one = all.find(model => model.id === id)
   if (!one) throw new Failure('NOT_FOUND', [`${path}: this key has no model ${id}`])
   return one
+}
+
+// What is no valid escape is no model's name either.
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
 }
 
 function list(gw: Gateway, caller: Caller): ModelObject[] {

@@ -119,6 +119,12 @@ async function decode(gw: Gateway, body: Buffer, encoding: string | undefined): 
   }
 }
 
+// Read as `presentedKey` reads it: `%6Bey=` is a key too.
+function carriesKey(pair: string): boolean {
+  const query = new URLSearchParams(pair)
+  return query.has('key') || query.has('api_key')
+}
+
 // The query goes on as it came (`?beta=true`), but our keys stay here.
 function queryOf(url: string): string {
   const mark = url.indexOf('?')
@@ -126,6 +132,6 @@ function queryOf(url: string): string {
   const kept = url
     .slice(mark + 1)
     .split('&')
-    .filter(pair => !/^(key|api_key)(=|$)/.test(pair))
+    .filter(pair => !carriesKey(pair))
   return kept.length === 0 || kept[0] === '' ? '' : `?${kept.join('&')}`
 }

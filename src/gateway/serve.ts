@@ -3,6 +3,8 @@ import http, { type IncomingMessage, type Server, type ServerResponse } from 'no
 import type { Socket } from 'node:net'
 import type { Outcome } from '../core/outcome.ts'
 import { Failure, toFailure } from '../lib/failure.ts'
+import { requestId } from '../lib/id.ts'
+import { messages } from '../protocol/anthropic/messages.ts'
 import { admit } from './admit.ts'
 import { attempt } from './attempt.ts'
 import { authenticate, type Caller } from './authenticate.ts'
@@ -82,13 +84,15 @@ export function createGatewayServer(gw: Gateway): Server {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 15_000,
+      // Other upgrades are offers that HTTP lets a server pass over: Java's client sends `h2c` with every first request.
+      shouldUpgradeCallback: req => req.headers.upgrade?.toLowerCase() === 'websocket',
     },
     (req, res) => {
       if (req.url === '/health') health(gw, res)
       else void serve(gw, req, res)
     },
   )
-  server.on('upgrade', (_req, socket: Socket) => refuseSocket(socket, new Failure('UPGRADE_REFUSED')))
+  server.on('upgrade', (_req, socket: Socket) => refuseUpgrade(socket, requestId(gw.now())))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const status = clientErrors[error.code ?? ''] ?? '400 Bad Request'
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
@@ -109,9 +113,13 @@ function health(gw: Gateway, res: ServerResponse): void {
 }
 
 // Codex tries a WebSocket first and falls back at once and silently on 426 (spec/wire.md §0.5).
-function refuseSocket(socket: Socket, failure: Failure): void {
-  const body = JSON.stringify({ error: { type: failure.type, message: failure.message, code: failure.code } })
-  socket.end(
-    `HTTP/1.1 426 Upgrade Required\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+function refuseUpgrade(socket: Socket, id: string): void {
+  const body = messages.error(new Failure('UPGRADE_REFUSED'), id)
+  // The server has let go of this socket: an error on it is ours to hear, and closing it is ours to do.
+  socket.on('error', () => {})
+  socket.write(
+    `HTTP/1.1 426 Upgrade Required\r\ncontent-type: application/json\r\nconnection: close\r\nupgrade: HTTP/1.1\r\n` +
+      `x-request-id: ${id}\r\nrequest-id: ${id}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   )
+  socket.destroySoon()
 }

@@ -1,6 +1,6 @@
 // The log: structured lines with secrets taken out; pretty on a terminal, with levels under journald.
 import { createRequire } from 'node:module'
-import pino, { type DestinationStream, type Logger } from 'pino'
+import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
 
 export type LogFormat = 'auto' | 'pretty' | 'json' | 'journald'
 
@@ -23,11 +23,16 @@ const redact = {
   censor: '[redacted]',
 }
 
-/** The process's logger, writing to stdout. `flush` empties its buffer: call it before the process ends. */
-export function createLog(options: { level: string; format: LogFormat; env?: NodeJS.ProcessEnv }): {
+export interface Log {
   log: Logger
+  /** For lines made of our own scalars only, a line a request: without redaction, which costs as much as the request. */
+  access: Logger
+  /** Empties the buffer: call it before the process ends. */
   flush(): void
-} {
+}
+
+/** The process's logger, writing to stdout. */
+export function createLog(options: { level: string; format: LogFormat; env?: NodeJS.ProcessEnv }): Log {
   const env = options.env ?? process.env
   const format =
     options.format === 'auto'
@@ -37,16 +42,17 @@ export function createLog(options: { level: string; format: LogFormat; env?: Nod
           ? 'journald'
           : 'json'
       : options.format
-  const base = { level: options.level, base: null, redact }
+  const make = (more: LoggerOptions, out: DestinationStream) => {
+    const base = { level: options.level, base: null, ...more }
+    return { log: pino({ ...base, redact }, out), access: pino(base, out) }
+  }
   if (format === 'pretty') {
     const pretty = createRequire(import.meta.url)('pino-pretty') as (o: object) => DestinationStream
-    return {
-      log: pino(base, pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' })),
-      flush() {},
-    }
+    const out = pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' })
+    return { ...make({}, out), flush() {} }
   }
   // Buffered: a line a request must not cost a system call a request. At most a second old.
-  const out = pino.destination({ fd: 1, sync: false, minLength: 16 * 1024, periodicFlush: 1000 })
+  const out = pino.destination({ fd: 1, sync: false, minLength: 8 * 1024, periodicFlush: 1000 })
   const flush = () => {
     try {
       out.flushSync()
@@ -54,8 +60,18 @@ export function createLog(options: { level: string; format: LogFormat; env?: Nod
       // Not opened yet, or the pipe is gone: nothing left to tell.
     }
   }
-  if (format === 'journald') return { log: pino({ ...base, timestamp: false }, journald(out)), flush }
-  return { log: pino({ ...base, timestamp: pino.stdTimeFunctions.isoTime }, out), flush }
+  if (format === 'journald') return { ...make({ timestamp: false }, journald(out)), flush }
+  return { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), flush }
+}
+
+const secretShapes =
+  /\b(sk-[a-z-]*)[A-Za-z0-9_-]{12,}|\b(key|api_key|token|access_token|refresh_token|client_secret|code|state|password)=[^&\s"']+/gi
+
+/** Free text, an upstream's error say, without what looks like a key or a secret parameter (spec/domain.md §12.12). */
+export function scrub(text: string): string {
+  return text.replace(secretShapes, (_all, key?: string, parameter?: string) =>
+    key !== undefined ? `${key}***` : `${parameter}=***`,
+  )
 }
 
 // sd-daemon(3): a line that begins with <n> has that priority.

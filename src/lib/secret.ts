@@ -14,6 +14,8 @@ export interface Secret {
 }
 
 const VERSION = 1
+const CIPHER = 'aes-256-gcm'
+const TAG_BYTES = 16
 
 /**
  * Reads the key file, or creates it (0600, 32 random bytes as hex) at first use.
@@ -42,7 +44,8 @@ export function openSecret(file: string): Secret {
 
 // link(2) makes the finished file appear at once or not at all: two first starts agree on one secret.
 function create(file: string): string {
-  const temporary = `${file}.${process.pid}.tmp`
+  // Not named by pid: in a container that is the same at every start, and a killed start may have left its file.
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 })
     const fd = openSync(temporary, 'wx', 0o600)
@@ -74,7 +77,7 @@ export function secretFrom(master: Buffer): Secret {
   return {
     encrypt(plain) {
       const iv = randomBytes(12)
-      const cipher = createCipheriv('aes-256-gcm', sealing, iv)
+      const cipher = createCipheriv(CIPHER, sealing, iv)
       const body = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
       return Buffer.concat([Buffer.of(VERSION), keyId, iv, cipher.getAuthTag(), body])
     },
@@ -85,9 +88,16 @@ export function secretFrom(master: Buffer): Secret {
           'config',
           'a stored credential was encrypted with another secret; restore secret.key_file from your backup',
         )
-      const decipher = createDecipheriv('aes-256-gcm', sealing, sealed.subarray(5, 17))
-      decipher.setAuthTag(sealed.subarray(17, 33))
-      return decipher.update(sealed.subarray(33), undefined, 'utf8') + decipher.final('utf8')
+      try {
+        // Or a shorter tag would do, which is easier to forge.
+        const decipher = createDecipheriv(CIPHER, sealing, sealed.subarray(5, 17), { authTagLength: TAG_BYTES })
+        decipher.setAuthTag(sealed.subarray(17, 17 + TAG_BYTES))
+        return decipher.update(sealed.subarray(17 + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+      } catch (error) {
+        throw new Refusal('config', 'a stored credential was changed since gw encrypted it; set it again', {
+          cause: error,
+        })
+      }
     },
     digest: clientKey => createHmac('sha256', digesting).update(clientKey).digest(),
   }

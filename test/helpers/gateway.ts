@@ -1,5 +1,4 @@
 // A whole gateway for a test: daemon in this process, real Postgres, the scripted provider as its far side.
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -40,6 +39,7 @@ export interface Setup {
   log?: Logger
 }
 
+/** A gateway, and everything around it that a test looks at. */
 export interface TestGateway {
   daemon: Daemon
   url: string
@@ -55,6 +55,9 @@ export interface TestGateway {
   live(): Promise<LiveView>
   /** usage rows, newest first, once there are at least `n` of them */
   usage(n: number): Promise<UsageRecord[]>
+  /** resolves when the daemon serves from what is in the database now */
+  inForce(): Promise<void>
+  /** changes as commands make them; in force when they resolve */
   set: {
     account(name: string, change: Parameters<typeof setAccount>[3]): Promise<unknown>
     user(name: string, change: Parameters<typeof setUser>[2]): Promise<unknown>
@@ -83,7 +86,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
     'usage.flush_interval': 10,
     ...setup.config,
   }
-  const mock = await startMock()
+  const mock = await startMock({ keep: 1_000 })
   t.teardown(() => mock.close())
   const database = await openDatabase(config, { migrate: false })
   t.teardown(() => database.close())
@@ -109,16 +112,22 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
     if (a.script) mock.script(credential(name), a.script)
   }
   const { key } = await createKey(db, secret, { user: 'alice', group: 'main', name: 'alice', valuePrefix: 'sk-' })
-  const daemon = await startDaemon(config, setup.log ?? pino({ level: 'silent' }))
+  const log = setup.log ?? pino({ level: 'silent' })
+  const daemon = await startDaemon(config, { log, access: log })
   t.teardown(async () => {
     await nothingHeld(t, daemon, mock)
     await daemon.stop(0)
   })
 
+  // A snapshot is read whole: one that knows the newest group knows every change made before it.
+  let marks = 0
+  const inForce = async () => {
+    const { id } = await addGroup(db, { name: `mark${++marks}`, platform: 'anthropic' })
+    await until(t, 'the daemon hears of the change', () => daemon.gateway.snapshot.groups.has(id))
+  }
   const changed = async (work: Promise<unknown>) => {
-    const before = daemon.gateway.snapshot
     await work
-    await until(t, 'the daemon hears of the change', () => daemon.gateway.snapshot !== before)
+    await inForce()
   }
   return {
     daemon,
@@ -148,6 +157,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
       await until(t, `${n} usage rows`, async () => (rows = await listUsage(db, { limit: 10_000 })).length >= n)
       return rows
     },
+    inForce,
     set: {
       account: (name, change) => changed(setAccount(db, secret, name, change)),
       user: (name, change) => changed(setUser(db, name, change)),
@@ -192,5 +202,3 @@ export const hello = (more: object = {}) => ({
   messages: [{ role: 'user', content: 'hello' }],
   ...more,
 })
-
-export { once }
