@@ -10,7 +10,8 @@ export interface ControlClient {
 
 const TIMEOUT_MS = 5_000
 
-export function controlClient(socket: string): ControlClient {
+/** `signal` gives up whatever is being asked. */
+export function controlClient(socket: string, signal?: AbortSignal): ControlClient {
   function request<T>(method: string, path: string, body?: object): Promise<T> {
     return new Promise((resolve, reject) => {
       const fail = (why: string, cause?: Error) =>
@@ -21,22 +22,35 @@ export function controlClient(socket: string): ControlClient {
             { cause },
           ),
         )
-      const req = http.request({ socketPath: socket, method, path, timeout: TIMEOUT_MS }, res => {
-        let text = ''
-        res.setEncoding('utf8')
-        res.on('data', chunk => (text += chunk))
-        res.on('end', () => {
-          if (res.statusCode === 200) resolve(JSON.parse(text) as T)
-          else reject(new Refusal('failure', (JSON.parse(text) as { error?: string }).error ?? text))
-        })
-        res.on('error', error => fail(error.message, error))
-      })
+      const req = http.request(
+        { socketPath: socket, method, path, timeout: TIMEOUT_MS, ...(signal ? { signal } : {}) },
+        res => {
+          let text = ''
+          res.setEncoding('utf8')
+          res.on('data', chunk => (text += chunk))
+          res.on('end', () => {
+            const answer = parse(text)
+            if (answer === undefined) fail('what answers there is no gw')
+            else if (res.statusCode === 200) resolve(answer as T)
+            else reject(new Refusal('failure', (answer as { error?: string }).error ?? text))
+          })
+          res.on('error', error => fail(error.message, error))
+        },
+      )
       req.on('timeout', () => req.destroy(new Error(`silent for ${TIMEOUT_MS / 1000} s`)))
       req.on('error', (error: NodeJS.ErrnoException) => fail(reasons[error.code ?? ''] ?? error.message, error))
       req.end(body && JSON.stringify(body))
     })
   }
   return { get: path => request('GET', path), post: (path, body) => request('POST', path, body) }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 const reasons: Record<string, string> = {
