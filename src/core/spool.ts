@@ -1,17 +1,19 @@
 // The spool: usage is appended to a file first and moved to Postgres in batches; what a crash leaves is replayed at start.
 import {
+  appendFileSync,
   closeSync,
   fstatSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readSync,
-  renameSync,
   statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Db } from '../db/connect.ts'
 import { insertUsage } from './usage.ts'
 
@@ -33,7 +35,7 @@ export interface Spool {
   state(): { waiting: number; error: string | undefined }
   /** Moves all there is; resolves when the spool is empty or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
-  /** Stops writing; what is left stays on disk for the next start. */
+  /** Stops writing after the batch under way; what is left stays on disk for the next start. */
   close(): Promise<void>
 }
 
@@ -48,8 +50,6 @@ interface Segment {
   size: number
   /** bytes moved to Postgres */
   moved: number
-  /** another process wrote it, or an earlier life of this one */
-  inherited: boolean
 }
 
 /**
@@ -63,13 +63,13 @@ export function openSpool(options: SpoolOptions): Spool {
     .sort()
     .map(name => {
       const file = path.join(options.folder, name)
-      return { file, fd: openSync(file, 'r'), size: statSync(file).size, moved: 0, inherited: true }
+      return { file, fd: openSync(file, 'r'), size: statSync(file).size, moved: 0 }
     })
   const inherited = segments.reduce((sum, s) => sum + s.size, 0)
   if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
 
   let current: Segment | undefined
-  let waiting = 0
+  let waiting = segments.reduce((sum, s) => sum + countLines(s), 0)
   let error: string | undefined
   let timer: NodeJS.Timeout | undefined
   let moving: Promise<void> | undefined
@@ -77,9 +77,10 @@ export function openSpool(options: SpoolOptions): Spool {
   let closed = false
 
   function append(line: string): void {
+    if (closed) throw new Error('the spool is closed')
     if (!current || current.size > SEGMENT_BYTES) {
       const file = path.join(options.folder, `${Date.now()}-${process.pid}-${segments.length}.ndjson`)
-      current = { file, fd: openSync(file, 'ax+', 0o600), size: 0, moved: 0, inherited: false }
+      current = { file, fd: openSync(file, 'ax+', 0o600), size: 0, moved: 0 }
       segments.push(current)
     }
     const bytes = Buffer.from(line + '\n')
@@ -88,8 +89,12 @@ export function openSpool(options: SpoolOptions): Spool {
       while (written < bytes.length) written += writeSync(current.fd, bytes, written)
     } catch (cause) {
       // Half a line must not become the beginning of the next one.
-      current.size = fstatSync(current.fd).size
-      current = undefined
+      try {
+        ftruncateSync(current.fd, current.size)
+      } catch {
+        current.size = fstatSync(current.fd).size
+        current = undefined
+      }
       throw cause
     }
     current.size += bytes.length
@@ -101,11 +106,17 @@ export function openSpool(options: SpoolOptions): Spool {
     if (timer || moving || closed) return
     timer = setTimeout(() => {
       timer = undefined
-      moving = move().finally(() => {
-        moving = undefined
-        if (pending() && !closed) schedule(backoffMs || options.intervalMs)
-      })
+      run()
     }, ms)
+  }
+
+  // Never two at once: both would count the same bytes as moved, and lines behind them would be skipped.
+  function run(): Promise<void> {
+    moving ??= move().finally(() => {
+      moving = undefined
+      if (pending()) schedule(backoffMs || options.intervalMs)
+    })
+    return moving
   }
 
   const pending = () => segments.some(s => s.moved < s.size)
@@ -114,11 +125,11 @@ export function openSpool(options: SpoolOptions): Spool {
     try {
       for (let segment = segments[0]; segment; segment = segments[0]) {
         while (segment.moved < segment.size) {
-          const { lines, bytes } = readLines(segment, options.batch)
-          if (bytes === 0) break
+          if (closed) return
+          const { lines, bytes, ends } = readLines(segment, options.batch)
           await insert(lines)
           segment.moved += bytes
-          waiting = Math.max(0, waiting - lines.length)
+          waiting -= ends
         }
         if (segment === current && segment.size <= SEGMENT_BYTES) break
         if (segment === current) current = undefined
@@ -148,11 +159,8 @@ export function openSpool(options: SpoolOptions): Spool {
         await insert(lines.slice(half))
         return
       }
-      const bad = path.join(options.folder, `refused-${Date.now()}.json`)
-      const fd = openSync(`${bad}.tmp`, 'w', 0o600)
-      writeSync(fd, lines[0]!)
-      closeSync(fd)
-      renameSync(`${bad}.tmp`, bad)
+      const bad = path.join(options.folder, 'refused.jsonl')
+      appendFileSync(bad, lines[0]! + '\n', { mode: 0o600 })
       options.log('error', `a usage row was refused (${(cause as Error).message}) and is kept in ${bad}`)
     }
   }
@@ -163,11 +171,10 @@ export function openSpool(options: SpoolOptions): Spool {
     state: () => ({ waiting, error }),
     async drain(deadlineMs) {
       const deadline = Date.now() + deadlineMs
-      clearTimeout(timer)
-      timer = undefined
-      while (pending() && Date.now() < deadline) {
-        await (moving ?? move())
-        if (error !== undefined) await new Promise(resolve => setTimeout(resolve, Math.min(backoffMs, 250)))
+      for (let left = deadlineMs; left > 0 && pending(); left = deadline - Date.now()) {
+        // Postgres may also be silent: then the deadline comes first.
+        await Promise.race([run(), wait(left, undefined, { ref: false })])
+        if (error !== undefined) await wait(Math.min(backoffMs, 250, left))
       }
     },
     async close() {
@@ -182,14 +189,18 @@ export function openSpool(options: SpoolOptions): Spool {
   }
 }
 
-/** Whole lines from where the segment was moved to; a torn last line (a crash in mid-write) was never acknowledged and is dropped. */
-function readLines(segment: Segment, most: number): { lines: string[]; bytes: number } {
+/**
+ * Whole lines from where the segment was moved to, the bytes they take and how many line ends are in them; a torn last line
+ * (a crash in mid-write) was never acknowledged and is dropped.
+ */
+function readLines(segment: Segment, most: number): { lines: string[]; bytes: number; ends: number } {
   let length = Math.min(READ_BYTES, segment.size - segment.moved)
   for (;;) {
     const buffer = Buffer.allocUnsafe(length)
     const read = readSync(segment.fd, buffer, 0, length, segment.moved)
     const lines: string[] = []
     let at = 0
+    let ends = 0
     while (lines.length < most) {
       const end = buffer.subarray(0, read).indexOf(10, at)
       if (end === -1) break
@@ -197,12 +208,25 @@ function readLines(segment: Segment, most: number): { lines: string[]; bytes: nu
       // A torn line in the middle: an append failed there (disk full) and went on elsewhere.
       if (isJson(line)) lines.push(line)
       at = end + 1
+      ends++
     }
-    if (at > 0) return { lines, bytes: at }
+    if (at > 0) return { lines, bytes: at, ends }
     const rest = segment.size - segment.moved
-    if (length >= rest) return { lines: [], bytes: rest }
+    if (length >= rest) return { lines, bytes: rest, ends }
     length = Math.min(length * 4, rest)
   }
+}
+
+function countLines(segment: Segment): number {
+  const buffer = Buffer.allocUnsafe(READ_BYTES)
+  let lines = 0
+  for (let at = 0; at < segment.size; ) {
+    const read = readSync(segment.fd, buffer, 0, READ_BYTES, at)
+    if (read === 0) break
+    for (let i = buffer.indexOf(10); i !== -1 && i < read; i = buffer.indexOf(10, i + 1)) lines++
+    at += read
+  }
+  return lines
 }
 
 function isJson(line: string): boolean {

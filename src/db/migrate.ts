@@ -60,7 +60,8 @@ export async function migrate(
         ])
         await client.query('commit')
       } catch (error) {
-        await client.query('rollback')
+        // A connection that was lost has rolled back by itself.
+        await client.query('rollback').catch(() => {})
         throw new Refusal(
           'failure',
           `migration ${migration.name} failed: ${(error as Error).message}; the database is as it was before it`,
@@ -126,6 +127,8 @@ async function appliedRows(client: pg.Client): Promise<AppliedRow[]> {
 
 async function withClient<T>(connection: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client(connection)
+  // A connection lost between two queries fails the next one; without a listener it would end the process.
+  client.on('error', () => {})
   await client.connect()
   try {
     return await work(client)

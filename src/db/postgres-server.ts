@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { constants, readFileSync, realpathSync } from 'node:fs'
+import { constants } from 'node:fs'
 import { chmod, lchown, mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -111,12 +111,12 @@ export async function excuse({ process, said }: Server, paths: Paths): Promise<v
 
 /** What `pg_ctl stop -m fast` does: sessions are ended, everything is written, then it goes. Waits at most `patienceMs`. */
 export async function stopServer(pid: number, paths: Paths, patienceMs: number): Promise<void> {
-  if (isStranger(pid, paths)) return // numbered in another container than ours: whom we would hit, nobody knows
+  if (await isStranger(pid, paths)) return // numbered in another container than ours: whom we would hit, nobody knows
   process.kill(pid, 'SIGINT')
   const deadline = performance.now() + patienceMs
   // Removing this file is the last thing it does.
   const locked = async () => Number.parseInt(await readFile(paths.pid, 'utf8'), 10) === pid
-  while ((await locked().catch(() => false)) && isAlive(pid) && !isStranger(pid, paths)) {
+  while ((await locked().catch(() => false)) && isAlive(pid) && !(await isStranger(pid, paths))) {
     if (performance.now() > deadline) return
     await sleep(10)
   }
@@ -140,7 +140,9 @@ const settings = (paths: Paths, { maxConnections, reservedConnections }: ServerO
 
 async function makeFolders({ folder, run }: Paths, runAs: RunAs) {
   const dataDir = dirname(folder)
-  const firstMade = await mkdir(folder, { recursive: true })
+  const firstMade = await mkdir(folder, { recursive: true }).catch(cause => {
+    throw new Error(`cannot make ${folder} (${cause.code}); choose another data_dir, or set database.url`, { cause })
+  })
   if (!('uid' in runAs)) return await mkdir(run, { recursive: true, mode: 0o700 })
 
   // Passable for the user, but only what we made ourselves: the mode of other folders is their owner's decision.
@@ -204,11 +206,11 @@ async function openLog({ log }: Paths, runAs: RunAs) {
 }
 
 /** Whether that process is surely not the server of this cluster. In doubt, and always without /proc: false. */
-function isStranger(pid: number, { data }: Paths): boolean {
+async function isStranger(pid: number, { data }: Paths): Promise<boolean> {
   try {
     // The command line, because anybody may read it: the working folder is closed to a container's root. Empty: a zombie.
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-    return words[1] !== '-D' || words[2] !== realpathSync(data)
+    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+    return words[1] !== '-D' || words[2] !== (await realpath(data))
   } catch {
     return false
   }

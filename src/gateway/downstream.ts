@@ -21,11 +21,14 @@ export class Downstream {
   #over = false
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
+  readonly #stallMs: number
 
-  constructor(req: IncomingMessage, res: ServerResponse, requestId: string) {
+  /** `stallMs` is how long a client may take no byte of what is left when all has been said. */
+  constructor(req: IncomingMessage, res: ServerResponse, requestId: string, stallMs: number) {
     this.#req = req
     this.#res = res
     this.requestId = requestId
+    this.#stallMs = stallMs
     res.on('close', () => {
       if (!res.writableFinished) this.interrupt(new Failure('CLIENT_GONE'))
     })
@@ -69,6 +72,14 @@ export class Downstream {
   end(chunk?: Buffer): void {
     this.#over = true
     this.#res.end(chunk)
+    // With the next request on this connection node sets its own timeout again.
+    if (this.#res.writableLength > 0) this.#res.setTimeout(this.#stallMs, () => this.#res.destroy())
+  }
+
+  /** Calls back when the kernel has the last byte, or nobody will take it any more. */
+  whenSent(then: () => void): void {
+    if (this.#res.closed) then()
+    else this.#res.once('close', then)
   }
 
   /** A whole answer of our own. */
@@ -81,7 +92,11 @@ export class Downstream {
   /** Ends with a failure: a body while that is possible, else a frame, else a broken connection, never a clean half answer. */
   fail(failure: Failure): void {
     if (this.#over || this.#res.destroyed) return
-    if (!this.committed) {
+    // It may only have stopped reading: what we say to it would wait here for ever.
+    if (failure.code === 'CLIENT_GONE') {
+      this.#over = true
+      this.#res.destroy()
+    } else if (!this.committed) {
       const body = this.protocol.error(failure, this.requestId)
       this.head(failure.status, {
         'content-type': 'application/json',

@@ -41,7 +41,9 @@ export interface Engine {
 
 /** Makes the engine with its connection pools. */
 export function createEngine(options: { idleConnections: number }): Engine {
-  const pool = { keepAlive: true, maxFreeSockets: options.idleConnections, scheduling: 'lifo' as const }
+  const { idleConnections } = options
+  // To node 0 is not a number of free sockets but the word for its default.
+  const pool = { keepAlive: idleConnections > 0, maxFreeSockets: idleConnections, scheduling: 'lifo' as const }
   const agents = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
   const proxy = httpProxy.createProxyServer({})
   proxy.on('proxyReq', (request, _view, attempt) => (attempt as unknown as Attempt).onRequest(request))

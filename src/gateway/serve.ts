@@ -16,7 +16,7 @@ import { receive, route } from './receive.ts'
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
 export async function serve(gw: Gateway, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const record = gw.outcomes.begin(req)
-  const down = new Downstream(req, res, record.id)
+  const down = new Downstream(req, res, record.id, gw.config['timeouts.idle'])
   gw.live.add(down)
   if (gw.draining) res.shouldKeepAlive = false
   try {
@@ -30,7 +30,8 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: ServerRespon
     if (failure.code === 'INTERNAL_ERROR') gw.log.error({ request_id: record.id, err: failure.cause }, 'internal error')
     down.fail(failure)
   } finally {
-    gw.live.delete(down)
+    // A drain waits for the bytes, not for us.
+    down.whenSent(() => gw.live.delete(down))
     gw.outcomes.end(record)
   }
 }

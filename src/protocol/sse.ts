@@ -25,17 +25,21 @@ export class SseCutter {
   #kept = 0
   #wanted: boolean | undefined
   #hasData = false
-  // The unfinished line: its bytes so far, or skipping when nobody wants the rest of it.
+  // The unfinished line: its bytes so far, whether its head was looked at, or skipping when nobody wants the rest of it.
   #line: Buffer[] = []
   #lineBytes = 0
+  #judged = false
   #skipping = false
   #afterCr = false
+  #firstLine = true
 
   constructor(reader: SseReader) {
     this.#reader = reader
   }
 
   push(chunk: Buffer): void {
+    // Or a CR would be forgotten whose LF is still to come.
+    if (chunk.length === 0) return
     let at = 0
     if (this.#afterCr) {
       this.#afterCr = false
@@ -43,8 +47,9 @@ export class SseCutter {
     }
     // Hardly any stream has a CR: one native search a chunk says so, instead of one a line.
     let cr = chunk.indexOf(CR, at)
+    let lf = chunk.indexOf(LF, at)
     while (at < chunk.length) {
-      const lf = chunk.indexOf(LF, at)
+      if (lf !== -1 && lf < at) lf = chunk.indexOf(LF, at)
       const end = cr !== -1 && (lf === -1 || cr < lf) ? cr : lf
       if (end === -1) {
         this.#partial(chunk.subarray(at))
@@ -71,17 +76,35 @@ export class SseCutter {
     this.#line.push(piece)
     this.#lineBytes += piece.length
     if (this.#lineBytes < HEAD) return
-    const head = this.#line.length === 1 ? piece : Buffer.concat(this.#line, this.#lineBytes)
-    this.#line = [head]
-    if (isData(head) ? !this.#keeps(dataOf(head)) : !startsEvent(head)) {
-      this.#line = []
-      this.#lineBytes = 0
-      this.#skipping = true
-      if (isData(head)) this.#hasData = true
+    if (!this.#judged) {
+      const head = this.#unmarked(this.#line.length === 1 ? piece : Buffer.concat(this.#line, this.#lineBytes))
+      this.#line = [head]
+      this.#lineBytes = head.length
+      this.#judged = true
+      if (isData(head)) {
+        this.#hasData = true
+        if (!this.#keeps(dataOf(head))) this.#skip()
+      } else if (!startsEvent(head)) this.#skip()
+    }
+    if (this.#kept + this.#lineBytes > MAX_KEPT) {
+      this.#giveUp()
+      this.#skip()
     }
   }
 
+  #skip(): void {
+    this.#line = []
+    this.#lineBytes = 0
+    this.#skipping = true
+  }
+
+  #giveUp(): void {
+    this.#wanted = false
+    this.#data = []
+  }
+
   #finish(rest: Buffer): void {
+    this.#judged = false
     if (this.#skipping) {
       this.#skipping = false
       return
@@ -93,18 +116,24 @@ export class SseCutter {
       this.#line = []
       this.#lineBytes = 0
     }
+    if (this.#firstLine) line = this.#unmarked(line)
     if (line.length === 0) this.#dispatch()
     else if (isData(line)) {
       this.#hasData = true
       const data = dataOf(line)
       if (this.#keeps(data)) {
         this.#kept += data.length
-        if (this.#kept > MAX_KEPT) {
-          this.#wanted = false
-          this.#data = []
-        } else this.#data.push(data.toString('utf8'))
+        if (this.#kept > MAX_KEPT) this.#giveUp()
+        else this.#data.push(data.toString('utf8'))
       }
     } else if (startsEvent(line)) this.#event = fieldValue(line, 6)
+  }
+
+  /** Without the byte order mark that a stream may begin with. */
+  #unmarked(line: Buffer): Buffer {
+    const marked = this.#firstLine && line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf
+    this.#firstLine = false
+    return marked ? line.subarray(3) : line
   }
 
   #keeps(head: Buffer): boolean {

@@ -25,6 +25,9 @@ export const messages: Protocol = {
     const model = parse(body, modelSpan)
     if (typeof model !== 'string') throw new Failure('BODY_INVALID', ['model must be a string'])
     if (model === '') throw new Failure('MODEL_REQUIRED')
+    // No name has these, and Postgres has no place for some of them: usage under such a name could not be written.
+    if (/\p{Cc}/u.test(model) || !model.isWellFormed())
+      throw new Failure('BODY_INVALID', ['model has a character that no name has'])
     const streamSpan = found.get('stream')
     const stream = streamSpan ? parse(body, streamSpan) : false
     if (typeof stream !== 'boolean') throw new Failure('BODY_INVALID', ['stream must be true or false'])
@@ -50,5 +53,9 @@ function envelope(failure: Failure, requestId: string): object {
 function parse(body: Buffer, span: Span): unknown {
   // A wanted value is a string or a boolean; anything long is neither and need not be built.
   if (span.end - span.start > 4096) return null
-  return JSON.parse(body.toString('utf8', span.start, span.end))
+  try {
+    return JSON.parse(body.toString('utf8', span.start, span.end))
+  } catch {
+    return null // the scan does not judge what stands in a string
+  }
 }

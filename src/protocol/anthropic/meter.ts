@@ -12,9 +12,9 @@ interface RawUsage {
 }
 interface RawEvent {
   type?: string
-  message?: { usage?: RawUsage }
+  message?: { usage?: RawUsage; stop_reason?: unknown }
   usage?: RawUsage
-  error?: { type?: string; message?: string }
+  error?: { type?: unknown; message?: unknown }
 }
 
 export function messagesMeter(streaming: boolean): Meter {
@@ -31,15 +31,16 @@ class StreamMeter implements Meter {
   begun = false
   error: Meter['error']
   #final = false
+  #type = ''
   readonly #cutter = new SseCutter({
     // Resellers exist that send no event lines; the type then stands in the data.
-    wants: (event, head) => !boring.has(event || (typed.exec(head.toString('latin1', 0, 64))?.[1] ?? '')),
+    wants: (event, head) => {
+      this.#type = event || (typed.exec(head.toString('latin1', 0, 64))?.[1] ?? '')
+      return !boring.has(this.#type)
+    },
     event: (event, data, wanted) => {
-      if (!wanted) {
-        if (event !== 'ping' && !(event === '' && data === '')) this.begun = true
-        return
-      }
-      this.#read(event, data)
+      if (wanted) this.#read(event, data)
+      else if (this.#type !== 'ping') this.begun = true
     },
   })
 
@@ -56,16 +57,22 @@ class StreamMeter implements Meter {
     const type = event.type ?? name
     if (type === 'ping') return
     if (type === 'error') {
-      this.error = { type: event.error?.type ?? 'api_error', message: event.error?.message ?? '' }
+      this.error = errorOf(event)
       return
     }
     this.begun = true
-    if (type === 'message_start') add(this.usage, event.message?.usage)
-    else if (type === 'message_delta') {
-      // Cumulative, and it repeats the input side: overwrite, never add.
-      add(this.usage, event.usage)
+    if (type === 'message_start') {
+      take(this.usage, event.message?.usage)
+      // A whole answer in its start has no delta to follow; its usage is final though it may be 0.
+      if (event.message?.stop_reason) this.#final = true
+    } else if (type === 'message_delta') {
+      takeAgain(this.usage, event.usage)
       this.#final = true
-    } else if (type === 'message_stop') this.complete = this.#final || this.usage.output > 0
+    } else if (type === 'message_stop') {
+      // Nothing by the standard, but there are resellers that count only here.
+      takeAgain(this.usage, event.usage)
+      this.complete = this.#final || this.usage.output > 0
+    }
   }
 }
 
@@ -93,15 +100,30 @@ class BodyMeter implements Meter {
     )
     this.#chunks = []
     if (!body) return
-    if (body.type === 'error')
-      this.error = { type: body.error?.type ?? 'api_error', message: body.error?.message ?? '' }
-    if (!body.usage) return
-    add(this.usage, body.usage)
+    if (body.type === 'error') this.error = errorOf(body)
+    if (typeof body.usage !== 'object' || body.usage === null) return
+    take(this.usage, body.usage)
     this.complete = true
   }
 }
 
-function add(usage: Usage, raw: RawUsage | undefined): void {
+/**
+ * The usage of a later event. It is cumulative and repeats the input side: overwrite, never add. But a 0 there is from
+ * an upstream that counts only its output by then, and takes nothing back (spec/domain.md §9).
+ */
+function takeAgain(usage: Usage, raw: RawUsage | undefined): void {
+  if (!raw || typeof raw !== 'object') return
+  const split = raw.cache_creation
+  take(usage, {
+    ...raw,
+    cache_creation: split?.ephemeral_5m_input_tokens || split?.ephemeral_1h_input_tokens ? split : null,
+    input_tokens: raw.input_tokens || null,
+    cache_read_input_tokens: raw.cache_read_input_tokens || null,
+    cache_creation_input_tokens: raw.cache_creation_input_tokens || null,
+  })
+}
+
+function take(usage: Usage, raw: RawUsage | undefined): void {
   if (!raw || typeof raw !== 'object') return
   usage.input = count(raw.input_tokens) ?? usage.input
   usage.output = count(raw.output_tokens) ?? usage.output
@@ -127,6 +149,11 @@ function count(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0
     ? Math.min(Math.floor(value), 2 ** 31 - 1)
     : undefined
+}
+
+function errorOf({ error }: RawEvent): { type: string; message: string } {
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined)
+  return { type: text(error?.type) ?? 'api_error', message: text(error?.message) ?? text(error) ?? '' }
 }
 
 function parse(text: string): RawEvent | undefined {
