@@ -51,6 +51,8 @@ export async function openDatabase(
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   const close = async () => {
     await db.destroy()
+    // kysely ends only a pool it has used.
+    if (!pool.ended) await pool.end()
     await tenancy?.release()
   }
   try {

@@ -27,8 +27,8 @@ export interface Log {
   log: Logger
   /** For lines made of our own scalars only, a line a request: without redaction, which costs as much as the request. */
   access: Logger
-  /** Empties the buffer: call it before the process ends. */
-  flush(): void
+  /** Empties the buffer: call it last, before the process ends. */
+  flush(): Promise<void>
 }
 
 /** The process's logger, writing to stdout. */
@@ -49,17 +49,22 @@ export function createLog(options: { level: string; format: LogFormat; env?: Nod
   if (format === 'pretty') {
     const pretty = createRequire(import.meta.url)('pino-pretty') as (o: object) => DestinationStream
     const out = pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' })
-    return { ...make({}, out), flush() {} }
+    return { ...make({}, out), async flush() {} }
   }
   // Buffered: a line a request must not cost a system call a request. At most a second old.
   const out = pino.destination({ fd: 1, sync: false, minLength: 8 * 1024, periodicFlush: 1000 })
-  const flush = () => {
-    try {
-      out.flushSync()
-    } catch {
-      // Not opened yet, or the pipe is gone: nothing left to tell.
-    }
-  }
+  // Not flushSync: it tries for ever when whoever read our output is gone.
+  const flush = () =>
+    new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, 1000)
+      const done = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      out.once('close', done).once('error', done)
+      out.end()
+    })
+  out.on('error', () => {}) // nobody is left to be told
   if (format === 'journald') return { ...make({ timestamp: false }, journald(out)), flush }
   return { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), flush }
 }

@@ -1,0 +1,153 @@
+// gw account: upstream credentials, each with its own concurrency and priority.
+import type { Command } from 'commander'
+import { type Platform, platforms } from '../../db/schema.ts'
+import { Refusal } from '../../lib/refusal.ts'
+import { details, row, shown, shownLive } from '../accounts.ts'
+import { type CredentialOptions, credentialOptions, readCredential, requireCredential } from '../credential.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import type { Act } from '../run.ts'
+import * as read from '../values.ts'
+
+interface Fields extends CredentialOptions {
+  group?: string[]
+  concurrency?: number
+  priority?: number
+  map?: Record<string, string>
+}
+
+function fieldOptions(command: Command): Command {
+  return credentialOptions(command)
+    .option('--group <group>', 'group it serves; repeat it, or separate several with commas', read.several())
+    .option('--concurrency <n>', 'requests at once, 0 = no limit', read.concurrency)
+    .option('--priority <n>', '1 to 100, the lowest is chosen first', read.whole('--priority', 1, 100))
+    .option('--map <model=upstream>', 'serve only such models, under the upstream name; repeat it', read.mapping)
+}
+
+export function define(noun: Command, act: Act): void {
+  noun.description('Accounts are upstream credentials; groups pool them.')
+  examples(noun, [
+    'gw account add main --platform anthropic --group team --api-key-file key.txt',
+    'pass show provider/key | gw account set main --api-key-stdin',
+    'gw account pause main --reason "invoice open"',
+  ])
+
+  fieldOptions(writes(noun.command('add')))
+    .description('add an account; without --group it joins the group PLATFORM-default if there is one')
+    .argument('<name>')
+    .requiredOption('--platform <platform>', platforms.join(', '), read.oneOf('--platform', platforms))
+    .option('--base-url <url>', "origin with an optional prefix; default: the platform's own")
+    .action(
+      act(async (gw, name: string, options: Fields & { platform: Platform; baseUrl?: string }) => {
+        const credential = await requireCredential(options)
+        const { addAccount } = await import('../../core/account.ts')
+        const [config, secret] = await Promise.all([gw.config(), gw.secret()])
+        const { platform, baseUrl, map, group } = options
+        const account = await gw.write(db =>
+          addAccount(db, secret, {
+            name,
+            platform,
+            ...credential,
+            concurrency: options.concurrency ?? config['defaults.account_concurrency'],
+            priority: options.priority ?? config['defaults.account_priority'],
+            ...read.given({ base_url: baseUrl, model_map: map, groups: group }),
+          }),
+        )
+        gw.out.record(shown(account), details(shown(account)))
+        if (account.groups.length === 0 && !gw.dryRun)
+          gw.out.note(`no key can reach it before it is in a group: gw account set ${name} --group GROUP`)
+      }),
+    )
+
+  noun
+    .command('list')
+    .description('list accounts, with live facts when the daemon runs')
+    .action(
+      act(async gw => {
+        const { listAccounts } = await import('../../core/account.ts')
+        const accounts = await shownLive(gw, await listAccounts(await gw.db()))
+        gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one')
+      }),
+    )
+
+  noun
+    .command('show')
+    .description('show one account, with live facts when the daemon runs')
+    .argument('<account>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findAccount } = await import('../../core/account.ts')
+        const [account] = await shownLive(gw, [await findAccount(await gw.db(), ref)])
+        gw.out.record(account!, details(account!))
+      }),
+    )
+
+  fieldOptions(writes(noun.command('set')))
+    .description('change an account; --group and --map replace all there were, none empties them')
+    .argument('<account>', 'name or number')
+    .option('--name <name>', 'a new name')
+    .option(
+      '--base-url <url>',
+      "or none for the platform's own",
+      read.orNone(text => text),
+    )
+    .action(
+      act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
+        const credential = await readCredential(options)
+        const { name, baseUrl, concurrency, priority, map, group } = options
+        const fields = { name, base_url: baseUrl, concurrency, priority, model_map: map, groups: group }
+        const change = read.change({ ...fields, credential: credential?.credential })
+        const { findAccount, setAccount } = await import('../../core/account.ts')
+        const secret = await gw.secret()
+        const account = await gw.write(async db => {
+          const found = await findAccount(db, ref)
+          if (credential !== undefined && credential.type !== found.type)
+            throw new Refusal(
+              'usage',
+              `account "${found.name}" is of type ${found.type} and keeps it; add a new account for an ${credential.type} credential`,
+            )
+          return setAccount(db, secret, ref, change)
+        })
+        gw.out.record(shown(account), details(shown(account)))
+      }),
+    )
+
+  writes(noun.command('pause'))
+    .description('send an account no new requests; those under way finish')
+    .argument('<account>', 'name or number')
+    .option('--reason <text>', 'shown wherever the account is')
+    .action(
+      act(async (gw, ref: string, options: { reason?: string }) => {
+        const { setAccount } = await import('../../core/account.ts')
+        const change = { status: 'paused', reason: options.reason ?? null } as const
+        const secret = await gw.secret()
+        const account = await gw.write(db => setAccount(db, secret, ref, change))
+        gw.out.record(shown(account), details(shown(account)))
+        if (!gw.dryRun) gw.out.note(`undo: gw account resume ${account.name}`)
+      }),
+    )
+
+  writes(noun.command('resume'))
+    .description('use a paused account, or one in error, again')
+    .argument('<account>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { setAccount } = await import('../../core/account.ts')
+        const secret = await gw.secret()
+        const account = await gw.write(db => setAccount(db, secret, ref, { status: 'active', reason: null }))
+        gw.out.record(shown(account), details(shown(account)))
+      }),
+    )
+
+  destroys(noun.command('rm'))
+    .description('take an account away and forget its credential; usage stays')
+    .argument('<account>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findAccount, removeAccount } = await import('../../core/account.ts')
+        const found = await findAccount(await gw.db(), ref)
+        await gw.confirm(`remove account "${found.name}" and forget its credential for good`)
+        const account = await gw.write(db => removeAccount(db, String(found.id)))
+        gw.out.record(shown(account), details(shown(account)))
+      }),
+    )
+}

@@ -1,0 +1,157 @@
+// gw key: what clients present.
+import type { Command } from 'commander'
+import type { Key } from '../../core/key.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import type { Invocation } from '../invocation.ts'
+import type { Act } from '../run.ts'
+import * as read from '../values.ts'
+
+interface Fields {
+  name?: string
+  expires?: read.OrNone<Date>
+  allowIp?: string[]
+  models?: string[]
+}
+
+// Limits of a key that nothing enforces yet are not shown, so that nobody relies on them.
+function record<K extends Key>(key: K) {
+  const { quota: _quota, concurrency: _concurrency, rpm: _rpm, tpm: _tpm, ...fields } = key
+  return fields
+}
+
+const view = (key: Key) => {
+  const { created_at, expires_at, ...fields } = record(key)
+  return { ...fields, expires: expires_at, created: created_at }
+}
+
+const row = ({ id, name, prefix, user, group, status, allow_ip, models, expires_at, created_at }: Key) => {
+  const state = status === 'active' && expires_at !== null && expires_at <= new Date() ? 'expired' : status
+  return {
+    id,
+    name,
+    prefix: `${prefix}…`,
+    user,
+    group,
+    status: state,
+    allow_ip,
+    models,
+    expires: expires_at,
+    created: created_at,
+  }
+}
+
+/** Prints a record that carries the key itself. */
+function reveal(gw: Invocation, key: Key & { key: string }): void {
+  const { id, name, prefix, ...rest } = view(key)
+  gw.out.record(record(key), { id, name, prefix, key: key.key, ...rest })
+  if (gw.dryRun) gw.out.note('the key shown does not exist')
+  else gw.out.note('this is the only time the key is shown')
+  if (key.group === null)
+    gw.out.note(`it belongs to no group and opens nothing yet: gw key set ${key.name} --group GROUP`)
+}
+
+function fieldOptions(command: Command): Command {
+  return command
+    .option('--expires <when>', 'after a duration such as 30d, or at a date', read.orNone(read.until('--expires')))
+    .option(
+      '--allow-ip <cidr>',
+      'only from there; repeat it, or separate several with commas',
+      read.several(read.cidr('--allow-ip')),
+    )
+    .option('--models <model>', 'only such models; repeat it, or separate several with commas', read.several())
+}
+
+export function define(noun: Command, act: Act): void {
+  noun.description('Keys let clients in; only a digest of each is kept.')
+  examples(noun, [
+    'gw key create --user alice --group team',
+    'gw key create --user ci --group team --expires 30d --allow-ip 10.0.0.0/8',
+    'gw key rotate alice --grace 1h',
+  ])
+
+  fieldOptions(writes(noun.command('create')))
+    .description('create a key and print it, once')
+    .requiredOption('--user <user>', 'who pays, by name or number')
+    .option('--group <group>', 'group it is for')
+    .option('--name <name>', "what it is called; default: the user's name")
+    .action(
+      act(async (gw, options: Fields & { user: string; group?: string }) => {
+        const { createKey } = await import('../../core/key.ts')
+        const [config, secret] = await Promise.all([gw.config(), gw.secret()])
+        const { user, group, name, expires, allowIp, models } = options
+        const fields = read.given({ expires_at: expires, allow_ip: allowIp, models })
+        const valuePrefix = config['keys.prefix']
+        reveal(gw, await gw.write(db => createKey(db, secret, { user, group, name, valuePrefix, ...fields })))
+      }),
+    )
+
+  noun
+    .command('list')
+    .description('list keys that work')
+    .option('--all', 'revoked ones too')
+    .action(
+      act(async (gw, options: { all?: boolean }) => {
+        const { listKeys } = await import('../../core/key.ts')
+        const keys = await listKeys(await gw.db(), { revoked: options.all ?? false })
+        if (gw.out.json) gw.out.print(keys.map(record), '')
+        else gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one')
+      }),
+    )
+
+  noun
+    .command('show')
+    .description('show one key')
+    .argument('<key>', 'name, number or the beginning that is shown')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findKey } = await import('../../core/key.ts')
+        const key = await findKey(await gw.db(), ref)
+        gw.out.record(record(key), view(key))
+      }),
+    )
+
+  fieldOptions(writes(noun.command('set')))
+    .description('change a key; lists replace what there was, none takes a limit away')
+    .argument('<key>', 'name, number or the beginning that is shown')
+    .option(
+      '--group <group>',
+      'group it is for, or none',
+      read.orNone(text => text),
+    )
+    .option('--name <name>', 'a new name')
+    .action(
+      act(async (gw, ref: string, options: Fields & { group?: read.OrNone<string> }) => {
+        const { name, group, expires, allowIp, models } = options
+        const change = read.change({ name, group, expires_at: expires, allow_ip: allowIp, models })
+        const { setKey } = await import('../../core/key.ts')
+        const key = await gw.write(db => setKey(db, ref, change))
+        gw.out.record(record(key), view(key))
+      }),
+    )
+
+  destroys(noun.command('revoke'))
+    .description('make a key stop working, for good')
+    .argument('<key>', 'name, number or the beginning that is shown')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findKey, revokeKey } = await import('../../core/key.ts')
+        const found = await findKey(await gw.db(), ref)
+        await gw.confirm(`revoke key "${found.name}" of ${found.user} (${found.prefix}…) for good`)
+        const key = await gw.write(db => revokeKey(db, String(found.id)))
+        gw.out.record(record(key), view(key))
+      }),
+    )
+
+  writes(noun.command('rotate'))
+    .description('create a key like this one, print it once, and let the old one end')
+    .argument('<key>', 'name, number or the beginning that is shown')
+    .option('--grace <duration>', 'how long the old one still works; default: not at all', read.duration('--grace'))
+    .action(
+      act(async (gw, ref: string, options: { grace?: number }) => {
+        const { rotateKey } = await import('../../core/key.ts')
+        const [config, secret] = await Promise.all([gw.config(), gw.secret()])
+        const rotation = { graceMs: options.grace ?? 0, valuePrefix: config['keys.prefix'], now: Date.now() }
+        reveal(gw, await gw.write(db => rotateKey(db, secret, ref, rotation)))
+      }),
+    )
+}

@@ -1,0 +1,26 @@
+// gw serve: runs the daemon in the foreground.
+import type { Command } from 'commander'
+import { Refusal } from '../../lib/refusal.ts'
+import { examples } from '../declare.ts'
+import type { Act } from '../run.ts'
+
+export function define(noun: Command, act: Act): void {
+  noun
+    .description('Runs the gateway in the foreground until SIGTERM or Ctrl-C; requests in flight then finish.')
+    .option('--demo', 'a scripted provider, a user and keys in a temporary data dir; Ctrl-C removes it all')
+    .option('--no-traffic', 'no background traffic in the demo')
+    .option('--listen <address>', 'where clients connect: host:port, [v6]:port or fd:N')
+    .action(
+      act(async (gw, options: { demo?: boolean; traffic: boolean; listen?: string }) => {
+        const { demo = false, traffic, listen } = options
+        if (!traffic && !demo)
+          throw new Refusal('usage', '--no-traffic belongs to --demo; there is no traffic to leave out')
+        const { loadConfig } = await import('../../config/load.ts')
+        const loaded = loadConfig(gw.loadOptions({ listen }))
+        const { runDaemon } = await import('../../daemon/main.ts')
+        gw.ownSignals()
+        return runDaemon({ loaded, demo, traffic })
+      }),
+    )
+  examples(noun, ['gw serve --demo', 'gw serve --listen 0.0.0.0:8080 --data-dir /srv/gw'])
+}

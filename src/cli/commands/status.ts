@@ -1,0 +1,21 @@
+// gw status: what the running daemon says of itself.
+import type { Command } from 'commander'
+import type { StatusView } from '../../control/view.ts'
+import { examples } from '../declare.ts'
+import type { Act } from '../run.ts'
+
+export function define(noun: Command, act: Act): void {
+  noun.description('Asks the running daemon how it is; exit code 4 when there is none.').action(
+    act(async gw => {
+      const { controlClient } = await import('../../control/client.ts')
+      const status = await controlClient((await gw.config())['control.socket']).get<StatusView>('/status')
+      const { started_at, uptime_ms: _, ...fields } = status
+      gw.out.record(status, {
+        ...fields,
+        started: new Date(started_at),
+        degraded: status.degraded.join(', ') || 'nothing',
+      })
+    }),
+  )
+  examples(noun, ['gw status', 'gw status --json | jq .in_flight'])
+}

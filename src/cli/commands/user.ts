@@ -1,0 +1,89 @@
+// gw user: who pays, and how many requests at once they may have.
+import type { Command } from 'commander'
+import type { User } from '../../core/user.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import type { Act } from '../run.ts'
+import * as read from '../values.ts'
+
+interface Fields {
+  email?: read.OrNone<string>
+  concurrency?: number
+}
+
+const statuses = ['active', 'disabled'] as const
+
+const view = ({ id, name, email, balance, concurrency, status, created_at }: User) => {
+  return { id, name, email, balance, concurrency, status, created: created_at }
+}
+
+export function define(noun: Command, act: Act): void {
+  noun.description('Users pay for requests and own client keys.')
+  examples(noun, ['gw user add alice --balance 20', 'gw user set alice --status disabled'])
+
+  writes(noun.command('add'))
+    .description('add a user')
+    .argument('<name>')
+    .option('--email <email>', 'for people; gw sends no mail', read.email)
+    .option('--balance <usd>', 'what it starts with; default 0', read.usd('--balance', 'zero'))
+    .option('--concurrency <n>', 'requests at once, 0 = no limit; default: defaults.user_concurrency', read.concurrency)
+    .action(
+      act(async (gw, name: string, options: { email?: string; concurrency?: number; balance?: bigint }) => {
+        const { addUser } = await import('../../core/user.ts')
+        const { email, balance, concurrency = (await gw.config())['defaults.user_concurrency'] } = options
+        const user = await gw.write(db => addUser(db, { name, email, balance, concurrency }))
+        gw.out.record(user, view(user))
+      }),
+    )
+
+  noun
+    .command('list')
+    .description('list users')
+    .action(
+      act(async gw => {
+        const { listUsers } = await import('../../core/user.ts')
+        gw.out.list(await listUsers(await gw.db()), view, 'no users yet; gw user add NAME makes one')
+      }),
+    )
+
+  noun
+    .command('show')
+    .description('show one user')
+    .argument('<user>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findUser } = await import('../../core/user.ts')
+        const user = await findUser(await gw.db(), ref)
+        gw.out.record(user, view(user))
+      }),
+    )
+
+  writes(noun.command('set'))
+    .description('change a user')
+    .argument('<user>', 'name or number')
+    .option('--name <name>', 'a new name')
+    .option('--email <email>', 'or none', read.orNone(read.email))
+    .option('--concurrency <n>', 'requests at once, 0 = no limit', read.concurrency)
+    .option('--status <status>', statuses.join(' or '), read.oneOf('--status', statuses))
+    .action(
+      act(async (gw, ref: string, options: Fields & { name?: string; status?: User['status'] }) => {
+        const { setUser } = await import('../../core/user.ts')
+        const { name, email, concurrency, status } = options
+        const change = read.change({ name, email, concurrency, status })
+        const user = await gw.write(db => setUser(db, ref, change))
+        gw.out.record(user, view(user))
+      }),
+    )
+
+  destroys(noun.command('rm'))
+    .description('take a user away and revoke its keys; usage stays')
+    .argument('<user>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { findUser, removeUser } = await import('../../core/user.ts')
+        const found = await findUser(await gw.db(), ref)
+        await gw.confirm(`remove user "${found.name}" and revoke its keys for good`)
+        const user = await gw.write(db => removeUser(db, String(found.id)))
+        gw.out.record(user, view(user))
+      }),
+    )
+}

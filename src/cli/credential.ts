@@ -1,0 +1,91 @@
+// Reads an upstream credential from a file or stdin: never from a flag, where `ps` and the shell's history would see it.
+import { readFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
+import type { Command } from 'commander'
+import { Refusal } from '../lib/refusal.ts'
+
+export interface CredentialOptions {
+  apiKeyFile?: string
+  apiKeyStdin?: boolean
+  oauthFile?: string
+}
+
+export interface Credential {
+  type: 'apikey' | 'oauth'
+  /** the key itself, or the JSON text of the tokens */
+  credential: string
+}
+
+const flags = '--api-key-file FILE, --api-key-stdin or --oauth-file FILE'
+// A token is a few kilobytes; a larger file is the wrong file.
+const LARGEST = 64 * 1024
+
+export function credentialOptions(command: Command): Command {
+  return command
+    .option('--api-key-file <file>', 'file that holds the API key')
+    .option('--api-key-stdin', 'read the API key from stdin')
+    .option('--oauth-file <file>', 'JSON file with at least access_token or refresh_token')
+}
+
+/**
+ * The credential that the options point at, undefined when they point at none.
+ * @throws Refusal `usage` when there are several, or when what is read is not a credential; never quotes what it read
+ */
+export async function readCredential(options: CredentialOptions): Promise<Credential | undefined> {
+  const { apiKeyFile, apiKeyStdin, oauthFile } = options
+  const given = [apiKeyFile, apiKeyStdin, oauthFile].filter(option => option !== undefined).length
+  if (given === 0) return undefined
+  if (given > 1) throw new Refusal('usage', `give one credential only: ${flags}`)
+  if (oauthFile !== undefined) return { type: 'oauth', credential: tokens(read('--oauth-file', oauthFile), oauthFile) }
+  if (apiKeyFile !== undefined)
+    return { type: 'apikey', credential: key(read('--api-key-file', apiKeyFile), apiKeyFile) }
+  if (process.stdin.isTTY) process.stderr.write('paste the API key, then press Enter and Ctrl-D\n')
+  return { type: 'apikey', credential: key(await text(process.stdin), 'stdin') }
+}
+
+/** The client key of a file, or a refusal. */
+export function readKeyFile(flag: string, file: string): string {
+  return key(read(flag, file), file)
+}
+
+/** @throws Refusal `usage`: every account has a credential */
+export async function requireCredential(options: CredentialOptions): Promise<Credential> {
+  const credential = await readCredential(options)
+  if (credential === undefined) throw new Refusal('usage', `a credential is needed: ${flags}`)
+  return credential
+}
+
+function read(flag: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Refusal('usage', `${flag} ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function key(content: string, from: string): string {
+  const value = content.trim()
+  if (value === '') throw new Refusal('usage', `${from} is empty; it must hold the API key`)
+  // It travels in a header.
+  if (value.length > LARGEST || !/^[!-~]+$/.test(value))
+    throw new Refusal('usage', `${from} must hold one API key and nothing else: printable ASCII without spaces`)
+  return value
+}
+
+function tokens(content: string, from: string): string {
+  const value = content.trim()
+  let json: unknown
+  try {
+    json = JSON.parse(value)
+  } catch {
+    // The parser's own message quotes the text, and the text is a secret.
+    throw new Refusal('usage', `${from} is not JSON; it must hold an object with access_token or refresh_token`)
+  }
+  const filled = (name: string) => {
+    const token = (json as Record<string, unknown> | null)?.[name]
+    return typeof token === 'string' && token !== ''
+  }
+  if (value.length > LARGEST || (!filled('access_token') && !filled('refresh_token')))
+    throw new Refusal('usage', `${from} must hold a JSON object with a text access_token or refresh_token`)
+  return value
+}

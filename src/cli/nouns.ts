@@ -1,0 +1,101 @@
+// The words a command begins with: what each is for, and the module that knows the rest of it.
+import type { Command } from 'commander'
+import type { Act } from './run.ts'
+
+/** What a module of `commands/` gives. */
+export interface CommandModule {
+  /** Adds verbs, arguments and options to `noun`; runs nothing, and imports nothing that takes time. */
+  define(noun: Command, act: Act): void
+}
+
+export interface Noun {
+  /** its heading in `gw --help` */
+  group: 'Run' | 'Set up' | 'Watch' | 'Look into'
+  /** one line, no full stop */
+  summary: string
+  load: () => Promise<CommandModule>
+}
+
+/** In the order of `gw --help`. Only the module of the noun that was typed is ever imported. */
+export const nouns: Readonly<Record<string, Noun>> = {
+  serve: {
+    group: 'Run',
+    summary: 'run the gateway in the foreground; --demo needs no provider key',
+    load: () => import('./commands/serve.ts'),
+  },
+  try: {
+    group: 'Run',
+    summary: 'send one request through the gateway, with timing and cost',
+    load: () => import('./commands/try.ts'),
+  },
+  mock: {
+    group: 'Run',
+    summary: 'run a scripted provider to test against',
+    load: () => import('./commands/mock.ts'),
+  },
+  user: {
+    group: 'Set up',
+    summary: 'who pays: add, list, show, set, rm',
+    load: () => import('./commands/user.ts'),
+  },
+  group: {
+    group: 'Set up',
+    summary: 'pools of accounts with a price: add, list, show, set, rm',
+    load: () => import('./commands/group.ts'),
+  },
+  account: {
+    group: 'Set up',
+    summary: 'upstream credentials: add, list, show, set, pause, resume, rm',
+    load: () => import('./commands/account.ts'),
+  },
+  key: {
+    group: 'Set up',
+    summary: 'what clients present: create, list, show, set, rotate, revoke',
+    load: () => import('./commands/key.ts'),
+  },
+  config: {
+    group: 'Set up',
+    summary: 'the configuration: init, check, show, schema',
+    load: () => import('./commands/config.ts'),
+  },
+  db: {
+    group: 'Set up',
+    summary: 'the database: status, migrate',
+    load: () => import('./commands/db.ts'),
+  },
+  top: {
+    group: 'Watch',
+    summary: 'live view of accounts, users and traffic',
+    load: () => import('./commands/top.ts'),
+  },
+  status: {
+    group: 'Watch',
+    summary: 'what the running daemon says of itself',
+    load: () => import('./commands/status.ts'),
+  },
+  ping: {
+    group: 'Watch',
+    summary: 'whether the daemon answers, for scripts',
+    load: () => import('./commands/ping.ts'),
+  },
+  usage: {
+    group: 'Look into',
+    summary: 'what was used and what it cost: list, stats',
+    load: () => import('./commands/usage.ts'),
+  },
+  price: {
+    group: 'Look into',
+    summary: 'what models cost: list, show',
+    load: () => import('./commands/price.ts'),
+  },
+  version: {
+    group: 'Look into',
+    summary: 'which gw this is',
+    load: () => import('./commands/version.ts'),
+  },
+  help: {
+    group: 'Look into',
+    summary: 'help on a command or a topic',
+    load: () => import('./commands/help.ts'),
+  },
+}

@@ -1,0 +1,104 @@
+// Runs one command: commander reads the words, an invocation lends what the work needs and takes it back.
+import { Command, CommanderError } from 'commander'
+import { Refusal } from '../lib/refusal.ts'
+import { Interrupted } from './errors.ts'
+import { type Globals, type Invocation, openInvocation } from './invocation.ts'
+import type { CommandModule } from './nouns.ts'
+import { everywhere } from './overview.ts'
+
+type Work<A extends unknown[]> = (gw: Invocation, ...args: A) => Promise<unknown>
+
+/**
+ * Makes an action of `work`, which gets the invocation, then the arguments, then the options as the module declared
+ * them. A number that it returns is the exit code.
+ */
+export type Act = <A extends unknown[]>(work: Work<A>) => (...args: unknown[]) => Promise<void>
+
+/** `args` is the command line without the noun. @returns the exit code */
+export async function run(word: string, module: CommandModule, args: readonly string[]): Promise<number> {
+  let code = 0
+  const noun = define(word, module, work => async (...given) => {
+    const command = given.pop() as Command
+    const signals = listen()
+    const gw = openInvocation(command.optsWithGlobals<Globals>(), { ownSignals: signals.stop })
+    try {
+      const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted])
+      if (typeof result === 'number') code = result
+    } finally {
+      await gw.close()
+      signals.stop()
+    }
+  })
+
+  const end = args.indexOf('--')
+  const words = end === -1 ? args : args.slice(0, end)
+  const { command, name } = deepest(noun, words)
+  if (words.includes('-h') || words.includes('--help')) {
+    command.outputHelp()
+    return 0
+  }
+  try {
+    await noun.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // A noun without its verb: commander has shown the help, on stderr.
+    if (error.code === 'commander.help') return 2
+    throw new Refusal('usage', `${oneLine(error.message)} (${name} --help shows what is allowed)`)
+  }
+  return code
+}
+
+/** The noun as a program of its own, so that options may stand before and after its words. */
+export function define(word: string, module: CommandModule, act: Act): Command {
+  const noun = new Command(`gw ${word}`)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns ?? 100, 120) })
+    .configureOutput({ outputError: () => {} })
+  module.define(noun, act)
+  for (const [flag, text] of everywhere) noun.option(flag, text)
+  return noun
+}
+
+/** The command that the words lead to, and how it is called. */
+function deepest(noun: Command, words: readonly string[]): { command: Command; name: string } {
+  let command = noun
+  let name = noun.name()
+  for (const word of words) {
+    const verb = command.commands.find(one => one.name() === word)
+    if (verb === undefined) continue
+    command = verb
+    name += ` ${word}`
+  }
+  return { command, name }
+}
+
+function oneLine(message: string): string {
+  return message
+    .replace(/^error: /, '')
+    .replace(/\n\((Did you mean) (.*)\?\)$/s, '; did you mean $2?')
+    .replaceAll(/\s*\n\s*/g, ' ')
+}
+
+/** The first signal interrupts the work, and what is open is closed; a second one ends the process at once. */
+function listen() {
+  const { promise: interrupted, reject } = Promise.withResolvers<never>()
+  // Nobody may be waiting any more when the signal comes during the closing.
+  interrupted.catch(() => {})
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  let first = true
+  const listener = (signal: NodeJS.Signals) => {
+    const error = new Interrupted(signal as (typeof names)[number])
+    if (!first) process.exit(error.code)
+    first = false
+    reject(error)
+  }
+  for (const name of names) process.on(name, listener)
+  return {
+    interrupted,
+    stop() {
+      for (const name of names) process.off(name, listener)
+    },
+  }
+}

@@ -1,0 +1,63 @@
+// The pages of `gw help` that belong to no single command.
+import { exits } from './errors.ts'
+
+/** Each page is made when it is asked for. */
+export const pages: Readonly<Record<string, () => string>> = {
+  'exit-codes': () =>
+    [
+      'Exit codes',
+      '',
+      '  0    done',
+      ...Object.values(exits).map(({ code, text }) => `  ${String(code).padEnd(5)}${text}`),
+      '  130  interrupted with Ctrl-C (143: by SIGTERM)',
+    ].join('\n'),
+
+  config: () => `Configuration
+
+A setting comes from, the strongest first:
+
+  a flag         gw serve --listen 0.0.0.0:8080; --data-dir on every command
+  the environment    GW_LOG_LEVEL=debug sets log.level
+  the file       gw.yaml
+  its default
+
+The file is --config FILE, else the first of
+  $CONFIGURATION_DIRECTORY/gw.yaml
+  /etc/gw/gw.yaml
+  $XDG_CONFIG_HOME/gw/gw.yaml (~/.config/gw/gw.yaml)
+None at all is fine. Unknown keys are errors.
+
+  gw config init             write an example with every setting
+  gw config check            find every mistake, with file, line and column
+  gw config show --origin    what is in force, and where it comes from
+  gw config schema           a JSON Schema, for editors
+
+gw config --help shows their options.`,
+
+  environment: () => `Environment
+
+  GW_<SETTING>         any setting: log.level is GW_LOG_LEVEL, data_dir is GW_DATA_DIR
+  DATABASE_URL         database.url, unless GW_DATABASE_URL is set
+  REDIS_URL            redis.url, unless GW_REDIS_URL is set
+  GW_KEY               the client key of gw try
+  GW_NODE              the Node.js that bin/gw starts
+  NO_COLOR             not empty: no colour; TERM=dumb does the same
+  STATE_DIRECTORY, CONFIGURATION_DIRECTORY    set by systemd; where data and gw.yaml are
+  XDG_DATA_HOME, XDG_CONFIG_HOME              the same for a user who is not root
+  XDG_CACHE_HOME, CACHE_DIRECTORY             where compiled code is kept between starts
+
+A variable that begins with GW_ and is no setting is an error.`,
+
+  money: () => `Money
+
+Amounts are decimal strings in USD, in and out: "12.50". They have at most nine decimals and are kept
+exactly; no amount is ever a binary fraction.
+
+  price      USD per million tokens, by kind of token: gw price show MODEL
+  cost       what a request costs at that price, rounded once, half up, at the ninth decimal
+  charged    cost times the multiplier of the key's group; 0 is free
+  balance    what a user was given: gw user show USER
+
+The price of a model is looked up by its exact name, then without a release date at its end
+(claude-x-20260101 is claude-x). A name that only looks alike is another model.`,
+}

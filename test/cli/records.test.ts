@@ -1,0 +1,229 @@
+// The nouns an operator sets up, through the command line and into the database.
+import t from 'tap'
+import { openSecret } from '../../src/lib/secret.ts'
+import { freshDatabase } from '../helpers/database.ts'
+import { each, home } from './gw.ts'
+
+const here = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
+const { gw, json } = here
+const { db } = await here.open()
+const secret = 'sk-ant-api03-NeverToBeSeenAgain'
+const apiKey = await here.file('key.txt', `${secret}\n`)
+const oauth = await here.file('oauth.json', '{"access_token": "tok-hidden", "refresh_token": "ref-hidden"}\n')
+
+t.test('a user is added, found, changed and taken away', async t => {
+  const added = await json('user add alice --balance 12.5 --email a@example.org')
+  t.match(added, {
+    id: Number,
+    name: 'alice',
+    balance: '12.50',
+    concurrency: 5,
+    status: 'active',
+    email: 'a@example.org',
+  })
+  t.match(added['created_at'], /^\d{4}-\d\d-\d\dT.*Z$/)
+
+  t.match(await json('user show alice'), added)
+  t.match(await json(['user', 'show', String(added['id'])]), added, 'by number too')
+  t.match(await json('user list'), [{ name: 'alice' }])
+  t.match(await json('user set alice --concurrency 0 --status disabled --email none'), {
+    concurrency: 0,
+    status: 'disabled',
+    email: null,
+  })
+  t.match(await json('user set alice --name alicia --status active'), { name: 'alicia' })
+
+  const table = await gw('user list')
+  t.match(table.stdout, /^ID {2}NAME +EMAIL +BALANCE .*\n +\d+ {2}alicia +- +12\.50 +0 +active +\S+/)
+  t.equal(table.stderr, '')
+
+  t.match(await gw('user add alicia'), {
+    code: 7,
+    stdout: '',
+    stderr: /^gw: user "alicia" exists already; .*\n$/,
+  })
+  t.match(await gw('user show alicai'), { code: 6, stdout: '', stderr: /did you mean "alicia"\?/ })
+  t.match(await json('user rm alicia --yes'), { name: 'alicia' })
+  t.match(await gw('user show alicia'), { code: 6 })
+  t.match(await gw('user list'), { code: 0, stdout: '', stderr: /gw user add/ })
+  t.same(await json('user list'), [])
+})
+
+t.test('a group carries platform, price and limits', async t => {
+  const added = await json('group add team --platform anthropic --multiplier 1.5 --daily-limit 20')
+  t.match(added, { name: 'team', platform: 'anthropic', multiplier: 1.5, billing: 'balance', daily_limit: '20.00' })
+  const changes = '--daily-limit none --monthly-limit 0.000000001 --exclusive --billing subscription'
+  t.match(await json(`group set team ${changes}`), {
+    daily_limit: null,
+    monthly_limit: '0.000000001',
+    exclusive: true,
+    billing: 'subscription',
+  })
+  t.match(await json('group set team --no-exclusive --billing balance'), { exclusive: false })
+  t.match(await json('group show team'), { name: 'team' })
+  t.match((await gw('group list')).stdout, /team +anthropic +1\.5 +balance/)
+  t.match(await gw('group add team --platform openai'), { code: 7 })
+  t.match(await json('group add openai-default --platform openai'), { multiplier: 1 })
+})
+
+t.test('an account hides its credential, and keeps it encrypted', async t => {
+  const arguments_ = [
+    'account',
+    'add',
+    'main',
+    '--platform',
+    'anthropic',
+    '--group',
+    'team',
+    '--base-url',
+    'https://x.example/a/v1',
+  ]
+  const added = await gw([
+    ...arguments_,
+    '--api-key-file',
+    apiKey,
+    '--map',
+    'claude-*=v/claude-*',
+    '--map',
+    'a=b',
+    '--json',
+  ])
+  t.match(JSON.parse(added.stdout), {
+    name: 'main',
+    platform: 'anthropic',
+    type: 'apikey',
+    groups: ['team'],
+    concurrency: 3,
+    priority: 50,
+    status: 'active',
+    state: 'available',
+    base_url: 'https://x.example/a',
+    model_map: { 'claude-*': 'v/claude-*', a: 'b' },
+  })
+  t.notMatch(added.stdout + added.stderr, secret)
+
+  const row = await db.selectFrom('accounts').selectAll().where('name', '=', 'main').executeTakeFirstOrThrow()
+  t.notOk(row.credential.includes(secret))
+  const opened = openSecret(`${here.dataDir}/secret.key`)
+  t.equal(opened.decrypt(row.credential), secret)
+
+  t.test('which comes from stdin too, and can be replaced by one of its type', async t => {
+    const two = await json('account add two --platform openai --api-key-stdin', {
+      stdin: ' sk-two \n',
+    })
+    t.match(two, { groups: ['openai-default'] }, 'without --group it joins the default group')
+    await json('account set two --api-key-stdin --map none --group none', { stdin: 'sk-three' })
+    const { credential } = await db
+      .selectFrom('accounts')
+      .select('credential')
+      .where('name', '=', 'two')
+      .executeTakeFirstOrThrow()
+    t.equal(opened.decrypt(credential), 'sk-three')
+    t.match(await gw(['account', 'set', 'two', '--oauth-file', oauth]), { code: 2, stderr: /of type apikey/ })
+    const three = await json([
+      'account',
+      'add',
+      'three',
+      '--platform',
+      'anthropic',
+      '--group',
+      'team',
+      '--oauth-file',
+      oauth,
+    ])
+    t.match(three, { type: 'oauth' })
+    t.match(await json('account rm three --yes'), { name: 'three' })
+  })
+
+  t.test('which is refused in words that do not repeat it', async t => {
+    const add = ['account', 'add', 'bad', '--platform', 'anthropic']
+    const several = await here.file('several', `${secret}\n${secret}\n`)
+    const cases = [
+      [[], /a credential is needed: --api-key-file/],
+      [['--api-key-file', apiKey, '--oauth-file', oauth], /one credential only/],
+      [['--api-key-file', 'nowhere'], /--api-key-file nowhere cannot be read/],
+      [['--api-key-file', several], /one API key and nothing else/],
+      [['--api-key-file', await here.file('empty', '\n')], /is empty/],
+      [['--oauth-file', apiKey], /is not JSON/],
+      [['--oauth-file', await here.file('other.json', '{"token": "tok-hidden"}')], /access_token or refresh_token/],
+    ] as const
+    await each(cases, async ([flags, says]) => {
+      const ran = await gw([...add, ...flags])
+      t.match(ran, { code: 2, stdout: '', stderr: says })
+      t.notMatch(ran.stderr, /NeverToBeSeen|tok-hidden/)
+    })
+  })
+
+  t.test('and rests while it is paused', async t => {
+    const paused = await json(['account', 'pause', 'main', '--reason', 'invoice open'])
+    t.match(paused, { status: 'paused', state: 'paused', reason: 'invoice open' })
+    t.match(await json('account list'), [{ name: 'main', state: 'paused' }, { name: 'two' }])
+    t.match((await gw('account list')).stdout, /main +paused +anthropic +apikey +team +-\/3 +- +50 +- +invoice open/)
+    t.match(await json('account resume main'), { status: 'active', state: 'available', reason: null })
+    t.match((await gw('account show main')).stdout, /^model map +a=b, claude-\*=v\/claude-\*$/m)
+  })
+
+  t.match(await gw(['account', 'add', 'x', '--platform', 'openai', '--group', 'team', '--api-key-file', apiKey]), {
+    code: 2,
+    stderr: /of platform anthropic, the account of openai/,
+  })
+  t.match(await gw(['account', 'add', 'x', '--platform', 'openai', '--group', 'taem', '--api-key-file', apiKey]), {
+    code: 6,
+    stderr: /did you mean "team"/,
+  })
+})
+
+t.test('a key is printed once', async t => {
+  await json('user add bob --balance 1')
+  const created = await gw('key create --user bob --group team --models a,b --allow-ip 10.0.0.0/8 --expires 30d')
+  t.match(created, { code: 0, stderr: /only time the key is shown/ })
+  const [, value = ''] = /^key +(sk-[0-9a-f]{64})$/m.exec(created.stdout) ?? []
+  t.ok(value)
+  t.match(created.stdout, /^expires +in 30d$/m)
+
+  const shown = await json('key show bob')
+  t.match(shown, {
+    prefix: value.slice(0, 11),
+    user: 'bob',
+    group: 'team',
+    models: ['a', 'b'],
+    allow_ip: ['10.0.0.0/8'],
+  })
+  t.notOk('key' in shown)
+  t.equal((await json(['key', 'show', value.slice(0, 11)]))['id'], shown['id'], 'found by what is shown of it')
+  await each([['list'], ['list', '--json'], ['show', 'bob']], async args => {
+    t.notMatch((await gw(['key', ...args])).stdout, value)
+  })
+  const row = await db.selectFrom('api_keys').selectAll().where('name', '=', 'bob').executeTakeFirstOrThrow()
+  t.notMatch(JSON.stringify(row), value)
+
+  t.match(await json('key set bob --models none --expires none --group none'), {
+    models: [],
+    expires_at: null,
+    group: null,
+  })
+  await json('key set bob --group team')
+
+  t.test('and rotates into one with the same settings', async t => {
+    const next = await json('key rotate bob --grace 1h')
+    t.match(next, { name: 'bob', user: 'bob', group: 'team', allow_ip: ['10.0.0.0/8'], key: /^sk-/ })
+    t.not(next['key'], value)
+    const old = await json('key show bob-old')
+    const left = Date.parse(String(old['expires_at'])) - Date.now()
+    t.ok(left > 0 && left <= 3_600_000)
+    await json('key rotate bob')
+    t.match(await json(['key', 'show', String(next['id'])]), { status: 'revoked' }, 'at once without a grace')
+  })
+
+  t.test('and ends for good', async t => {
+    t.match(await gw('key revoke bob'), { code: 5, stdout: '', stderr: /add --yes to revoke key "bob"/ })
+    t.match(await json('key revoke bob --yes'), { status: 'revoked' })
+    t.match(await gw('key rotate bob'), { code: 6 })
+    t.match(
+      (await json<{ name: string }[]>('key list')).map(key => key.name),
+      ['bob-old'],
+    )
+    t.equal((await json<unknown[]>('key list --all')).length, 3)
+  })
+  t.match(await gw('key create --user bobb'), { code: 6, stderr: /did you mean "bob"/ })
+})

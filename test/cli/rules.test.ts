@@ -1,0 +1,227 @@
+// The rules that hold for every command: streams, exit codes, help, suggestions, colour, signals.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
+import t from 'tap'
+import { nouns } from '../../src/cli/nouns.ts'
+import { define } from '../../src/cli/run.ts'
+import { pages } from '../../src/cli/topics.ts'
+import { bin, each, home, noTerminal } from './gw.ts'
+
+const here = await home(t)
+const { gw, json } = here
+
+t.test('every command of the table has help, and says what its options are', async t => {
+  const overview = await gw('--help')
+  t.equal(overview.code, 0)
+  t.equal(overview.stderr, '')
+  const words: string[][] = []
+  for (const [word, noun] of Object.entries(nouns)) {
+    t.match(overview.stdout, new RegExp(`^  ${word} +${noun.summary.slice(0, 10)}`, 'm'))
+    const command = define(word, await noun.load(), () => async () => {})
+    words.push([word], ...command.commands.map(verb => [word, verb.name()]))
+    for (const { options } of [command, ...command.commands])
+      for (const option of options) t.ok(option.description, `${word} ${option.flags}`)
+    t.ok(command.description(), word)
+  }
+  t.ok(words.length > 35)
+  await each(words, async word => {
+    const help = await gw([...word, '--help'])
+    t.match(help, { code: 0, stderr: '' }, word.join(' '))
+    t.match(help.stdout, `Usage: gw ${word.join(' ')}`)
+    t.match(help.stdout, /--data-dir <dir>/)
+  })
+  t.match((await gw([])).stdout, overview.stdout)
+  t.match((await gw('help')).stdout, overview.stdout)
+  const { stdout } = await gw('user add -h')
+  await each(
+    [
+      ['help', 'user', 'add'],
+      ['-h', 'user', 'add'],
+      ['user', '--help', 'add'],
+      ['--json', 'user', 'add', '-h'],
+    ],
+    async args => {
+      t.equal((await gw(args)).stdout, stdout, args.join(' '))
+    },
+  )
+})
+
+t.test('every page of help is there', async t => {
+  await each(Object.keys(pages), async page => {
+    t.match(await gw(['help', page]), { code: 0, stdout: /\n\n/, stderr: '' }, page)
+  })
+  const foot = (await gw('help')).stdout.trimEnd().split('\n').at(-1)!
+  t.equal(foot, `gw help ${Object.keys(pages).join(' | ')}`)
+  t.match((await gw('help exit-codes')).stdout, /^ {2}7 +conflict/m)
+  t.match(await gw('help exit-code'), { code: 2, stderr: /did you mean "exit-codes"/ })
+})
+
+t.test('a slip is answered on one line, with what was meant, and exit code 2', async t => {
+  const cases = [
+    [['usr', 'list'], /^gw: no command "usr"; did you mean "user"\? /],
+    [['user', 'lst'], /^gw: unknown command 'lst'; did you mean list\? \(gw user --help /],
+    [
+      ['user', 'add', 'x', '--balanc', '3'],
+      /^gw: unknown option '--balanc'; did you mean --balance\? \(gw user add --help /,
+    ],
+    [['user', 'add'], /missing required argument 'name'/],
+    [['user', 'list', 'x'], /too many arguments/],
+    [['group', 'add', 'x'], /required option '--platform <platform>'/],
+    [['group', 'add', 'x', '--platform', 'antropic'], /one of anthropic openai .*did you mean "anthropic"/],
+    [['--nosuch'], /unknown option "--nosuch"/],
+    [
+      ['user', 'add', 'x', '--concurrency', 'x'],
+      /--concurrency must be a whole number of 0 or more \(0 = no limit\), got "x"/,
+    ],
+    [['user', 'set', 'x'], /nothing to change/],
+    [['serve', '--no-traffic'], /--no-traffic belongs to --demo/],
+    [['mock', '--listen', '8090'], /--listen: a port alone does not say who may connect/],
+    [['top', '-n', '3'], /-n belongs to --batch/],
+    [['try', '--model', 'm', 'hello'], /--key-file FILE, or GW_KEY/],
+  ] as const
+  await each(cases, async ([args, says]) => {
+    const ran = await gw(args)
+    t.match(ran, { code: 2, stdout: '', stderr: says }, args.join(' '))
+    t.equal(ran.stderr.split('\n').length, 2, 'one line')
+  })
+  t.match(await gw('user'), { code: 2, stdout: '', stderr: /Usage: gw user/ })
+})
+
+t.test('a wrong configuration is exit code 3, with every mistake in its place', async t => {
+  const file = await here.file('bad.yaml', 'listne: x\nlog:\n  level: loud\n')
+  const says = /^gw: .*bad\.yaml:1:1 listne: .*did you mean "listen"\?\ngw: .*bad\.yaml:3:10 log\.level: .*\n$/
+  await each([['config', 'check'], ['user', 'list'], ['ping']], async args => {
+    t.match(await gw([...args, '--config', file]), { code: 3, stdout: '', stderr: says })
+  })
+  t.match(await gw('config check'), { code: 0, stdout: /^configuration is valid/ })
+  t.match(await gw('ping', { env: { GW_LISTNE: 'x' } }), { code: 3, stderr: /GW_LISTEN/ })
+})
+
+t.test('the configuration is shown, with where each value comes from, and without secrets', async t => {
+  const env = { GW_OPS_TOKEN: 'very-secret', DATABASE_URL: 'postgres://gw:hunter2@db.example/gw' }
+  const shown = await json<Record<string, { value: unknown; origin: string }>>(
+    ['config', 'show', '--origin', '--data-dir', '/tmp/x'],
+    { env },
+  )
+  t.match(shown['data_dir'], { value: '/tmp/x', origin: 'flag --data-dir' })
+  t.match(shown['ops.token'], { value: '***', origin: 'env GW_OPS_TOKEN' })
+  t.match(shown['workers'], { value: 1, origin: 'default' })
+  const table = await gw('config show', { env })
+  t.match(table.stdout, /^database\.url +postgres:\/\/gw:\*\*\*@db\.example\/gw$/m)
+  t.notMatch(JSON.stringify(shown) + table.stdout, /very-secret|hunter2/)
+  t.match(await json('config schema'), { type: 'object', properties: { listen: {} } })
+
+  const file = path.join(here.folder, 'new/gw.yaml')
+  t.match(await gw(['config', 'init', '--config', file, '--dry-run']), { code: 0, stdout: `${file}\n` })
+  t.notOk(existsSync(file))
+  t.match(await json(['config', 'init', '--config', file]), { file })
+  t.match(readFileSync(file, 'utf8'), /^#listen: /m)
+  t.match(await gw(['config', 'init', '--config', file]), { code: 7, stderr: /exists already/ })
+  t.match(await json(['config', 'check', '--config', file]), { valid: true, file })
+})
+
+t.test('what cannot be reached is exit code 4', async t => {
+  const port = await closedPort()
+  const env = { GW_DATABASE_URL: `postgres://gw:hunter2@127.0.0.1:${port}/gw` }
+  await each(
+    [
+      ['user', 'list'],
+      ['db', 'status'],
+      ['usage', 'stats', '--json'],
+    ],
+    async args => {
+      const ran = await gw(args, { env })
+      t.match(ran, { code: 4, stdout: '', stderr: /^gw: database\.url: .*ECONNREFUSED.*\n$/ }, args.join(' '))
+      t.notMatch(ran.stderr, 'hunter2')
+    },
+  )
+  t.match((await gw('user list --debug', { env })).stderr, /\n {4}at .*\ncaused by /s, 'with a stack when asked for')
+  await each([['ping'], ['status'], ['status', '--json'], ['top', '--once', '--json']], async args => {
+    t.match(await gw(args), { code: 4, stdout: '', stderr: /^gw: no gw daemon answers on .*\n$/ }, args.join(' '))
+  })
+  const asked = ['try', '--model', 'm', 'hello', '--url', `http://127.0.0.1:${port}`]
+  t.match(await gw(asked, { env: { GW_KEY: 'sk-x' } }), { code: 4, stderr: /no gateway answers .*ECONNREFUSED/ })
+})
+
+t.test('the version is told', async t => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  t.same(await gw('version'), { code: 0, stdout: `gw ${version}\n`, stderr: '' })
+  t.match(await gw('--version'), { stdout: `gw ${version}\n` })
+  t.match(await json('version --verbose'), {
+    version,
+    node: process.versions.node,
+    postgres: /^\d+/,
+    platform: process.platform,
+  })
+})
+
+t.test('a reader that goes away early is no error', async t => {
+  const gone = (child: ReturnType<typeof spawn>) => child.stdout!.destroy()
+  t.same(await gw('config schema', { started: gone }), { code: 0, stdout: '', stderr: '' })
+})
+
+t.test('Ctrl-C ends a command with 130, SIGTERM with 143', async t => {
+  // Somebody who listens and never answers.
+  const server = createServer()
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    const started = (child: ReturnType<typeof spawn>) => void once(server, 'request').then(() => child.kill(signal))
+    t.same(await gw(['try', '--model', 'm', 'hi', '--url', url], { env: { GW_KEY: 'sk-x' }, started }), {
+      code,
+      stdout: '',
+      stderr: '',
+    })
+  }
+})
+
+t.test('the mock runs until it is told to stop', async t => {
+  const port = await closedPort()
+  const child = spawn(bin, ['mock', '--listen', `127.0.0.1:${port}`], {
+    env: here.env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [first] = (await once(child.stdout, 'data')) as [Buffer]
+  t.match(first.toString(), `mock provider at http://127.0.0.1:${port}`)
+  const reply = await fetch(`http://127.0.0.1:${port}/v1/messages`, {
+    method: 'POST',
+    headers: { 'x-api-key': 'any', 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'm', max_tokens: 10, messages: [{ role: 'user', content: 'hi' }] }),
+  })
+  t.match(await reply.json(), { type: 'message' })
+  child.kill('SIGTERM')
+  t.same(await once(child, 'close'), [0, null])
+})
+
+t.test('colour is for terminals that want it', { skip: noTerminal }, async t => {
+  const show = ['config', 'show']
+  t.match((await here.onTerminal(show)).stdout, '\x1b[1mKEY')
+  t.notMatch((await here.onTerminal(show, { env: { NO_COLOR: '1' } })).stdout, '\x1b[')
+  t.notMatch((await here.onTerminal(show, { env: { TERM: 'dumb' } })).stdout, '\x1b[')
+  t.notMatch((await here.onTerminal([...show, '--no-color'])).stdout, '\x1b[')
+  t.notMatch((await gw(show)).stdout, '\x1b[')
+})
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
