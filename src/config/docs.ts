@@ -24,8 +24,8 @@ export function exampleYaml(): string {
     for (const key of keys) {
       const { type, text, reloadable } = row(key)
       out.push('', `# ${plain(text)}`)
-      out.push(`# ${[plain(type.allowed), ...origin(key), reloadable ? 'gw reload' : 'restart'].join(' · ')}`)
-      out.push(`#${key}: ${example(key)}`)
+      out.push(`# ${[plain(type.allowed), ...origin(key), reloadable ? 'reloadable' : 'restart'].join(' · ')}`)
+      out.push(`#${key}: ${scalar(example(key))}`)
     }
   }
   return `${out.join('\n')}\n`
@@ -49,11 +49,11 @@ export function referencePage(): string {
     'Unknown settings, unknown `GW_*` variables, empty values and settings given twice are errors (exit code 3), all',
     'reported at once. `gw config check` finds them without starting anything, `gw config show --origin` tells where',
     'each value comes from, `gw config init` writes an example file and `gw config schema` a JSON Schema for editors.',
-    'The column *applies* says whether `gw reload` is enough or a restart is needed.',
+    'A change takes a restart. The column *reload* says which settings a reload may apply, once gw can reload.',
   ]
   for (const [section, keys] of bySection()) {
     out.push('', `## ${sections[section]}`, '')
-    out.push('| key | default | value | applies | environment | meaning |', '|---|---|---|---|---|---|')
+    out.push('| key | default | value | reload | environment | meaning |', '|---|---|---|---|---|---|')
     for (const key of keys) {
       const { type, text, reloadable } = row(key)
       const cells = [
@@ -114,6 +114,11 @@ function fallback(key: SettingKey): string {
   const value = row(key).default
   if (value === undefined) return 'none'
   return typeof value === 'string' ? `\`${value}\`` : value.rule
+}
+
+// As YAML reads it back: a colon before a space or the end would make it a mapping.
+function scalar(text: string): string {
+  return /:(\s|$)/.test(text) ? JSON.stringify(text) : text
 }
 
 /** A remark where the line of the example is not the default itself. */

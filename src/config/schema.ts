@@ -3,7 +3,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { address, addressOrOff } from './address.ts'
-import { boolean, duration, integer, type Kind, oneOf, path, secret, size, string, url } from './kinds.ts'
+import { boolean, duration, integer, type Kind, list, oneOf, path, secret, size, string, url } from './kinds.ts'
 
 /** What a derived default may look at. */
 export interface Surroundings {
@@ -30,7 +30,7 @@ export type Default = string | Derived | undefined
 export interface Setting<T = unknown, D extends Default = Default> {
   readonly type: Kind<T>
   readonly default: D
-  /** Whether `gw reload` applies a change; the rest need a restart. */
+  /** Whether a reload may apply a change; the rest need a restart. */
   readonly reloadable: boolean
   /** One sentence, in Markdown. */
   readonly text: string
@@ -85,6 +85,7 @@ export const sections: Readonly<Record<string, string>> = {
   queue: 'Waiting for a slot',
   sticky: 'Sticky sessions',
   failover: 'Failover',
+  warmup: 'Warmup requests, answered here for accounts that ask for it',
   usage: 'Usage records',
   keys: 'Client keys',
   defaults: 'Defaults of new records',
@@ -162,6 +163,17 @@ export const settings = {
   'queue.account_seats': live(integer(0, 100_000), '100', 'Requests that may wait for one account.'),
   'sticky.ttl': live(duration('0s'), '1h', 'How long a quiet session stays with its account.'),
   'failover.max_switches': live(integer(0, 100), '10', 'How many more accounts one request may try.'),
+  'warmup.texts': live(
+    list(),
+    'Please write a 5-10 word title for the following conversation:',
+    'A user text that contains one of these is a warmup request.',
+  ),
+  'warmup.exact': live(list(), 'Warmup', 'A user text that is exactly one of these is a warmup request.'),
+  'warmup.system': live(
+    list(),
+    'extract a 2-3 word title',
+    'A system text that contains one of these makes a warmup request.',
+  ),
   'usage.batch': fixed(integer(1, 1000), '500', 'Most usage rows written at once.'),
   'usage.flush_interval': fixed(duration('10ms', '1m'), '200ms', 'Longest time a usage row waits to be written.'),
   'keys.prefix': live(

@@ -4,8 +4,8 @@ import http from 'node:http'
 import net from 'node:net'
 import { Refusal } from '../lib/refusal.ts'
 
-/** Answers a path with a JSON document. */
-export type ControlRoutes = Record<string, () => unknown | Promise<unknown>>
+/** By method and path: what answers with a JSON document. `body` is the parsed request body, `{}` without one. */
+export type ControlRoutes = Record<string, (body: unknown) => unknown | Promise<unknown>>
 
 export interface ControlServer {
   close(): Promise<void>
@@ -25,7 +25,7 @@ export async function controlServer(socket: string, routes: ControlRoutes): Prom
     const work = routes[`${req.method} ${req.url}`]
     const [status, body] = work
       ? await Promise.resolve()
-          .then(work)
+          .then(async () => work(await readBody(req)))
           .then(
             value => [200, value] as const,
             error => [500, { error: (error as Error).message }] as const,
@@ -47,6 +47,12 @@ export async function controlServer(socket: string, routes: ControlRoutes): Prom
         server.closeAllConnections()
       }),
   }
+}
+
+async function readBody(req: http.IncomingMessage): Promise<unknown> {
+  let text = ''
+  for await (const chunk of req) text += chunk
+  return text === '' ? {} : JSON.parse(text)
 }
 
 function answers(socket: string): Promise<boolean> {

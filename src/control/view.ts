@@ -67,6 +67,45 @@ export interface LiveView {
   nodes: NodeView[]
 }
 
+/** A place held, as `gw slots list` shows it. */
+export interface SlotView {
+  kind: 'user' | 'account' | 'key'
+  name: string
+  /** which process holds it */
+  process: string
+  request_id: string
+  /** until the lease ends unless it is renewed */
+  left_ms: number
+  /** of the request, where it is under way in the process that was asked */
+  model: string | null
+  phase: string | null
+  age_ms: number | null
+}
+
+/** Somebody waiting, as `gw queue list` shows it. */
+export interface WaiterView {
+  request_id: string
+  /** for a place among the user's requests, or at an account */
+  for: 'user' | 'account'
+  user: string
+  key: string
+  group: string | null
+  model: string
+  stream: boolean
+  waited_ms: number
+}
+
+/** A session and its account, as `gw sticky show` shows it. */
+export interface BindingView {
+  session: string
+  model: string
+  key: string
+  group: string | null
+  account: string
+  /** its last turn */
+  at: string
+}
+
 export interface StatusView {
   version: string
   pid: number

@@ -97,6 +97,21 @@ export async function setAccount(db: Db, secret: Secret, ref: string, change: Ac
   return selectAccounts(db).where('id', '=', found.id).executeTakeFirstOrThrow()
 }
 
+/** What the daemon says of an account: in error, with the reason. Leaves a paused account alone. */
+export async function setAccountStatus(
+  db: Db,
+  id: number,
+  status: Account['status'],
+  reason: string | null,
+): Promise<void> {
+  await db
+    .updateTable('accounts')
+    .set({ status, reason, updated_at: new Date() })
+    .where('id', '=', id)
+    .where('status', '<>', 'paused')
+    .execute()
+}
+
 /** Takes the account away and forgets its credential; its usage stays. */
 export async function removeAccount(db: Db, ref: string): Promise<Account> {
   const account = await findAccount(db, ref)

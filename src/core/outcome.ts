@@ -15,14 +15,44 @@ export interface AttemptRecord {
   error: string
 }
 
+/** What the last selection saw: every account with its score or why it was left out. */
+export interface SelectionRecord {
+  /** Unix ms */
+  at: number
+  /** the account the session was bound to */
+  sticky: number | undefined
+  candidates: {
+    account: number
+    name: string
+    priority: number
+    /** share of its concurrency that was taken */
+    load: number
+    /** a growing number; 0 was never chosen */
+    chosen: number
+    veto: string | null
+  }[]
+}
+
 /** How far a request is; the order is the order of its life. */
-export type Phase = 'receiving' | 'admitting' | 'selecting' | 'connecting' | 'waiting' | 'streaming' | 'done'
+export type Phase =
+  | 'receiving'
+  | 'admitting'
+  | 'selecting'
+  | 'queueing'
+  | 'connecting'
+  | 'waiting'
+  | 'streaming'
+  | 'done'
 
 export interface Outcome {
   readonly id: string
   /** Unix ms when it began */
   readonly at: number
   phase: Phase
+  /** Unix ms since when it waits for a place, 0 while it does not */
+  waitingSince: number
+  /** ms it waited in all */
+  waitedMs: number
   method: string
   /** path without the query: a query may carry a key */
   path: string
@@ -37,6 +67,9 @@ export interface Outcome {
   /** whether it is a metered call: usage and models requests are not */
   metered: boolean
   attempts: AttemptRecord[]
+  selection: SelectionRecord | null
+  /** answered here, as a warmup request */
+  intercepted: boolean
   account: AccountFacts | null
   /** status the client saw; 499 when it left */
   status: number

@@ -60,6 +60,8 @@ export interface KeyFacts {
   readonly revoked: boolean
   /** Unix ms, 0 never */
   readonly expiresAt: number
+  /** requests at once by this key; null: only the user's limit */
+  readonly concurrency: number | null
   allows(ip: string): boolean
   /** empty: every model */
   readonly models: readonly string[]
@@ -159,6 +161,7 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           group: k.group_id === null ? null : (groups.get(k.group_id) ?? null),
           revoked: k.status === 'revoked',
           expiresAt: k.expires_at?.getTime() ?? 0,
+          concurrency: k.concurrency,
           allows: allowList(k.allow_ip),
           models: k.models,
         })

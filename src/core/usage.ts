@@ -44,7 +44,7 @@ export function usageLine(o: Outcome): string {
 export async function insertUsage(db: Db, lines: readonly string[]): Promise<number> {
   if (lines.length === 0) return 0
   const batch = `[${lines.join(',')}]`
-  await sql`select usage_partition(month) from (select distinct date_trunc('month', at) as month
+  await sql`select usage_partition(month) from (select distinct date_trunc('month', at at time zone 'UTC') at time zone 'UTC' as month
             from jsonb_to_recordset(${batch}::jsonb) as r(at timestamptz)) months`.execute(db)
   const result =
     await sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${batch}::jsonb) on conflict do nothing`.execute(

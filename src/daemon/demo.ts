@@ -47,7 +47,7 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     process.stdout.write(welcome(daemon, key, folder))
     const stopTraffic = traffic ? startTraffic(daemon.url, key) : () => {}
     await untilStopped(daemon, logging.log, stopTraffic)
-    logging.flush()
+    await logging.flush()
     return 0
   } finally {
     await mock.close()

@@ -1,10 +1,6 @@
-// The live view: rates as a fold over Outcomes, slots from the store, names from the snapshot.
-import os from 'node:os'
-import type { AccountState, LiveView } from '../control/view.ts'
+// What goes on now: requests under way, and rates as a fold over Outcomes.
+import type { LiveView } from '../control/view.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { AccountFacts } from '../core/snapshot.ts'
-import { accountSlot, userSlot } from '../gateway/admit.ts'
-import type { Gateway } from '../gateway/gateway.ts'
 import type { Fold } from '../gateway/outcomes.ts'
 
 const WINDOW_S = 60
@@ -20,15 +16,17 @@ interface Second {
 }
 
 export interface Live extends Fold {
+  /** requests under way, by id */
+  under(): ReadonlyMap<string, Outcome>
   inFlight(): number
-  view(gw: Gateway): Promise<LiveView>
+  rates(): Pick<LiveView, 'requests_per_s' | 'tokens_per_s' | 'error_rate' | 'ttft_ms'>
 }
 
 export function createLive(now: () => number): Live {
   const ring: Second[] = Array.from({ length: WINDOW_S }, () => ({ at: 0, requests: 0, errors: 0, tokens: 0 }))
   const ttft: { at: number; ms: number }[] = []
+  const under = new Map<string, Outcome>()
   let nextSample = 0
-  let inFlight = 0
 
   const second = (): Second => {
     const at = Math.floor(now() / 1000)
@@ -44,11 +42,13 @@ export function createLive(now: () => number): Live {
     list.reduce((total, s) => total + s[field], 0)
 
   return {
-    began() {
-      inFlight++
+    under: () => under,
+    inFlight: () => under.size,
+    began(o) {
+      under.set(o.id, o)
     },
-    ended(o: Outcome) {
-      inFlight--
+    ended(o) {
+      under.delete(o.id)
       const slot = second()
       slot.requests++
       if (o.status >= 500) slot.errors++
@@ -58,13 +58,7 @@ export function createLive(now: () => number): Live {
         nextSample = (nextSample + 1) % SAMPLES
       }
     },
-    inFlight: () => inFlight,
-    async view(gw) {
-      const users = [...gw.snapshot.users.values()]
-      const accounts = [...gw.snapshot.accounts.values()]
-      const usedByUser = await gw.store.held(users.map(u => userSlot(u.id)))
-      const usedByAccount = await gw.store.held(accounts.map(a => accountSlot(a.id)))
-      const used = new Map(accounts.map((a, i) => [a.id, usedByAccount[i]!]))
+    rates() {
       const minute = since(WINDOW_S)
       const recent = since(RATE_S)
       const samples = ttft
@@ -74,58 +68,11 @@ export function createLive(now: () => number): Live {
       const percentile = (p: number) => samples[Math.min(samples.length - 1, Math.ceil(samples.length * p) - 1)] ?? 0
       const requests = sum(minute, 'requests')
       return {
-        at: new Date(now()).toISOString(),
         requests_per_s: sum(recent, 'requests') / RATE_S,
         tokens_per_s: sum(recent, 'tokens') / RATE_S,
-        in_flight: inFlight,
-        waiting: 0,
         error_rate: requests === 0 ? 0 : sum(minute, 'errors') / requests,
         ttft_ms: { p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99) },
-        users: users.map((u, i) => ({
-          name: u.name,
-          slots: { used: usedByUser[i]!, limit: Math.max(0, u.concurrency) },
-          waiting: 0,
-        })),
-        accounts: accounts.map(a => ({
-          name: a.name,
-          platform: a.platform,
-          groups: a.groups,
-          slots: { used: used.get(a.id)!, limit: Math.max(0, a.concurrency) },
-          waiting: 0,
-          state: stateOf(a, used.get(a.id)!, now()),
-          until: null,
-          reason: a.reason,
-        })),
-        groups: [...gw.snapshot.groups.values()].map(g => ({
-          name: g.name,
-          platform: g.platform,
-          slots: {
-            used: g.accounts.reduce((total, a) => total + used.get(a.id)!, 0),
-            limit: g.accounts.some(a => a.concurrency <= 0)
-              ? 0
-              : g.accounts.reduce((total, a) => total + a.concurrency, 0),
-          },
-          waiting: 0,
-          available: g.accounts.filter(a => stateOf(a, used.get(a.id)!, now()) === 'available').length,
-          accounts: g.accounts.length,
-        })),
-        nodes: [
-          {
-            name: os.hostname(),
-            pid: process.pid,
-            uptime_s: Math.round(process.uptime()),
-            in_flight: inFlight,
-            rss_bytes: process.memoryUsage.rss(),
-          },
-        ],
       }
     },
   }
-}
-
-function stateOf(account: AccountFacts, used: number, now: number): AccountState {
-  if (account.status === 'error') return 'error'
-  if (account.status === 'paused') return 'paused'
-  if (account.expiresAt !== 0 && account.expiresAt <= now) return 'expired'
-  return account.concurrency > 0 && used >= account.concurrency ? 'full' : 'available'
 }

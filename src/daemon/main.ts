@@ -1,6 +1,7 @@
 // The composition root: the only file that names concrete stores and modes, and takes them apart again.
+import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
 import type { Logger } from 'pino'
 import { type Address, formatAddress } from '../config/address.ts'
@@ -12,8 +13,13 @@ import { openSpool } from '../core/spool.ts'
 import { openDatabase } from '../db/connect.ts'
 import { createEngine } from '../gateway/forward.ts'
 import type { Gateway } from '../gateway/gateway.ts'
+import { createLeases } from '../gateway/leases.ts'
+import type { Occupied } from '../gateway/occupy.ts'
 import { createOutcomes } from '../gateway/outcomes.ts'
+import { createPlaces } from '../gateway/places.ts'
+import { FairQueue } from '../gateway/queue.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
+import { forgetBindings } from '../gateway/sticky.ts'
 import { Failure } from '../lib/failure.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
@@ -21,12 +27,14 @@ import { openSecret } from '../lib/secret.ts'
 import { version } from '../lib/version.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
-import { MemoryStore } from '../store/memory.ts'
+import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
+import { keepHealth } from './health.ts'
 import { activatedFd, notify, type Phase, untilSignal } from './lifecycle.ts'
 import { createLive } from './live.ts'
 import { lockDataDir } from './lock.ts'
 import { followSnapshots } from './snapshots.ts'
+import { bindingViews, clearSlots, liveView, slotViews, waiters } from './view.ts'
 
 /** A daemon that is up. */
 export interface Daemon {
@@ -37,7 +45,10 @@ export interface Daemon {
   config: Config
   /** it found nobody to serve yet: a first start */
   fresh: boolean
-  /** Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back. */
+  /**
+   * Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back.
+   * Called again it may only shorten the wait.
+   */
   stop(withinMs?: number): Promise<void>
 }
 
@@ -69,6 +80,8 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     opened.push(() => spool.close())
     const snapshots = await followSnapshots(database, secret, log, snapshot => {
       gateway.snapshot = snapshot
+      // An account that was added or resumed may serve who waits.
+      gateway.accountQueue.retry()
     })
     opened.push(() => snapshots.close())
 
@@ -80,11 +93,38 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     })
     const engine = createEngine({ idleConnections: config['upstream.idle_connections'] })
     opened.push(() => engine.close())
+    const processId = randomBytes(6).toString('hex')
+    const store = await createStore({
+      redisUrl: config['redis.url'],
+      processId,
+      log: (level, line) => log[level](line),
+    })
+    opened.push(() => store.close())
+    const leases = createLeases({ store, processId })
+    opened.push(() => leases.close())
+    const accountQueue = new FairQueue<Occupied>()
+    const places = createPlaces({ store, leases, now })
+    store.onFreed(key => accountQueue.offer(key))
+    const { health, ...healthKeeper } = await keepHealth(database, log, () => accountQueue.retry())
+    opened.push(() => healthKeeper.close())
+    // The safety net: a dead process's leases expire and an ejection ends without a word to those who wait.
+    const safetyNet = setInterval(() => {
+      accountQueue.retry()
+      places.retry()
+    }, 1000).unref()
+    opened.push(() => clearInterval(safetyNet))
+
     const gateway: Gateway = {
       config,
       snapshot: snapshots.first,
       secret,
-      store: new MemoryStore(),
+      store,
+      leases,
+      places,
+      health,
+      accountQueue,
+      waitingAtPool: new Map(),
+      bindings: new Map(),
       engine,
       spool,
       outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
@@ -101,6 +141,8 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       const problems: string[] = []
       const stale = snapshots.stale()
       if (stale !== undefined) problems.push(`database: ${stale}`)
+      const trouble = store.trouble()
+      if (trouble !== undefined) problems.push(trouble)
       const { error } = spool.state()
       if (error !== undefined) problems.push(`usage spool: ${error}`)
       return problems
@@ -124,7 +166,16 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
 
     const control = await controlServer(config['control.socket'], {
       'GET /ping': () => ({ pong: true }),
-      'GET /live': () => live.view(gateway),
+      'GET /live': () => liveView(gateway, live),
+      'GET /slots': () => slotViews(gateway, live),
+      'POST /slots/clear': body =>
+        clearSlots(gateway, live, body as { kind: string; name: string }).then(cleared => ({ cleared })),
+      'GET /queue': () => waiters(gateway, live),
+      'GET /sticky': () => bindingViews(gateway),
+      'POST /sticky/clear': async body => {
+        for (const id of groupIds(gateway, (body as { group?: string }).group)) await forgetBindings(gateway, id)
+        return { cleared: true }
+      },
       'GET /status': (): StatusView => ({
         version,
         pid: process.pid,
@@ -145,12 +196,14 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     phase = 'ready'
 
     let stopping: Promise<void> | undefined
-    const stop = async (withinMs: number) => {
+    let deadline = Infinity
+    const stop = async () => {
       phase = 'draining'
       gateway.draining = true
-      server.close()
-      server.closeIdleConnections()
-      await drained(gateway, withinMs)
+      // Not the HTTP server's own close: to that a connection is idle while its client still takes in the last answer.
+      // Idle ones stay, too: who asks on one at this moment is answered, and told to connect elsewhere next time.
+      net.Server.prototype.close.call(server)
+      await drained(gateway, () => deadline)
       await spool.drain(5_000)
       phase = 'stopped'
       await takeApart()
@@ -161,7 +214,10 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       opsUrl,
       config,
       fresh: gateway.snapshot.keys.size === 0,
-      stop: (withinMs = config['drain_timeout']) => (stopping ??= stop(withinMs)),
+      stop(withinMs = config['drain_timeout']) {
+        deadline = Math.min(deadline, now() + withinMs)
+        return (stopping ??= stop())
+      },
     }
   } catch (error) {
     await takeApart()
@@ -169,11 +225,19 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
   }
 }
 
-/** Waits until nothing is under way; after `withinMs` what is left is ended with an error its client understands. */
-async function drained(gateway: Gateway, withinMs: number): Promise<void> {
-  const deadline = Date.now() + withinMs
+/** The groups that a control request names, or all, with 0 for keys without a group. */
+function groupIds(gateway: Gateway, name: string | undefined): number[] {
+  const groups = [...gateway.snapshot.groups.values()]
+  if (name === undefined) return [0, ...groups.map(g => g.id)]
+  const group = groups.find(g => g.name === name || String(g.id) === name)
+  if (!group) throw new Refusal('missing', `no group "${name}"`)
+  return [group.id]
+}
+
+/** Waits until nothing is under way; from the deadline on what is left is ended with an error its client understands. */
+async function drained(gateway: Gateway, deadline: () => number): Promise<void> {
   while (gateway.live.size > 0) {
-    const left = deadline - Date.now()
+    const left = deadline() - gateway.now()
     if (left <= 0) for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
     await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
     if (left < -5_000) return // somebody does not let go; the process ends all the same
@@ -230,7 +294,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
   if (daemon.fresh) process.stderr.write(firstSteps(daemon.url))
   notify('--ready', `--status=serving on ${daemon.url}`)
   await untilStopped(daemon, log)
-  logging.flush()
+  await logging.flush()
   return 0
 }
 
@@ -238,7 +302,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
 export async function untilStopped(daemon: Daemon, log: Logger, first: () => void = () => {}): Promise<void> {
   const signals = untilSignal(() => {
     log.warn('second signal: ending now')
-    for (const down of daemon.gateway.live) down.interrupt(new Failure('DRAINING'))
+    void daemon.stop(0)
   })
   const signal = await signals.signalled
   first()

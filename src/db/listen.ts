@@ -1,8 +1,9 @@
 // Hears what other processes change: LISTEN on a connection of its own that comes back when it is lost.
 import pg from 'pg'
 
-/** The channel that the triggers of migrations/ notify. */
+/** Channels that the triggers of migrations/ notify: the nouns of the snapshot, and the health of accounts. */
 export const CHANGED = 'gw_changed'
+export const HEALTH = 'gw_health'
 
 export interface Listening {
   close(): Promise<void>

@@ -136,7 +136,20 @@ export interface UsageTable {
   attempts: number
 }
 
+export interface AccountHealthTable {
+  account_id: number
+  model: string
+  class: string
+  reason: string
+  until: Date
+  evidence: boolean
+  strikes: number
+  since: ColumnType<Date, Date | undefined, Date>
+  updated_at: Stamp
+}
+
 export interface Tables {
+  account_health: AccountHealthTable
   users: UsersTable
   balances: BalancesTable
   groups: GroupsTable

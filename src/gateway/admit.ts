@@ -1,38 +1,40 @@
-// Admit: a place among the requests a user may have at once.
-import { Failure } from '../lib/failure.ts'
-import type { Store } from '../store/store.ts'
+// Admit: a place among the requests a user, and a key, may have at once; waited for in turn.
+import type { Outcome } from '../core/outcome.ts'
 import type { Caller } from './authenticate.ts'
+import type { Downstream } from './downstream.ts'
 import type { Gateway } from './gateway.ts'
+import type { Lease } from './leases.ts'
+import { keySlot, userSlot } from './places.ts'
 
-/** A place held under a limit; giving it back twice is fine. */
-export class Slot {
-  #held = true
-  readonly #store: Store
-  readonly #key: string
-  readonly #holder: string
-  constructor(store: Store, key: string, holder: string) {
-    this.#store = store
-    this.#key = key
-    this.#holder = holder
+/**
+ * The key's own limit first: a key that is full must not hold its user's place while it waits.
+ * @throws Failure QUEUE_FULL, USER_TIMEOUT, KEY_TIMEOUT
+ */
+export async function admit(gw: Gateway, caller: Caller, down: Downstream, record: Outcome): Promise<Disposable> {
+  const { key, user } = caller
+  const waitMs = gw.config['queue.wait']
+  const place = (slot: string, limit: number, timeout: 'USER_TIMEOUT' | 'KEY_TIMEOUT'): Promise<Lease> =>
+    gw.places.take({
+      key: slot,
+      limit,
+      seats: Math.max(limit, 1) + gw.config['queue.seats'],
+      waitMs,
+      record,
+      down,
+      timeout,
+    })
+  if (key.concurrency === null) return place(userSlot(user.id), user.concurrency, 'USER_TIMEOUT')
+  const own = await place(keySlot(key.id), key.concurrency, 'KEY_TIMEOUT')
+  try {
+    const shared = await place(userSlot(user.id), user.concurrency, 'USER_TIMEOUT')
+    return {
+      [Symbol.dispose]() {
+        shared.release()
+        own.release()
+      },
+    }
+  } catch (error) {
+    own.release()
+    throw error
   }
-  release(): void {
-    if (!this.#held) return
-    this.#held = false
-    void this.#store.release(this.#key, this.#holder)
-  }
-  [Symbol.dispose](): void {
-    this.release()
-  }
-}
-
-export const userSlot = (id: number): string => `slot:user:${id}`
-export const accountSlot = (id: number): string => `slot:account:${id}`
-
-/** @throws Failure USER_CONCURRENCY when every place is taken */
-export async function admit(gw: Gateway, caller: Caller, requestId: string): Promise<Slot> {
-  const { id, concurrency } = caller.user
-  const key = userSlot(id)
-  if (!(await gw.store.acquire(key, requestId, concurrency)))
-    throw new Failure('USER_CONCURRENCY', [concurrency], { retryAfterMs: 1000 })
-  return new Slot(gw.store, key, requestId)
 }

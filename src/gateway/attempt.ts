@@ -1,20 +1,19 @@
-// Attempt: select, occupy, exchange, the only loop. Another account is tried only while the client has seen nothing.
+// Attempt: occupy, exchange, the only loop. Another account is tried only while the client has seen nothing of an answer.
 
 import type { Outcome } from '../core/outcome.ts'
 import { Failure, type FailureCode } from '../lib/failure.ts'
-import { accountSlot, Slot } from './admit.ts'
 import type { Caller } from './authenticate.ts'
 import type { Downstream } from './downstream.ts'
 import { exchange, type Refused } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import { answerWarmup, isWarmup } from './intercept.ts'
+import { occupy, poolOf } from './occupy.ts'
 import type { Call } from './receive.ts'
-import { type Candidate, reasons, select } from './select.ts'
-
-let choices = 0
+import { bind, findSession } from './sticky.ts'
 
 /**
  * Gets the call answered by some account.
- * @throws Failure NO_UPSTREAM, ACCOUNT_CONCURRENCY, UPSTREAM_* when every account tried refused
+ * @throws Failure of `occupy`, or UPSTREAM_* when every account tried refused
  */
 export async function attempt(
   gw: Gateway,
@@ -24,46 +23,58 @@ export async function attempt(
   record: Outcome,
 ): Promise<void> {
   const excluded = new Set<number>()
+  const session = await findSession(gw, call, caller)
+  const sticky = session.account
+  const { model } = call.peek
   let last: Refused | undefined
   for (let switches = 0; ; ) {
     down.check()
     record.phase = 'selecting'
-    const { candidate, slot } = await occupy(gw, call, caller, excluded, last, record.id)
-    using _ = slot
-    gw.chosen.set(candidate.account.id, ++choices)
-    record.account = candidate.account
+    const exhausted = (soonest: number | undefined) => last && exhaustedBy(last, soonest, gw.now())
+    const { candidate, lease, selection } = await occupy({
+      gw,
+      call,
+      caller,
+      down,
+      record,
+      excluded,
+      sticky,
+      exhausted,
+    })
+    const { account } = candidate
+    const since = gw.now()
+    record.account = account
     record.upstreamModel = candidate.upstreamModel
-    let refused = await exchange(gw, call, caller, candidate, down, record)
-    // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
-    // The others that are kept may be no better, so the second try makes its own.
-    if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, true)
-    if (!refused) return
-    last = refused
-    excluded.add(candidate.account.id)
-    if (++switches > gw.config['failover.max_switches']) throw exhausted(last)
+    try {
+      if (account.interceptWarmup && isWarmup(gw, call)) {
+        gw.health.unclear(account.id, model)
+        bind(gw, caller, session, account.id, selection)
+        record.intercepted = true
+        return await answerWarmup(call, down)
+      }
+      let refused = await exchange(gw, call, caller, candidate, down, record)
+      // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
+      // The others that are kept may be no better, so the second try makes its own.
+      if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, true)
+      if (!refused) {
+        gw.health.answered(account.id, model)
+        bind(gw, caller, session, account.id, selection)
+        return
+      }
+      last = refused
+      // Before the place is given back: a waiter woken by that must already see the account as out.
+      gw.health.refused(account.id, model, refused.verdict, gw.now())
+      excluded.add(account.id)
+    } catch (error) {
+      // Whether the client left or the stream broke half-way, nobody else must wait for this request's word.
+      gw.health.unclear(account.id, model)
+      throw error
+    } finally {
+      gw.places.observe(poolOf(caller), gw.now() - since)
+      lease.release()
+    }
+    if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(last, undefined, gw.now())
   }
-}
-
-async function occupy(
-  gw: Gateway,
-  call: Call,
-  caller: Caller,
-  excluded: ReadonlySet<number>,
-  last: Refused | undefined,
-  holder: string,
-): Promise<{ candidate: Candidate; slot: Slot }> {
-  const { accounts } = caller
-  const held = await gw.store.held(accounts.map(a => accountSlot(a.id)))
-  const ranking = select({ accounts, model: call.peek.model, now: gw.now(), excluded, held, chosen: gw.chosen })
-  for (const candidate of ranking.ranked) {
-    const key = accountSlot(candidate.account.id)
-    if (await gw.store.acquire(key, holder, candidate.account.concurrency))
-      return { candidate, slot: new Slot(gw.store, key, holder) }
-  }
-  if (last) throw exhausted(last)
-  if (ranking.full > 0 || ranking.ranked.length > 0)
-    throw new Failure('ACCOUNT_CONCURRENCY', [], { retryAfterMs: 1000 })
-  throw new Failure('NO_UPSTREAM', [reasons(ranking.vetoes)])
 }
 
 // spec/domain.md §6.5
@@ -78,9 +89,12 @@ const byStatus: Record<number, FailureCode> = {
   504: 'UPSTREAM_UNAVAILABLE',
 }
 
-function exhausted(last: Refused): Failure {
-  return new Failure(byStatus[last.status] ?? 'UPSTREAM_FAILED', [], {
-    cause: new Error(last.reason),
-    ...(last.status === 429 ? { retryAfterMs: 5000 } : {}),
+function exhaustedBy(last: Refused, soonest: number | undefined, now: number): Failure {
+  const code = byStatus[last.status] ?? 'UPSTREAM_FAILED'
+  const retryable = last.status === 429 || last.status === 529
+  const retryAfterMs = retryable ? Math.max(1000, (soonest ?? now + 5000) - now) : undefined
+  return new Failure(code, [], {
+    cause: new Error(last.verdict.reason),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   })
 }

@@ -3,6 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Failure } from '../lib/failure.ts'
 import { messages } from '../protocol/anthropic/messages.ts'
 import type { Protocol } from '../protocol/protocol.ts'
+import { streamHeaders } from './hop.ts'
+
+const FIRST_PING_MS = 8_000
 
 /**
  * States: open → committed (the head is out) → over. `interrupt` may come in any of them: the client left, or a drain
@@ -18,6 +21,7 @@ export class Downstream {
   onDrain: (() => void) | undefined
   interrupted: Failure | undefined
   #stream = false
+  #pings: NodeJS.Timeout | undefined
   #over = false
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
@@ -50,6 +54,7 @@ export class Downstream {
   interrupt(why: Failure): void {
     if (this.interrupted) return
     this.interrupted = why
+    this.quiet()
     this.watcher?.(why)
   }
 
@@ -58,8 +63,28 @@ export class Downstream {
     if (this.interrupted) throw this.interrupted
   }
 
-  /** Sends the head. `stream` says that later errors are frames. */
+  /**
+   * Pings from now on, so that nothing in between takes the connection for dead. The first one commits status 200; it
+   * comes no earlier than 8 s, since until then a failure can still be told as a status.
+   */
+  keepAlive(everyMs: number): void {
+    const ping = () => {
+      this.#pings = setTimeout(ping, everyMs)
+      if (!this.committed) this.head(200, streamHeaders, true)
+      // A client that does not read needs no more of them.
+      if (this.#res.writableLength === 0) this.#res.write(this.protocol.ping)
+    }
+    this.#pings = setTimeout(ping, Math.max(FIRST_PING_MS, everyMs))
+  }
+
+  /** No more pings: the answer has begun, or it is over. */
+  quiet(): void {
+    clearTimeout(this.#pings)
+  }
+
+  /** Sends the head, unless pings have. `stream` says that later errors are frames. */
   head(status: number, headers: Record<string, string | number>, stream = false): void {
+    if (this.committed) return
     this.#stream = stream
     this.#res.writeHead(status, { ...headers, 'x-request-id': this.requestId, 'request-id': this.requestId })
   }
@@ -70,6 +95,7 @@ export class Downstream {
   }
 
   end(chunk?: Buffer): void {
+    this.quiet()
     this.#over = true
     this.#res.end(chunk)
     // With the next request on this connection node sets its own timeout again.
@@ -89,8 +115,14 @@ export class Downstream {
     this.end(bytes)
   }
 
+  /** Ends a stream with a finished error frame. */
+  failWith(frame: Buffer): void {
+    this.end(frame)
+  }
+
   /** Ends with a failure: a body while that is possible, else a frame, else a broken connection, never a clean half answer. */
   fail(failure: Failure): void {
+    this.quiet()
     if (this.#over || this.#res.destroyed) return
     // It may only have stopped reading: what we say to it would wait here for ever.
     if (failure.code === 'CLIENT_GONE') {
@@ -126,5 +158,7 @@ export class Downstream {
 
 function retryHeaders(failure: Failure): Record<string, string> {
   if (failure.retryAfterMs === undefined) return {}
-  return { 'retry-after': String(Math.max(1, Math.ceil(failure.retryAfterMs / 1000))) }
+  const seconds = Math.max(1, Math.ceil(failure.retryAfterMs / 1000))
+  // The Anthropic SDK obeys any wait, and would sleep for hours in its caller's back (spec/wire.md §1.8).
+  return { 'retry-after': String(seconds), ...(seconds > 60 ? { 'x-should-retry': 'false' } : {}) }
 }

@@ -5,6 +5,7 @@ import { Failure } from '../lib/failure.ts'
 import { formatDuration } from '../lib/units.ts'
 import type { Platform } from '../platform/platform.ts'
 import { platformTable } from '../platform/table.ts'
+import { networkVerdict, statusOfClass, type Verdict } from '../platform/verdict.ts'
 import { renameBody, renameFrame } from '../protocol/anthropic/rename.ts'
 import type { Meter } from '../protocol/protocol.ts'
 import type { Caller } from './authenticate.ts'
@@ -21,15 +22,16 @@ import { WholeEvents } from './whole.ts'
 export interface Refused {
   /** of the upstream, or what it amounts to; 0 for a connection that failed */
   status: number
-  reason: string
+  /** what it means for the account */
+  verdict: Extract<Verdict, { relay: false }>
   /** a kept-alive connection was closed under us: the same account deserves another connection */
   stale: boolean
 }
 
 // A whole answer is held back until it is known to be good; one larger than this is relayed as it comes.
 const HOLD_BYTES = 32 * 1024 * 1024
-// What is read of a refusal, to know why.
-const REFUSAL_BYTES = 64 * 1024
+// What is read of an error to know whose it is; one larger than this is judged by what there is.
+const JUDGED_BYTES = 64 * 1024
 
 /**
  * Sends the call to the candidate, over a connection of its own if `fresh`, and relays its answer.
@@ -51,11 +53,11 @@ export function exchange(
 }
 
 /**
- * connecting → (refusing | opening | holding) → relaying → over.
- * refusing: a status that means "try another", its body is read for the reason. opening: a stream without a frame that
+ * connecting → (judging | opening | holding) → relaying → over.
+ * judging: an error status, its body is read to know whose it is. opening: a stream without a frame that
  * counts yet. holding: a whole answer, relayed when its last byte proved it good. relaying: the client sees bytes.
  */
-type State = 'connecting' | 'refusing' | 'opening' | 'holding' | 'relaying' | 'over'
+type State = 'connecting' | 'judging' | 'opening' | 'holding' | 'relaying' | 'over'
 
 class Exchange implements Listener {
   #state: State = 'connecting'
@@ -126,10 +128,10 @@ class Exchange implements Listener {
     const id = this.#headers['request-id'] ?? this.#headers['x-request-id']
     if (typeof id === 'string') this.#record.upstreamRequestId = id
     const type = this.#headers['content-type'] ?? ''
-    if (!this.#platform.judge(this.#status, this.#headers).relay) this.#state = 'refusing'
-    else if (this.#status >= 400 || !this.#call.peek.stream || type.includes('json')) this.#hold()
+    if (this.#status >= 400) this.#state = 'judging'
+    else if (!this.#call.peek.stream || type.includes('json')) this.#hold()
     else if (type.includes('text/event-stream') || type === '') this.#open()
-    else this.#refuse(502, `answered a stream with content-type ${type}`)
+    else this.#broken(`answered a stream with content-type ${type}`)
   }
 
   data(chunk: Buffer): void {
@@ -144,13 +146,15 @@ class Exchange implements Listener {
         else if (this.#meter!.begun) this.#commitStream()
         return
       case 'holding':
+        // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
+        if (this.#heldBytes === 0) this.#attempt.begun()
         this.#keep(chunk)
         this.#meter?.push(chunk)
         if (this.#heldBytes > HOLD_BYTES) this.#commitLarge()
         return
-      case 'refusing':
+      case 'judging':
         this.#keep(chunk)
-        if (this.#heldBytes >= REFUSAL_BYTES) this.#refuse(this.#status, this.#refusal())
+        if (this.#heldBytes >= JUDGED_BYTES) this.#judge()
     }
   }
 
@@ -164,13 +168,13 @@ class Exchange implements Listener {
         if (this.#meter!.begun) {
           this.#commitStream()
           this.#endRelay()
-        } else this.#refuse(502, this.#meter!.error?.message ?? 'answered with an empty stream')
+        } else this.#broken(this.#meter!.error?.message ?? 'answered with an empty stream')
         return
       case 'holding':
         this.#endHold()
         return
-      case 'refusing':
-        this.#refuse(this.#status, this.#refusal())
+      case 'judging':
+        this.#judge()
     }
   }
 
@@ -191,20 +195,20 @@ class Exchange implements Listener {
             ? new Failure('UPSTREAM_IDLE', [formatDuration(this.#gw.config['timeouts.idle'])])
             : new Failure('UPSTREAM_BROKE', [], { cause: error }),
         )
-    } else if (this.#state === 'refusing') this.#refuse(this.#status, this.#refusal())
+    } else if (this.#state === 'judging') this.#judge()
     else {
       const stale =
         this.#state === 'connecting' &&
         this.#attempt?.reused === true &&
         (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-      this.#refuse(0, reason, stale)
+      this.#refuse(0, { ...networkVerdict(error.code ?? ''), reason }, stale)
     }
   }
 
   // A whole answer: kept until its end.
   #hold(): void {
     this.#state = 'holding'
-    if (this.#call.route.kind === 'generate' && this.#status < 400) this.#meter = this.#call.route.protocol.meter(false)
+    if (this.#call.route.kind === 'generate') this.#meter = this.#call.route.protocol.meter(false)
   }
 
   #open(): void {
@@ -232,6 +236,7 @@ class Exchange implements Listener {
     this.#begin()
     this.#attempt.begun()
     this.#down.head(this.#status, { ...streamHeaders, ...idHeader(this.#record) }, true)
+    this.#down.quiet()
     const held = this.#take()
     this.#events = new WholeEvents()
     this.#pass(this.#renamed ? renameFrame(held, this.#call.peek.model) : held)
@@ -270,7 +275,10 @@ class Exchange implements Listener {
       return
     }
     if (this.#meter?.error) {
-      // The client has the upstream's own error event; for our books the answer is partial.
+      // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
+      const verdict = this.#platform.judgeEvent(this.#meter.error.type, this.#meter.error.message, this.#gw.now())
+      if (!verdict.relay)
+        this.#gw.health.refused(this.#candidate.account.id, this.#call.peek.model, verdict, this.#gw.now())
       this.#tried.error = this.#meter.error.message
       this.#record.error = this.#meter.error.message
     }
@@ -289,7 +297,7 @@ class Exchange implements Listener {
         return
       }
       if (!this.#meter.complete) {
-        this.#refuse(502, 'answered with something that is not a message')
+        this.#broken('answered with something that is not a message')
         return
       }
       this.#record.firstTokenMs = this.#gw.now() - this.#record.at
@@ -297,37 +305,54 @@ class Exchange implements Listener {
     }
     this.#finish()
     const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#call.peek.model) : body
+    // Pings have made it a stream; what is no stream can then only be told as an error.
+    if (this.#down.committed) this.#down.failWith(this.#call.route.protocol.asErrorFrame(answer))
+    else this.#relayWhole(answer)
+    this.#resolve(undefined)
+  }
+
+  #relayWhole(answer: Buffer): void {
     this.#down.head(this.#status, { ...relayedHeaders(this.#headers, this.#record), 'content-length': answer.length })
     this.#down.end(answer)
-    this.#resolve(undefined)
   }
 
   // An error inside a 200: the client's own is relayed, anything else is the account's.
   #refuseError(error: { type: string; message: string }): void {
-    const status = statusOfType[error.type] ?? 500
-    if (status === 400 && this.#state === 'opening') {
-      this.#commitStream()
-      return
-    }
-    this.#refuse(status, error.message || error.type)
+    const verdict = this.#platform.judgeEvent(error.type, error.message, this.#gw.now())
+    if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
+    else if (this.#state === 'opening') this.#commitStream()
+    else this.#broken(error.message || error.type)
   }
 
-  #refuse(status: number, reason: string, stale = false): void {
-    this.#tried.error = reason
+  // An error status: the account's, or the client's own and then relayed as it came.
+  #judge(): void {
+    const body = this.#take()
+    const verdict = this.#platform.judge(
+      this.#status,
+      this.#headers,
+      body.toString('utf8', 0, JUDGED_BYTES),
+      this.#gw.now(),
+    )
+    if (!verdict.relay) {
+      this.#refuse(this.#status, verdict)
+      return
+    }
+    this.#keep(body)
+    if (body.length < JUDGED_BYTES) this.#endHold()
+    else this.#commitLarge()
+  }
+
+  // What came is no answer in this dialect; the account may be behind a proxy that is not well.
+  #broken(reason: string): void {
+    this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
+  }
+
+  #refuse(status: number, verdict: Refused['verdict'], stale = false): void {
+    this.#tried.error = verdict.reason
     this.#tried.status = status
     this.#attempt?.abort()
     this.#finish()
-    this.#resolve({ status, reason, stale })
-  }
-
-  #refusal(): string {
-    const text = Buffer.concat(this.#held, this.#heldBytes).toString('utf8', 0, 2048)
-    try {
-      const { error, message } = JSON.parse(text) as { error?: { message?: string }; message?: string }
-      return error?.message ?? message ?? text.slice(0, 200)
-    } catch {
-      return text.trim().slice(0, 200) || `status ${this.#status}`
-    }
+    this.#resolve({ status, verdict, stale })
   }
 
   // The client has seen some of it: it gets a terminal error, never a second answer.
@@ -364,15 +389,4 @@ class Exchange implements Listener {
     this.#down.watcher = undefined
     this.#down.onDrain = undefined
   }
-}
-
-const statusOfType: Record<string, number> = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  billing_error: 402,
-  permission_error: 403,
-  not_found_error: 400,
-  request_too_large: 400,
-  rate_limit_error: 429,
-  overloaded_error: 529,
 }

@@ -7,7 +7,13 @@ import type { Secret } from '../lib/secret.ts'
 import type { Store } from '../store/store.ts'
 import type { Downstream } from './downstream.ts'
 import type { Engine } from './forward.ts'
+import type { Health } from './health.ts'
+import type { Leases } from './leases.ts'
+import type { Occupied } from './occupy.ts'
 import type { Outcomes } from './outcomes.ts'
+import type { Places } from './places.ts'
+import type { FairQueue } from './queue.ts'
+import type { Binding } from './sticky.ts'
 
 export interface Gateway {
   /** replaced whole on reload */
@@ -16,6 +22,15 @@ export interface Gateway {
   snapshot: Snapshot
   readonly secret: Secret
   readonly store: Store
+  readonly leases: Leases
+  readonly places: Places
+  readonly health: Health
+  /** who waits for a place at an account, of any group */
+  readonly accountQueue: FairQueue<Occupied>
+  /** sessions as this process bound them lately, newest last */
+  readonly bindings: Map<string, Binding>
+  /** how many wait at accounts, by pool */
+  readonly waitingAtPool: Map<string, number>
   readonly engine: Engine
   readonly spool: Spool
   readonly outcomes: Outcomes

@@ -49,9 +49,10 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, record:
   record.metered = found.kind === 'generate'
   allowModel(caller, call.peek.model)
   record.phase = 'admitting'
+  if (call.peek.stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4).
   if (found.kind === 'count') return attempt(gw, call, caller, down, record)
-  using _slot = await admit(gw, caller, record.id)
+  using _slot = await admit(gw, caller, down, record)
   await attempt(gw, call, caller, down, record)
 }
 

@@ -112,17 +112,41 @@ export const codes = {
     text: 'Content-Encoding %s is not supported; use gzip, deflate, br, zstd or none.',
   },
   MODEL_REQUIRED: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: 'model is required.' },
-  USER_CONCURRENCY: {
+  QUEUE_FULL: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'downstream',
+    text: 'Too many pending requests (%d may wait), please retry later.',
+  },
+  USER_TIMEOUT: {
     status: 429,
     type: 'rate_limit_error',
     fault: 'downstream',
     text: 'Concurrency limit exceeded for user (limit %d), please retry later.',
   },
-  ACCOUNT_CONCURRENCY: {
+  KEY_TIMEOUT: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'downstream',
+    text: 'Concurrency limit exceeded for this API key (limit %d), please retry later.',
+  },
+  ACCOUNT_TIMEOUT: {
     status: 429,
     type: 'rate_limit_error',
     fault: 'gateway',
-    text: 'Every account that serves this model is busy, please retry later.',
+    text: 'Concurrency limit exceeded for account, please retry later.',
+  },
+  ALL_RATE_LIMITED: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'upstream',
+    text: 'Every account that serves this model is out for now, please retry later.',
+  },
+  LEASE_LOST: {
+    status: 503,
+    type: 'api_error',
+    fault: 'gateway',
+    text: 'The gateway stood still and lost this request its place, please retry.',
   },
   NO_UPSTREAM: { status: 503, type: 'api_error', fault: 'gateway', text: 'No available accounts: %s.' },
   UPSTREAM_UNAUTHORIZED: {

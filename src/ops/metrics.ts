@@ -55,6 +55,12 @@ export function createMetrics(options: {
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
     registers,
   })
+  const intercepted = new Counter({
+    name: 'gw_intercepted_total',
+    help: 'Warmup requests answered here, by account.',
+    labelNames: ['account'],
+    registers,
+  })
   new Gauge({
     name: 'gw_requests_in_flight',
     help: 'Requests under way.',
@@ -85,6 +91,7 @@ export function createMetrics(options: {
       const platform = o.platform || 'none'
       requests.inc({ platform, status: o.status, code: o.code })
       for (const attempt of o.attempts) attempts.inc({ account: attempt.account.name, status: attempt.status })
+      if (o.intercepted && o.account) intercepted.inc({ account: o.account.name })
       if (!o.metered) return
       duration.observe({ platform }, o.durationMs / 1000)
       if (o.firstTokenMs > 0) firstToken.observe({ platform }, o.firstTokenMs / 1000)

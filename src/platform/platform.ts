@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
+import type { Verdict } from './verdict.ts'
 
 /** What the client asked, as far as a platform needs it. */
 export interface UpstreamCall {
@@ -22,15 +23,11 @@ export interface UpstreamRequest {
   headers: Record<string, string | string[] | number>
 }
 
-/** What an upstream's status means for the request. */
-export type Verdict =
-  /** the client's own: relay it as it came */
-  | { relay: true }
-  /** this account cannot serve it now: try another */
-  | { relay: false; reason: string }
-
 export interface Platform {
   readonly name: PlatformName
   prepare(call: UpstreamCall, account: AccountFacts): UpstreamRequest
-  judge(status: number, headers: IncomingHttpHeaders): Verdict
+  /** What an error status means; `body` is its beginning. `now` is Unix ms. */
+  judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict
+  /** The same for an error inside a 200. */
+  judgeEvent(type: string, message: string, now: number): Verdict
 }

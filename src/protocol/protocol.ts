@@ -11,6 +11,8 @@ export interface Peek {
   /** where the model stands in the body, quotes included, so that it can be edited in place */
   modelSpan: Span
   stream: boolean
+  /** where other fields stand that somebody may want: what names the session */
+  fields: ReadonlyMap<string, Span>
 }
 
 /** Reads a response as it passes; never changes or delays a byte. */
@@ -38,5 +40,7 @@ export interface Protocol {
   error(failure: Failure, requestId: string): Buffer
   /** The frame that ends a stream which had begun. */
   errorFrame(failure: Failure, requestId: string): Buffer
+  /** A whole error body of an upstream as the frame that ends a stream. */
+  asErrorFrame(body: Buffer): Buffer
   meter(streaming: boolean): Meter
 }

@@ -1,26 +1,61 @@
-// The store of a single process: plain maps.
-import type { Store } from './store.ts'
+// The store of a single process: exact, and done before the call returns.
+import { Leases } from './leases.ts'
+import type { Held, Store } from './store.ts'
+import { Values } from './values.ts'
 
+/**
+ * Everything happens synchronously, before the (settled) promise is returned, and `onFreed` is called inside `release`:
+ * a waiter that acquires there has the place before anybody else can ask for it.
+ */
 export class MemoryStore implements Store {
-  readonly #slots = new Map<string, Set<string>>()
+  readonly #leases: Leases
+  readonly #values: Values
 
-  async acquire(key: string, holder: string, limit: number): Promise<boolean> {
-    const holders = this.#slots.get(key)
-    if (!holders) {
-      this.#slots.set(key, new Set([holder]))
-      return true
-    }
-    if (limit > 0 && holders.size >= limit && !holders.has(holder)) return false
-    holders.add(holder)
-    return true
+  /** `now` in ms; default the monotonic clock */
+  constructor(now?: () => number) {
+    this.#leases = new Leases(now)
+    this.#values = new Values(now)
   }
 
-  async release(key: string, holder: string): Promise<void> {
-    const holders = this.#slots.get(key)
-    if (holders?.delete(holder) && holders.size === 0) this.#slots.delete(key)
+  async acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean> {
+    return this.#leases.acquire(key, holder, limit, ttlMs)
+  }
+
+  async renew(leases: readonly Held[], ttlMs: number): Promise<Held[]> {
+    return this.#leases.renew(leases, ttlMs)
+  }
+
+  async release(leases: readonly Held[]): Promise<void> {
+    this.#leases.release(leases)
   }
 
   async held(keys: readonly string[]): Promise<number[]> {
-    return keys.map(key => this.#slots.get(key)?.size ?? 0)
+    return keys.map(key => this.#leases.count(key))
+  }
+
+  async holders(keys: readonly string[]): Promise<{ key: string; holder: string; leftMs: number }[]> {
+    return keys.flatMap(key => this.#leases.holders(key).map(lease => ({ key, ...lease })))
+  }
+
+  async get(keys: readonly string[]): Promise<(string | undefined)[]> {
+    return keys.map(key => this.#values.get(key))
+  }
+
+  async set(key: string, value: string, ttlMs: number): Promise<void> {
+    this.#values.set(key, value, ttlMs)
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.#values.delete(key)
+  }
+
+  onFreed(listener: (key: string) => void): () => void {
+    return this.#leases.onFreed(listener)
+  }
+
+  trouble(): undefined {}
+
+  async close(): Promise<void> {
+    this.#leases.close()
   }
 }

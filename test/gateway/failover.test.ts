@@ -182,6 +182,13 @@ t.test('before the client has seen anything, another account answers and nobody 
   }
 })
 
+t.test('a whole answer may take its time, as long as it does not fall silent', async t => {
+  const gw = await faulty(t, { slow: { script: { text: 'from the slow one', drip: { bytes: 20, everyMs: 50 } } } })
+  const reply = await gw.send(hello({ model: 'slow' }))
+  t.match(await reply.json(), { content: [{ text: 'from the slow one' }] })
+  t.equal(asked(gw, 'good', 'slow'), 0, 'nobody else was asked')
+})
+
 t.test('once the client has seen something, it gets one terminal error and never a second answer', async t => {
   const faults: Record<string, Fault> = {
     reset: { script: { reset: 4 } },
@@ -338,16 +345,23 @@ t.test('when every account refuses, the last refusal decides what the client is 
   for (const [upstream, ...refusal] of table)
     for (const stream of [true, false]) {
       gw.mock.reset()
+      await gw.heal()
       gw.mock.script('*', { status: upstream, error: { message: 'a secret of the provider' } })
       const reply = await gw.send(hello({ stream }))
-      t.equal(/^\d+$/.test(reply.headers.get('retry-after') ?? ''), upstream === 429, `${upstream}: when to come back`)
+      t.equal(
+        /^\d+$/.test(reply.headers.get('retry-after') ?? ''),
+        upstream === 429 || upstream === 529,
+        `${upstream}: when to come back`,
+      )
       await refused(t, reply, refusal, `${upstream}${stream ? ' to a stream' : ''}`)
       t.equal(gw.mock.stats().requests, 2, `${upstream}: both were asked, each once`)
     }
   gw.mock.reset()
+  await gw.heal()
   gw.mock.script('*', [{ status: 429 }, { status: 529 }])
   t.match(await (await gw.send(hello())).json(), { error: { code: 'UPSTREAM_OVERLOADED' } }, 'the last one counts')
   gw.mock.reset()
+  await gw.heal()
   gw.mock.script('*', { reset: 'start' })
   t.match(await (await gw.send(hello())).json(), { error: { code: 'UPSTREAM_FAILED' } }, 'no status at all')
 })
@@ -391,6 +405,7 @@ t.test('the choice: priority, then load, then the one that rested longest', asyn
       { name: 'small', priority: 20, concurrency: 2 },
       { name: 'large', priority: 20, concurrency: 4 },
     ],
+    config: { 'queue.account_seats': 0 },
   })
   gw.mock.script('*', { hold: true })
   const replies: Promise<Response>[] = []
@@ -404,14 +419,15 @@ t.test('the choice: priority, then load, then the one that rested longest', asyn
   await refused(t, await gw.send(hello()), [
     429,
     'rate_limit_error',
-    'ACCOUNT_CONCURRENCY',
-    'Every account that serves this model is busy, please retry later.',
+    'QUEUE_FULL',
+    'Too many pending requests (0 may wait), please retry later.',
   ])
   gw.mock.release()
   for (const reply of await Promise.all(replies)) t.equal(reply.status, 200)
 
   const even = await gateway(t, { accounts: [{ name: 'x' }, { name: 'y' }, { name: 'z' }] })
-  for (let n = 0; n < 6; n++) await (await even.send(hello())).text()
+  for (let n = 0; n < 6; n++)
+    await (await even.send(hello({ messages: [{ role: 'user', content: `session ${n}` }] }))).text()
   t.strictSame(
     even.mock.stats().bodies.map(seen => seen.credential.replace('cred-', '')),
     ['x', 'y', 'z', 'x', 'y', 'z'],

@@ -96,7 +96,9 @@ t.test('errors are thrown as the classes that programs catch', async t => {
   const failing = async (step: Parameters<typeof gw.mock.script>[1]) => {
     gw.mock.reset()
     gw.mock.script('*', step)
+    await gw.heal()
     const error = (await thrown(client.messages.create(ask))) as APIError
+    await gw.heal()
     const streamed = (await thrown(client.messages.stream(ask).finalMessage())) as APIError
     t.equal(streamed.constructor, error.constructor, 'the same for a stream')
     t.equal(error.requestID, error.headers?.get('x-request-id'))
@@ -129,6 +131,7 @@ t.test('errors are thrown as the classes that programs catch', async t => {
     asked: 2,
   })
 
+  await gw.heal()
   const stranger = new Anthropic({ baseURL: gw.url, apiKey: 'sk-nobody', maxRetries: 0 })
   const unknown = (await thrown(stranger.messages.create(ask))) as APIError
   t.type(unknown, Anthropic.AuthenticationError)
@@ -140,6 +143,7 @@ t.test('errors are thrown as the classes that programs catch', async t => {
     [{ end: 4 }, 'api_error'],
   ] as const) {
     gw.mock.reset()
+    await gw.heal()
     gw.mock.script('*', { chunks: ['a', 'b', 'c'], ...step })
     const seen: string[] = []
     const stream = client.messages.stream(ask).on('text', text => seen.push(text))

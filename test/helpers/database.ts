@@ -26,16 +26,17 @@ const LOCK = 0x6777_0100
 export async function freshDatabase(t: Test): Promise<string> {
   const postgres = await openEmbedded(folder, { maxConnections: 300 })
   const name = `t_${process.pid}_${randomBytes(4).toString('hex')}`
-  const admin = new pg.Client(postgres.connection)
+  // As the superuser: gw's own role may not drop a database in which an autovacuum is at work.
+  const admin = new pg.Client({ ...postgres.connection, user: 'postgres' })
   await admin.connect()
   await admin.query('select pg_advisory_lock($1)', [LOCK])
   const there = await admin.query('select 1 from pg_database where datname = $1', [template])
   if (there.rowCount === 0) {
-    await admin.query(`create database making_${template}`)
+    await admin.query(`create database making_${template} owner gw`)
     await migrate({ ...postgres.connection, database: `making_${template}` })
     await admin.query(`alter database making_${template} rename to ${template}`)
   }
-  await admin.query(`create database ${name} template ${template}`)
+  await admin.query(`create database ${name} template ${template} owner gw`)
   await admin.query('select pg_advisory_unlock($1)', [LOCK])
   t.teardown(async () => {
     await admin.query(`drop database ${name} with (force)`)

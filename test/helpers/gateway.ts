@@ -8,13 +8,14 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { controlClient } from '../../src/control/client.ts'
 import type { LiveView } from '../../src/control/view.ts'
-import { addAccount, setAccount } from '../../src/core/account.ts'
+import { addAccount, setAccount, setAccountStatus } from '../../src/core/account.ts'
 import { addGroup } from '../../src/core/group.ts'
+import { clearHealth } from '../../src/core/health.ts'
 import { createKey, revokeKey, setKey } from '../../src/core/key.ts'
 import { listUsage, type UsageRecord } from '../../src/core/usage.ts'
 import { addUser, setUser } from '../../src/core/user.ts'
 import { type Daemon, startDaemon } from '../../src/daemon/main.ts'
-import { type Database, openDatabase } from '../../src/db/connect.ts'
+import { type Database, type Db, openDatabase } from '../../src/db/connect.ts'
 import { openSecret, type Secret } from '../../src/lib/secret.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
 import type { Step } from '../../src/mock/step.ts'
@@ -53,6 +54,8 @@ export interface TestGateway {
   credential(account: string): string
   send(body: object | Buffer | string, options?: SendOptions): Promise<Response>
   live(): Promise<LiveView>
+  /** every account is well again, as after `gw account clear` */
+  heal(): Promise<void>
   /** usage rows, newest first, once there are at least `n` of them */
   usage(n: number): Promise<UsageRecord[]>
   /** resolves when the daemon serves from what is in the database now */
@@ -64,6 +67,30 @@ export interface TestGateway {
     key(name: string, change: Parameters<typeof setKey>[2]): Promise<unknown>
     revoke(name: string): Promise<unknown>
   }
+}
+
+const credential = (account: string) => `cred-${account}`
+
+/** Makes user `alice`, group `main` and its accounts, and gives alice's key. */
+export async function populate(db: Db, secret: Secret, mock: Mock, setup: Setup): Promise<string> {
+  await addUser(db, { name: 'alice', concurrency: setup.user?.concurrency ?? 0, balance: 1_000_000_000_000n })
+  await addGroup(db, { name: 'main', platform: 'anthropic', multiplier: setup.multiplier ?? '1' })
+  for (const [i, a] of (setup.accounts ?? [{}]).entries()) {
+    const name = a.name ?? `a${i + 1}`
+    await addAccount(db, secret, {
+      name,
+      platform: 'anthropic',
+      type: a.oauth ? 'oauth' : 'apikey',
+      credential: a.oauth ? JSON.stringify({ access_token: credential(name) }) : credential(name),
+      base_url: a.baseUrl ?? mock.url,
+      concurrency: a.concurrency ?? 0,
+      priority: a.priority ?? 50,
+      groups: ['main'],
+      model_map: a.models ?? {},
+    })
+    if (a.script) mock.script(credential(name), a.script)
+  }
+  return (await createKey(db, secret, { user: 'alice', group: 'main', name: 'alice', valuePrefix: 'sk-' })).key
 }
 
 export interface SendOptions {
@@ -91,32 +118,12 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
   const database = await openDatabase(config, { migrate: false })
   t.teardown(() => database.close())
   const secret = openSecret(config['secret.key_file'])
-  const credential = (name: string) => `cred-${name}`
   const { db } = database
-  await addUser(db, { name: 'alice', concurrency: setup.user?.concurrency ?? 0, balance: 1_000_000_000_000n })
-  await addGroup(db, { name: 'main', platform: 'anthropic', multiplier: setup.multiplier ?? '1' })
-  for (const [i, a] of (setup.accounts ?? [{}]).entries()) {
-    const name = a.name ?? `a${i + 1}`
-    const token = a.oauth ? JSON.stringify({ access_token: credential(name) }) : credential(name)
-    await addAccount(db, secret, {
-      name,
-      platform: 'anthropic',
-      type: a.oauth ? 'oauth' : 'apikey',
-      credential: token,
-      base_url: a.baseUrl ?? mock.url,
-      concurrency: a.concurrency ?? 0,
-      priority: a.priority ?? 50,
-      groups: ['main'],
-      model_map: a.models ?? {},
-    })
-    if (a.script) mock.script(credential(name), a.script)
-  }
-  const { key } = await createKey(db, secret, { user: 'alice', group: 'main', name: 'alice', valuePrefix: 'sk-' })
+  const key = await populate(db, secret, mock, setup)
   const log = setup.log ?? pino({ level: 'silent' })
   const daemon = await startDaemon(config, { log, access: log })
   t.teardown(async () => {
-    await nothingHeld(t, daemon, mock)
-    await daemon.stop(0)
+    await nothingHeld(t, daemon, mock).finally(() => daemon.stop(0))
   })
 
   // A snapshot is read whole: one that knows the newest group knows every change made before it.
@@ -149,9 +156,26 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
         ...(options.method === 'GET'
           ? {}
           : { body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
-        ...(options.signal ? { signal: options.signal } : {}),
+        // A request that hangs fails its own test, and soon.
+        signal: options.signal ?? AbortSignal.timeout(20_000),
       }),
     live: () => controlClient(config['control.socket']).get<LiveView>('/live'),
+    heal: async () => {
+      const { health, snapshot, now } = daemon.gateway
+      const ids = [...snapshot.accounts.keys()]
+      // Again and again: what the last refusal taught may still be on its way to the table.
+      await until(t, 'every account is well', async () => {
+        for (const id of ids) {
+          await clearHealth(db, id)
+          await setAccountStatus(db, id, 'active', null)
+        }
+        return ids.every(
+          id =>
+            health.ailments(id).every(a => a.until <= now()) &&
+            daemon.gateway.snapshot.accounts.get(id)!.status !== 'error',
+        )
+      })
+    },
     usage: async n => {
       let rows: UsageRecord[] = []
       await until(t, `${n} usage rows`, async () => (rows = await listUsage(db, { limit: 10_000 })).length >= n)

@@ -316,7 +316,7 @@ t.test('an event of many megabytes is not held in memory unless it is wanted, an
     }
     return inUse() - before
   }
-  const flood = async (head: string, wants: boolean) => {
+  const flood = async (wants: boolean, megabytes: number, ...head: string[]) => {
     const events: Event[] = []
     let asked = 0
     const cutter = new SseCutter({
@@ -329,14 +329,14 @@ t.test('an event of many megabytes is not held in memory unless it is wanted, an
     await nextTurn()
     gc()
     const before = inUse()
-    cutter.push(Buffer.from(head))
-    for (let i = 0; i < 24; i++) cutter.push(Buffer.alloc(mb, 'x'))
+    for (const piece of head) cutter.push(Buffer.from(piece))
+    for (let i = 0; i < megabytes; i++) cutter.push(Buffer.alloc(mb, 'x'))
     const grown = await heldBeyond(before)
     cutter.push(Buffer.from('\n\nevent: next\ndata: y\n\n'))
     return { grown, events, asked }
   }
 
-  const declined = await flood('event: delta\ndata: {"', false)
+  const declined = await flood(false, 12, `: ${'long '.repeat(20)}`, '\nevent: delta\ndata: {"')
   t.ok(declined.grown < 4, `declined: ${declined.grown} MB held`)
   t.same(declined.events, [
     ['delta', '', false],
@@ -344,11 +344,11 @@ t.test('an event of many megabytes is not held in memory unless it is wanted, an
   ])
   t.equal(declined.asked, 2)
 
-  const comment = await flood(': ', true)
+  const comment = await flood(true, 12, ': ')
   t.ok(comment.grown < 4, `a comment: ${comment.grown} MB held`)
   t.same(comment.events, [['next', 'y', true]])
 
-  const kept = await flood('event: big\ndata: {"', true)
+  const kept = await flood(true, 24, 'event: big\ndata: {"')
   t.ok(kept.grown < 4, `given up: ${kept.grown} MB held`)
   t.same(kept.events, [
     ['big', '', false],
@@ -590,6 +590,7 @@ t.test('the usage of a stream', async t => {
       sse(['error', '{"error":{"message":"x"}}']),
       { complete: false, begun: false, error: { type: 'api_error', message: 'x' } },
     ],
+    'a stop after nothing': [sse(start(null), stop), { complete: false }],
     'cut before its delta': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), text('a')),
       { input: 3, output: 1, complete: false },
@@ -607,7 +608,7 @@ t.test('the usage of a stream', async t => {
       { input: 3, output: 9 },
     ],
     'pings, comments and noise are no beginning': [
-      `: hello\n\n${sse(['ping', {}])}data:\n\ndata: [DONE]\n\n${sse(['message_start', '{"broken'])}data: {"type":"ping"}\n\n`,
+      `: hello\n\n${sse(['ping', {}])}data:\n\ndata: [DONE]\n\n${sse(['message_start', '{"broken'])}data: {"type":"ping"}\n\ndata: {"n":1,"type":"ping"}\n\n`,
       { complete: false, begun: false },
     ],
     'a block is a beginning': [sse(text('a')), { complete: false }],
@@ -752,6 +753,11 @@ t.test('only the model changes when an answer is renamed', async t => {
   for (const eol of ['\n', '\r\n', '\r'])
     for (const head of ['event: message_start', 'event:message_start', ': unnamed'])
       t.equal(renameFrame(Buffer.from(frame('"up"', eol, head)), 'claude').toString(), frame('"claude"', eol, head))
+  t.equal(
+    renameFrame(Buffer.from(`${frame('"up"', '\r')}event: ping\n`), 'claude').toString(),
+    `${frame('"claude"', '\r')}event: ping\n`,
+    'line ends of several kinds',
+  )
   const bare = 'data: {"type":"message_start","message":{"model":"up"}}'
   t.equal(renameFrame(Buffer.from(bare), 'm').toString(), bare.replace('"up"', '"m"'), 'the line may be the last')
   for (const left of [

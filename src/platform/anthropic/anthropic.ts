@@ -1,6 +1,7 @@
 // Anthropic as an upstream: api keys and OAuth tokens on the Messages API.
 import type { AccountFacts } from '../../core/snapshot.ts'
 import type { Platform, UpstreamRequest } from '../platform.ts'
+import { judge, judgeErrorEvent } from './verdict.ts'
 
 const BASE = 'https://api.anthropic.com'
 const VERSION = '2023-06-01'
@@ -38,16 +39,8 @@ export const anthropic: Platform = {
     return { method: call.method, origin: target.origin, path: target.prefix + call.path + call.query, headers }
   },
 
-  judge(status) {
-    if (status < 400) return { relay: true }
-    if (status === 401) return { relay: false, reason: 'credential refused' }
-    if (status === 402) return { relay: false, reason: 'payment required' }
-    if (status === 403) return { relay: false, reason: 'forbidden' }
-    if (status === 429) return { relay: false, reason: 'rate limited' }
-    if (status === 529) return { relay: false, reason: 'overloaded' }
-    if (status >= 500) return { relay: false, reason: `status ${status}` }
-    return { relay: true }
-  },
+  judge,
+  judgeEvent: judgeErrorEvent,
 }
 
 function compile(account: AccountFacts): Target {
@@ -65,7 +58,12 @@ function compile(account: AccountFacts): Target {
 }
 
 function accessToken(credential: string): string {
-  return (JSON.parse(credential) as { access_token?: string }).access_token ?? ''
+  try {
+    return (JSON.parse(credential) as { access_token?: string }).access_token ?? ''
+  } catch {
+    // The error would quote it, and errors come into the log. Without a token the upstream says no, and the next account is asked.
+    return ''
+  }
 }
 
 // Union, never replace: the client's betas are its own.

@@ -3,8 +3,9 @@ import { Failure } from '../../lib/failure.ts'
 import { JsonError, type Span, scanObject } from '../json.ts'
 import type { Peek, Protocol } from '../protocol.ts'
 import { messagesMeter } from './meter.ts'
+import { sessionFields } from './session.ts'
 
-const wanted = new Set(['model', 'stream'])
+const wanted = new Set(['model', 'stream', ...sessionFields])
 
 // Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
 const types: Record<string, string> = { upstream_error: 'api_error' }
@@ -31,7 +32,7 @@ export const messages: Protocol = {
     const streamSpan = found.get('stream')
     const stream = streamSpan ? parse(body, streamSpan) : false
     if (typeof stream !== 'boolean') throw new Failure('BODY_INVALID', ['stream must be true or false'])
-    return { model, modelSpan, stream } satisfies Peek
+    return { model, modelSpan, stream, fields: found } satisfies Peek
   },
 
   // The official SDKs drop events without an event line, so a ping needs one too.
@@ -41,6 +42,17 @@ export const messages: Protocol = {
 
   errorFrame: (failure, requestId) =>
     Buffer.from(`event: error\ndata: ${JSON.stringify(envelope(failure, requestId))}\n\n`),
+
+  asErrorFrame(body) {
+    let error: unknown = { type: 'error', error: { type: 'api_error', message: 'The upstream refused the request.' } }
+    try {
+      const parsed: unknown = JSON.parse(body.toString('utf8'))
+      if (typeof parsed === 'object' && parsed !== null && 'error' in parsed) error = parsed
+    } catch {
+      // HTML, say: its text is nothing a client could show.
+    }
+    return Buffer.from(`event: error\ndata: ${JSON.stringify(error)}\n\n`)
+  },
 
   meter: messagesMeter,
 }

@@ -137,10 +137,8 @@ function take(usage: Usage, raw: RawUsage | undefined): void {
     usage.cacheWrite5m = Math.max(split5m ?? 0, (total ?? 0) - usage.cacheWrite1h)
   } else if (total !== undefined) {
     // message_delta repeats the total without the split that message_start gave.
-    if (total !== usage.cacheWrite5m + usage.cacheWrite1h) {
-      usage.cacheWrite1h = Math.min(usage.cacheWrite1h, total)
-      usage.cacheWrite5m = total - usage.cacheWrite1h
-    }
+    usage.cacheWrite1h = Math.min(usage.cacheWrite1h, total)
+    usage.cacheWrite5m = total - usage.cacheWrite1h
   }
 }
 

@@ -1,0 +1,87 @@
+// Keeps the health of accounts in step with Postgres: what we learn is stored, what others learn or clear is heard.
+import type { Logger } from 'pino'
+import { setAccountStatus } from '../core/account.ts'
+import { clearHealth, listHealth, saveHealth } from '../core/health.ts'
+import type { Database } from '../db/connect.ts'
+import { HEALTH, listen } from '../db/listen.ts'
+import { createHealth, type Health } from '../gateway/health.ts'
+
+export interface HealthKeeper {
+  health: Health
+  close(): Promise<void>
+}
+
+/** `changed` is called whenever an account may have become choosable or stopped being so. */
+export async function keepHealth(database: Database, log: Logger, changed: () => void): Promise<HealthKeeper> {
+  const { db } = database
+  // One write after the other: of two changes of one account the later must stand.
+  let writing: Promise<unknown> = Promise.resolve()
+  const write = (what: string, work: () => Promise<unknown>): Promise<void> => {
+    const done = writing.then(work).then(
+      () => {},
+      // Traffic goes on by what this process knows; it will be stored with the next change.
+      error => log.warn(`could not store ${what}: ${(error as Error).message}`),
+    )
+    writing = done
+    return done
+  }
+  const health = createHealth({
+    random: Math.random,
+    changed: a => {
+      log.warn(
+        {
+          account_id: a.account,
+          ...(a.model ? { model: a.model } : {}),
+          class: a.class,
+          reason: a.reason,
+          until: new Date(a.until).toISOString(),
+        },
+        'account ejected',
+      )
+      changed()
+      return write('an ejection', () =>
+        saveHealth(db, {
+          account_id: a.account,
+          model: a.model,
+          class: a.class,
+          reason: a.reason,
+          until: new Date(a.until),
+          evidence: a.evidence,
+          strikes: a.strikes,
+          since: new Date(a.since),
+        }),
+      )
+    },
+    cured: (account, model) => {
+      log.info({ account_id: account, ...(model ? { model } : {}) }, 'account is well again')
+      changed()
+      void write('a recovery', () => clearHealth(db, account, model))
+    },
+    dead: (account, reason) => {
+      log.error({ account_id: account, reason }, 'account put in error; gw account clear brings it back')
+      void write('an account in error', () => setAccountStatus(db, account, 'error', reason))
+    },
+  })
+  const load = async () => {
+    try {
+      health.load(await listHealth(db, new Date()))
+      changed()
+    } catch (error) {
+      log.warn(`could not read the health of accounts: ${(error as Error).message}`)
+    }
+  }
+  const ears = await listen(
+    database.connection,
+    HEALTH,
+    () => void load(),
+    (level, line) => log[level](line),
+  )
+  await load()
+  return {
+    health,
+    async close() {
+      await writing
+      await ears.close()
+    },
+  }
+}

@@ -1,0 +1,145 @@
+// A breaker: the first call that fails or takes too long opens it, for all; a probe in the background closes it again.
+import { setTimeout as wait } from 'node:timers/promises'
+
+/*
+ *            a call fails, is late, or trip()
+ *   closed ────────────────────────────────────► open ◄─┐
+ *     ▲                                           │     │ probe fails: hangUp
+ *     └──────── mended() ◄── mend() ◄── probe() ◄─┴─────┘ pause
+ */
+export interface BreakerOptions {
+  /** Asks the far side whether it works again. */
+  probe(): Promise<unknown>
+  /** Ends a connection on which nothing was answered. */
+  hangUp(): void
+  /** Called the moment it opens, before those who wait hear that there is no answer. */
+  opened(reason: string): void
+  /** Called after a good probe, to bring the far side up to date; may fail. */
+  mend(): Promise<void>
+  /** Called the moment it is closed again. */
+  mended(openMs: number): void
+}
+
+/** The longest a caller waits. */
+const ANSWER_MS = 250
+/** The pause before a probe. */
+const PROBE_MS = 250
+/** It doubles, up to this, for a far side that was well for less than `FLAP_MS`: overload is not mended by more work. */
+const PROBE_MAX_MS = 4_000
+const FLAP_MS = 10_000
+
+export class Breaker {
+  readonly #options: BreakerOptions
+  // In the order of asking, so the first is the oldest.
+  readonly #waiting = new Map<(answer: undefined) => void, number>()
+  #watch: NodeJS.Timeout | undefined
+  #reason: string | undefined
+  #since = Number.NEGATIVE_INFINITY
+  #pauseMs = PROBE_MS
+  readonly #stopped = new AbortController()
+
+  constructor(options: BreakerOptions) {
+    this.#options = options
+  }
+
+  get open(): boolean {
+    return this.#reason !== undefined
+  }
+
+  /** Why it is open, or still is; undefined while it is closed. */
+  get reason(): string | undefined {
+    return this.#reason
+  }
+
+  /** The answer, or undefined when there is none: at once while open, else after 250 ms at the latest. Never throws. */
+  ask<T extends {}>(send: () => Promise<T>): Promise<T | undefined> {
+    if (this.#reason !== undefined) return Promise.resolve(undefined)
+    return new Promise(resolve => {
+      this.#waiting.set(resolve, performance.now())
+      send().then(
+        answer => {
+          if (this.#waiting.delete(resolve)) resolve(answer)
+        },
+        (error: Error) => {
+          // Else it was answered when the breaker opened, and this is an echo of a trouble that may be over.
+          if (this.#waiting.has(resolve)) this.trip(error.message)
+        },
+      )
+      this.#watch ??= setTimeout(() => this.#look(), ANSWER_MS).unref()
+    })
+  }
+
+  /** Opens it, whatever the calls say. */
+  trip(reason: string): void {
+    if (this.#reason !== undefined || this.#stopped.signal.aborted) return
+    this.#reason = reason
+    const now = performance.now()
+    this.#pauseMs = now - this.#since < FLAP_MS ? Math.min(this.#pauseMs * 2, PROBE_MAX_MS) : PROBE_MS
+    this.#since = now
+    this.#options.opened(reason)
+    this.#giveUp()
+    void this.#mend()
+  }
+
+  /** No more probes; those who wait get no answer. */
+  close(): void {
+    this.#stopped.abort()
+    this.#reason ??= 'closed'
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
+    const waiting = [...this.#waiting.keys()]
+    this.#waiting.clear()
+    for (const resolve of waiting) resolve(undefined)
+  }
+
+  // One timer for all calls: it looks at the oldest. Late is judged after the sockets were read once more, so that a
+  // process that was itself stopped or busy does not blame Redis.
+  #look(): void {
+    setImmediate(() => {
+      this.#watch = undefined
+      const [oldest] = this.#waiting.values()
+      if (oldest === undefined) return
+      const leftMs = oldest + ANSWER_MS - performance.now()
+      if (leftMs <= 0) this.trip(`no answer within ${ANSWER_MS} ms`)
+      else this.#watch = setTimeout(() => this.#look(), leftMs).unref()
+    })
+  }
+
+  async #mend(): Promise<void> {
+    const { probe, mend, hangUp, mended } = this.#options
+    const { signal } = this.#stopped
+    while (!signal.aborted) {
+      await wait(this.#pauseMs, undefined, { signal, ref: false }).catch(() => {})
+      if (signal.aborted) return
+      try {
+        // Twice: what an earlier, hung-up connection had left in the server's buffers has been run by the second answer,
+        // and cannot undo what is written next.
+        await within(probe())
+        await within(probe())
+        await mend()
+      } catch (error) {
+        if (signal.aborted) return
+        this.#reason = (error as Error).message
+        hangUp()
+        continue
+      }
+      if (signal.aborted) return
+      const now = performance.now()
+      const openMs = now - this.#since
+      this.#since = now
+      this.#reason = undefined
+      mended(openMs)
+      return
+    }
+  }
+}
+
+function within<T>(promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS).unref()
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}

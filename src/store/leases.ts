@@ -1,0 +1,158 @@
+// Places under limits, held for a while: the leases of one process, exact and synchronous.
+import type { Held } from './store.ts'
+
+interface Place {
+  /** who holds, until when */
+  readonly holders: Map<string, number>
+  /** Nobody's lease ends before this. A lower bound, so that a renewal need not look at its neighbours. */
+  soonest: number
+}
+
+/** One timer serves all keys; waking up more often than this for one lease each is not worth it. */
+const SWEEP_MS = 20
+
+/**
+ * Counts leases. A lease is gone the moment its time is over, whether or not anybody has looked since; `onFreed` hears
+ * of it a moment later. `now` in ms, and it had better not jump: the default is the monotonic clock.
+ */
+export class Leases {
+  readonly #places = new Map<string, Place>()
+  readonly #now: () => number
+  #listeners: readonly ((key: string) => void)[] = []
+  #timer: NodeJS.Timeout | undefined
+  #wakesAt = Number.POSITIVE_INFINITY
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
+
+  /** True when held, also if `holder` held it before. A `limit` of 0 or less counts but never refuses. */
+  acquire(key: string, holder: string, limit: number, ttlMs: number): boolean {
+    const at = this.#now()
+    let place = this.#places.get(key)
+    if (place && place.soonest <= at) {
+      // Those who wait hear of the expired places first: they were here before this caller.
+      this.#prune(key, place, at)
+      place = this.#places.get(key)
+    }
+    if (!place) this.#places.set(key, (place = { holders: new Map(), soonest: Number.POSITIVE_INFINITY }))
+    else if (limit > 0 && place.holders.size >= limit && !place.holders.has(holder)) return false
+    this.#hold(place, holder, at + ttlMs)
+    return true
+  }
+
+  /** Prolongs leases and returns those that were gone; none is taken again. */
+  renew(leases: readonly Held[], ttlMs: number): Held[] {
+    const at = this.#now()
+    return leases.filter(({ key, holder }) => {
+      const place = this.#places.get(key)
+      const until = place?.holders.get(holder)
+      if (!place || until === undefined || until <= at) return true
+      this.#hold(place, holder, at + ttlMs)
+      return false
+    })
+  }
+
+  /** Gives places back, then tells the listeners, once for each key. Returns the keys they heard. */
+  release(leases: readonly Held[]): Set<string> {
+    const freed = new Set<string>()
+    for (const { key, holder } of leases) {
+      const place = this.#places.get(key)
+      if (!place?.holders.delete(holder)) continue
+      if (place.holders.size === 0) this.#places.delete(key)
+      freed.add(key)
+    }
+    for (const key of freed) this.announce(key)
+    return freed
+  }
+
+  count(key: string): number {
+    const at = this.#now()
+    const place = this.#places.get(key)
+    if (!place) return 0
+    if (place.soonest > at) return place.holders.size
+    let count = 0
+    for (const until of place.holders.values()) if (until > at) count++
+    return count
+  }
+
+  holders(key: string): { holder: string; leftMs: number }[] {
+    const at = this.#now()
+    return [...(this.#places.get(key)?.holders ?? [])]
+      .map(([holder, until]) => ({ holder, leftMs: until - at }))
+      .filter(lease => lease.leftMs > 0)
+  }
+
+  /** Keys with a place taken, give or take those that expired this instant. */
+  keys(): string[] {
+    return [...this.#places.keys()]
+  }
+
+  all(): Held[] {
+    return this.keys().flatMap(key => this.holders(key).map(({ holder }) => ({ key, holder })))
+  }
+
+  /** Hears keys whose places came free, inside `release` or soon after they expired. Must not throw. */
+  onFreed(listener: (key: string) => void): () => void {
+    this.#listeners = [...this.#listeners, listener]
+    return () => {
+      this.#listeners = this.#listeners.filter(other => other !== listener)
+    }
+  }
+
+  announce(key: string): void {
+    for (const listener of this.#listeners) listener(key)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#wakesAt = Number.NEGATIVE_INFINITY
+    this.#listeners = []
+  }
+
+  #hold(place: Place, holder: string, until: number): void {
+    place.holders.set(holder, until)
+    if (until < place.soonest) place.soonest = until
+    if (until < this.#wakesAt) this.#wakeAt(until)
+  }
+
+  // Looks at every holder, but at most about once a ttl for each key: afterwards `soonest` is exact again.
+  #prune(key: string, place: Place, at: number): void {
+    let expired = 0
+    place.soonest = Number.POSITIVE_INFINITY
+    for (const [holder, until] of place.holders) {
+      if (until > at) place.soonest = Math.min(place.soonest, until)
+      else if (place.holders.delete(holder)) expired++
+    }
+    if (place.holders.size === 0) this.#places.delete(key)
+    if (expired > 0) this.announce(key)
+  }
+
+  #wakeAt(at: number): void {
+    clearTimeout(this.#timer)
+    this.#wakesAt = at
+    this.#timer = setTimeout(() => this.#sweep(), Math.max(SWEEP_MS, Math.ceil(at - this.#now()))).unref()
+  }
+
+  #sweep(): void {
+    this.#wakesAt = Number.POSITIVE_INFINITY
+    const at = this.#now()
+    let next = Number.POSITIVE_INFINITY
+    for (const [key, place] of this.#places) {
+      if (place.soonest <= at) this.#prune(key, place, at)
+      next = Math.min(next, place.soonest)
+    }
+    if (next < this.#wakesAt) this.#wakeAt(next)
+  }
+}
+
+/** Holders by key. */
+export function byKey(leases: readonly Held[]): [key: string, holders: string[]][] {
+  const keys = new Map<string, string[]>()
+  for (const { key, holder } of leases) {
+    const holders = keys.get(key)
+    if (holders) holders.push(holder)
+    else keys.set(key, [holder])
+  }
+  return [...keys]
+}

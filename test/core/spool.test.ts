@@ -1,0 +1,496 @@
+// The spool against a real Postgres: what was appended arrives, once, whatever happens in between.
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { openSpool, type Spool, type SpoolOptions } from '../../src/core/spool.ts'
+import type { Tables } from '../../src/db/schema.ts'
+import { requestId } from '../../src/lib/id.ts'
+import { freshDatabase } from '../helpers/database.ts'
+import { outageOf } from '../helpers/outage.ts'
+
+const noon = Date.UTC(2026, 10, 15, 12)
+// One database for the file; each test finds its table empty.
+const whole = t
+let url: string | undefined
+// No test waits for a timer: a spool with this interval moves when it is drained.
+const NEVER = 1e9
+
+t.test('lines reach the table once, and the spool is empty then', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ batch: 3 })
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  const sent = lines(10)
+  for (const line of sent) spool.append(line)
+  t.equal(spool.state().waiting, 10)
+  t.same(await place.rows(), [], 'on disk, not there yet')
+  t.equal(place.segments().length, 1)
+  t.equal(readFileSync(place.segments()[0]!, 'utf8'), sent.map(line => `${line}\n`).join(''))
+  t.equal(statSync(place.segments()[0]!).mode & 0o777, 0o600)
+
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf(sent))
+  t.equal(spool.state().waiting, 0)
+  const more = lines(4)
+  for (const line of more) spool.append(line)
+  await spool.drain(10_000)
+  await spool.close()
+  t.same(await place.rows(), idsOf([...sent, ...more]))
+  t.same(readdirSync(place.folder), [], 'no file is left')
+  t.throws(() => spool.append(lines(1)[0]!), /closed/, 'and a closed one takes nothing')
+  t.same(place.log, [], 'none of it is news')
+})
+
+t.test('a row holds what its line says, to the last digit', async t => {
+  const place = await placeFor(t)
+  const spool = place.open()
+  const row = {
+    cost: '9007199254740993',
+    charged: '9223372036854775807',
+    model: 'é🙂 "quoted" \\ back',
+    upstream_model: null,
+    partial: true,
+    first_token_ms: 7,
+    at: '2026-11-15T12:00:00.123Z',
+  }
+  spool.append(line(row))
+  await spool.drain(10_000)
+  const { rows } = await sql<
+    Record<string, unknown>
+  >`select *, charged::text as charged, cost::text as cost from usage`.execute(place.db)
+  t.match(rows[0], { ...row, at: new Date(row.at) })
+})
+
+t.test('it moves by itself, every interval, and each month finds its partition', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ intervalMs: 1, batch: 5 })
+  const sent = [
+    ...lines(6),
+    line({ at: '2031-11-30T23:59:59.999Z' }),
+    line({ at: '2031-12-01T00:00:00.000Z' }),
+    line({ at: '2032-02-29T12:00:00.000Z' }),
+  ]
+  for (const one of sent) spool.append(one)
+  while (spool.state().waiting > 0) await new Promise(resolve => setImmediate(resolve))
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('months are those of UTC wherever the server lives', async t => {
+  const place = await placeFor(t, { timezone: 'Asia/Shanghai' })
+  const spool = place.open()
+  const sent = [line({ at: '2041-12-15T00:00:00Z' }), line({ at: '2042-01-31T23:00:00Z' })]
+  for (const one of sent) spool.append(one)
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test(
+  'after kill -9 the next start finds all that was taken, and writes what was moved already no second time',
+  async t => {
+    const place = await placeFor(t)
+    const [moved, left] = [lines(20), lines(20)]
+    const child = await spooler(t, place)
+    t.same(await child.tell('append', moved), { taken: 20 })
+    t.match(await child.tell('drain'), { waiting: 0 })
+    t.same(await child.tell('append', left), { taken: 20 })
+    await child.kill()
+    t.same(await place.rows(), idsOf(moved))
+
+    const spool = place.open()
+    t.equal(spool.state().waiting, 40, 'what of it is moved already is not known')
+    t.match(place.log, [/^info replaying \d+ bytes/])
+    const after = lines(3)
+    for (const one of after) spool.append(one)
+    t.equal(spool.state().waiting, 43)
+    await spool.drain(10_000)
+    t.equal(spool.state().waiting, 0)
+    t.same(await place.rows(), idsOf([...moved, ...left, ...after]))
+    await spool.close()
+    t.same(readdirSync(place.folder), [])
+  },
+)
+
+t.test('a torn line is dropped and takes nothing with it', async t => {
+  const place = await placeFor(t)
+  const [first, middle, last] = [lines(2), lines(2), lines(2)]
+  const torn = line().slice(0, 50)
+  place.segment('1-1-0', [...first, torn, ...middle], torn)
+  place.segment('1-1-1', last, '')
+  place.segment('1-1-2', [], torn)
+  place.segment('1-1-3', [], '')
+  const spool = place.open({ batch: 1 })
+  await spool.drain(10_000)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(await place.rows(), idsOf([...first, ...middle, ...last]))
+  await spool.close()
+  t.same(readdirSync(place.folder), [], 'nothing of it was refused')
+})
+
+t.test('a segment that is replayed twice inserts once', async t => {
+  const place = await placeFor(t)
+  const sent = lines(12)
+  place.segment('1-1-0', sent)
+  const copy = path.join(place.folder, 'copy')
+  copyFileSync(place.segments()[0]!, copy)
+  for (let i = 0; i < 2; i++) {
+    const spool = place.open({ batch: 5 })
+    await spool.drain(10_000)
+    await spool.close()
+    t.same(place.segments(), [])
+    copyFileSync(copy, path.join(place.folder, '2-1-0.ndjson'))
+  }
+  t.same(await place.rows(), idsOf(sent))
+
+  place.segment('3-1-0', [...sent, ...sent])
+  const spool = place.open({ batch: 100 })
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf(sent), 'nor twice in one batch')
+})
+
+t.test('rows that Postgres will never take are set aside, and the others written', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ batch: 50 })
+  const bad = [
+    line({ cost: 'dear' }),
+    line({ user_id: null }),
+    line({ status: 99_999 }),
+    line({ model: 'a\0b' }),
+    line({ at: 'yesterday-ish' }),
+    line({ cost: '99999999999999999999' }),
+  ]
+  const good = lines(20)
+  const sent = [...good]
+  for (const [i, one] of bad.entries()) sent.splice(i * 4, 0, one)
+  for (const one of sent) spool.append(one)
+  await spool.drain(10_000)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(await place.rows(), idsOf(good))
+  const kept = path.join(place.folder, 'refused.jsonl')
+  t.same(readFileSync(kept, 'utf8').trimEnd().split('\n').sort(), [...bad].sort(), 'each is kept as it was')
+  t.equal(statSync(kept).mode & 0o777, 0o600)
+  t.equal(place.log.length, bad.length)
+  t.match(place.log[0], /^error a usage row was refused \(.+\) and is kept in .+refused\.jsonl/)
+  await spool.close()
+
+  const again = place.open()
+  t.equal(again.state().waiting, 0, 'they are not tried again')
+})
+
+t.test('while Postgres is away lines wait, and then all arrive once', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ intervalMs: 1, batch: 4 })
+  const sent = lines(8)
+  for (const one of sent.slice(0, 3)) spool.append(one)
+  await spool.drain(10_000)
+
+  await place.postgres.down()
+  for (const one of sent.slice(3)) spool.append(one)
+  await place.heard(/^error usage waits in the spool: /)
+  t.match(spool.state(), { waiting: 5, error: String })
+  const meanwhile = lines(30)
+  for (const one of meanwhile) spool.append(one)
+  t.equal(spool.state().waiting, 35)
+
+  await place.postgres.up()
+  await place.heard(/^info usage is being written to Postgres again/)
+  await spool.drain(10_000)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(await place.rows(), idsOf([...sent, ...meanwhile]))
+  t.equal(
+    place.log.filter(line => /^(error|info) usage/.test(line)).length,
+    2,
+    'told once when it begins and once when it ends',
+  )
+})
+
+t.test('connections that break in the middle of a batch lose nothing', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ intervalMs: 1, batch: 1 })
+  const sent = lines(60)
+  for (const [i, one] of sent.entries()) {
+    spool.append(one)
+    if (i % 20 === 10) {
+      // Other sessions of this database: the spool's own, whatever they are at.
+      await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`.execute(
+        place.db,
+      )
+    }
+  }
+  await spool.drain(20_000)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('lines that come while it drains are neither lost nor doubled', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ intervalMs: 1, batch: 3 })
+  const sent = lines(30)
+  // Two connections stand ready, so that two could write at once.
+  await Promise.all([1, 2].map(() => sql`select 1`.execute(place.through)))
+  place.postgres.silence()
+  for (const one of sent.slice(0, 6)) spool.append(one)
+  const drained = spool.drain(10_000)
+  for (const one of sent.slice(6)) spool.append(one)
+  // A timer set later for the same time fires later: the spool's own has fired when this one has.
+  await new Promise(resolve => setTimeout(resolve, 1))
+  place.postgres.speak()
+  await drained
+  await spool.drain(10_000)
+  t.equal(spool.state().waiting, 0)
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('a drain outlasts an outage that ends in time', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ intervalMs: 1, batch: 2 })
+  await place.postgres.down()
+  const sent = lines(20)
+  for (const one of sent) spool.append(one)
+  const drained = spool.drain(20_000)
+  await place.heard(/^error usage waits/)
+  await place.postgres.up()
+  await drained
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('a drain ends at its deadline though Postgres is silent, and nothing is lost', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ batch: 2 })
+  const sent = lines(6)
+  place.postgres.silence()
+  for (const one of sent) spool.append(one)
+  await spool.drain(20)
+  t.equal(spool.state().waiting, 6)
+  place.postgres.speak()
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('closing waits for the batch under way and leaves the rest for the next start', async t => {
+  const place = await placeFor(t)
+  const sent = lines(40)
+  place.segment('1-1-0', sent)
+  place.postgres.silence()
+  const first = place.open({ batch: 5 })
+  const drained = first.drain(20) // the first batch is on its way now
+  await drained
+  const closed = first.close()
+  place.postgres.speak()
+  await closed
+  const there = await place.rows()
+  t.ok(there.length <= 5, `${there.length} rows`)
+  t.equal(place.segments().length, 1)
+
+  const next = place.open({ batch: 5 })
+  t.equal(next.state().waiting, 40)
+  await next.drain(10_000)
+  t.same(await place.rows(), idsOf(sent))
+})
+
+t.test('a large backlog lies in several files, which go as they are moved', async t => {
+  const place = await placeFor(t)
+  const spool = place.open({ batch: 10 })
+  await place.postgres.down()
+  const long = 'x'.repeat(200_000)
+  // Some lines are longer than what is read at once.
+  const sent = Array.from({ length: 100 }, (_, i) => line({ upstream_model: i % 10 ? long : long.repeat(4) }))
+  for (const one of sent) spool.append(one)
+  const files = place.segments()
+  t.ok(files.length >= 3, `${files.length} files`)
+  const bytes = files.map(file => statSync(file).size)
+  t.equal(
+    bytes.reduce((a, b) => a + b),
+    sent.reduce((n, one) => n + one.length + 1, 0),
+  )
+  t.ok(Math.max(...bytes) < 10 * 1024 * 1024)
+
+  await place.postgres.up()
+  await spool.drain(60_000)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.ok(place.segments().length <= 1, 'only the one that is written to is left')
+  t.same(await place.rows(), idsOf(sent))
+  const after = lines(2)
+  for (const one of after) spool.append(one)
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf([...sent, ...after]))
+  await spool.close()
+  t.same(readdirSync(place.folder), [])
+})
+
+t.test('an append that the disk refuses throws, and half a line spoils nothing', { skip: noShell() }, async t => {
+  const place = await placeFor(t)
+  // A limit on the size of files refuses as a full disk does: some bytes are written, the rest is not.
+  // Without tap's hooks in the child, which take the signal that comes with it (SIGXFSZ) for the end.
+  const child = await spooler(t, place, ['sh', '-c', 'unset NODE_OPTIONS; ulimit -f 16 && exec "$0" "$@"'])
+  const sent = lines(100)
+  const { taken, code } = await child.tell('append', sent)
+  t.equal(code, 'EFBIG')
+  t.ok(taken > 5 && taken < 100, `${taken} lines were taken`)
+  for (let i = 0; i < 5; i++) t.match(await child.tell('append', sent.slice(taken)), { taken: 0, code: 'EFBIG' })
+  t.equal(place.segments().length, 1, 'a full disk is not filled with files')
+  t.match(await child.tell('drain'), { waiting: 0 })
+  t.same(await place.rows(), idsOf(sent.slice(0, taken)))
+  await child.kill()
+
+  appendFileSync(place.segments()[0]!, line().slice(0, 40))
+  const spool = place.open()
+  await spool.drain(10_000)
+  t.same(await place.rows(), idsOf(sent.slice(0, taken)), 'what was refused is nowhere')
+})
+
+// A spool's folder and an empty table, reached through a socket that can fail.
+async function placeFor(t: Test, settings: { timezone?: string } = {}) {
+  url ??= await freshDatabase(whole)
+  const postgres = await outageOf(t, url)
+  const parent = mkdtempSync(path.join(tmpdir(), 'gw-spool-'))
+  t.teardown(() => rmSync(parent, { recursive: true, force: true }))
+  const folder = path.join(parent, 'spool')
+  const db = connect(t, url)
+  await sql`truncate usage`.execute(db)
+  await sql`select usage_partition(${new Date(noon)})`.execute(db)
+  const options =
+    settings.timezone === undefined ? '' : `&options=${encodeURIComponent(`-c TimeZone=${settings.timezone}`)}`
+  const through = connect(t, postgres.url + options)
+  const log: string[] = []
+  const news = new EventEmitter()
+  return {
+    folder,
+    url: url as string,
+    postgres,
+    db,
+    through,
+    log,
+    open(options: Partial<SpoolOptions> = {}): Spool {
+      const spool = openSpool({
+        folder,
+        batch: 500,
+        intervalMs: NEVER,
+        db: through,
+        log: (level, line) => {
+          log.push(`${level} ${line}`)
+          news.emit('line')
+        },
+        ...options,
+      })
+      t.teardown(() => spool.close().catch(() => {}))
+      return spool
+    },
+    /** Resolves when the log has such a line. */
+    async heard(line: RegExp) {
+      while (!log.some(said => line.test(said))) await once(news, 'line')
+    },
+    segments: () =>
+      readdirSync(folder)
+        .filter(name => name.endsWith('.ndjson'))
+        .sort()
+        .map(name => path.join(folder, name)),
+    /** A file as an earlier run left it. */
+    segment(name: string, whole: string[], torn = '') {
+      mkdirSync(folder, { recursive: true })
+      writeFileSync(path.join(folder, `${name}.ndjson`), whole.map(line => `${line}\n`).join('') + torn)
+    },
+    async rows() {
+      return (await db.selectFrom('usage').select('request_id').orderBy('request_id').execute()).map(
+        row => row.request_id,
+      )
+    },
+  }
+}
+
+function connect(t: Test, connectionString: string) {
+  const pool = new pg.Pool({ connectionString })
+  // A connection that is lost fails its query; that it also says so is nothing to die of.
+  pool.on('error', () => {})
+  pool.on('connect', client => client.on('error', () => {}))
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  t.teardown(() => db.destroy())
+  return db
+}
+
+/** Another gw process on the same spool folder. */
+async function spooler(t: Test, place: { folder: string; url: string }, through: string[] = []) {
+  const script = fileURLToPath(new URL('../fixtures/spooler.ts', import.meta.url))
+  const [command, ...args] = [...through, process.execPath, script, place.folder, place.url]
+  const child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  t.teardown(kill)
+  const answer = async () => {
+    const dead = new AbortController()
+    child.once('exit', () => dead.abort(new Error('the other process died')))
+    return (await once(child, 'message', { signal: dead.signal }))[0] as { taken: number; code?: string }
+  }
+  await answer()
+  return {
+    kill,
+    tell(order: 'append' | 'drain', lines: string[] = []) {
+      child.send({ order, lines })
+      return answer()
+    },
+  }
+}
+
+function lines(count: number): string[] {
+  return Array.from({ length: count }, () => line())
+}
+
+let nth = 0
+function line(more: object = {}): string {
+  nth++
+  return JSON.stringify({
+    request_id: requestId(noon + nth),
+    at: new Date(noon + nth).toISOString(),
+    user_id: 1,
+    key_id: 2,
+    group_id: null,
+    account_id: 3,
+    platform: 'anthropic',
+    model: 'claude-sonnet-5-5',
+    upstream_model: 'claude-sonnet-5-5',
+    // Lines of many lengths: a place that is off by a line is then no place at all.
+    upstream_request_id: 'r'.repeat((nth * 7) % 40),
+    stream: true,
+    status: 200,
+    input_tokens: 10,
+    output_tokens: 20,
+    cache_write_5m_tokens: 0,
+    cache_write_1h_tokens: 0,
+    cache_read_tokens: 0,
+    cost: '220000',
+    charged: '220000',
+    billing: 'balance',
+    price: 'shipped:claude-sonnet-5-5',
+    partial: false,
+    duration_ms: 5,
+    first_token_ms: null,
+    attempts: 1,
+    ...more,
+  })
+}
+
+function idsOf(sent: string[]): string[] {
+  return sent.map(line => (JSON.parse(line) as { request_id: string }).request_id).sort()
+}
+
+function noShell(): string | false {
+  return process.platform === 'win32' ? 'no ulimit here' : false
+}

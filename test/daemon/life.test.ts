@@ -1,0 +1,347 @@
+// The daemon's life as its operator sees it: signals, exit codes, and what a kill at any moment leaves behind.
+import { once } from 'node:events'
+import { readFileSync, statSync } from 'node:fs'
+import http, { type IncomingMessage } from 'node:http'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { controlClient } from '../../src/control/client.ts'
+import { addGroup } from '../../src/core/group.ts'
+import { listUsage, type UsageRecord } from '../../src/core/usage.ts'
+import { openDatabase } from '../../src/db/connect.ts'
+import { embeddedPaths } from '../../src/db/embedded.ts'
+import { type Mock, startMock } from '../../src/mock/server.ts'
+import { dataDir, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
+import { freshDatabase } from '../helpers/database.ts'
+import { hello, type Setup, until } from '../helpers/gateway.ts'
+import { refused } from '../helpers/refused.ts'
+import { connect, head, post } from '../helpers/wire.ts'
+
+interface Life {
+  dir: string
+  /** of the database */
+  url: string
+  env: Record<string, string>
+  gw: Served
+  key: string
+  mock: Mock
+}
+
+/** A daemon of its own process with one key, one account and the scripted provider behind it. */
+async function life(t: Test, env: Record<string, string> = {}, setup: Setup = {}): Promise<Life> {
+  const dir = dataDir(t)
+  const mock = await startMock()
+  t.teardown(() => mock.close())
+  const url = await freshDatabase(t)
+  const all = { GW_DATABASE_URL: url, ...env }
+  const gw = await serve(t, dir, all)
+  return { dir, url, env: all, gw, key: await setUp(t, gw, dir, url, mock, setup), mock }
+}
+
+const ask = (url: string, key: string, more: object = {}) =>
+  fetch(`${url}/v1/messages`, { method: 'POST', headers: { 'x-api-key': key }, body: JSON.stringify(hello(more)) })
+
+/** All usage there is, oldest first. */
+async function usageIn(dir: string, url: string): Promise<UsageRecord[]> {
+  const { config } = loadConfig({ env: url ? { GW_DATABASE_URL: url } : {}, flags: { data_dir: dir } })
+  const database = await openDatabase(config, { migrate: false })
+  try {
+    return (await listUsage(database.db, { limit: 100_000 })).reverse()
+  } finally {
+    await database.close()
+  }
+}
+
+const draining = (t: Test, gw: Served) =>
+  until(t, 'the daemon drains', async () => (await gw.status()).phase === 'draining')
+
+t.test('SIGTERM: what is under way finishes, what is new is turned away, and nothing is lost', async t => {
+  const { dir, url, gw, key, mock } = await life(t)
+  mock.script('*', [{ hold: 4, chunks: ['a', 'b', 'c'] }, { hold: 'start' }])
+  const stream = ask(gw.url, key, { stream: true })
+  await mock.until(stats => stats.holding === 1)
+  const whole = ask(gw.url, key)
+  await mock.until(stats => stats.holding === 2)
+  // A load balancer and a client that keep their connections.
+  const balancer = await connect(t, gw.url)
+  await balancer.write(head('GET /health'))
+  t.match(await balancer.saw(/"ok"}/), /^HTTP\/1.1 200 /)
+  const regular = await connect(t, gw.url)
+  await regular.write(head('GET /v1/models', { 'x-api-key': key }))
+  t.match(await regular.saw(/"last_id":.*}/), /^HTTP\/1.1 200 /)
+
+  gw.kill('SIGTERM')
+  await draining(t, gw)
+  t.match(await gw.status(), { phase: 'draining', in_flight: 2 })
+  await t.rejects(connect(t, gw.url), { code: 'ECONNREFUSED' }, 'new connections are refused')
+  await balancer.write(head('GET /health'))
+  t.match(await balancer.saw(/"draining"}/), 'HTTP/1.1 503 ', 'who watches is told')
+  await regular.write(head('GET /v1/models', { 'x-api-key': key }))
+  t.equal(await regular.end(), 'FIN', 'who asks on an open connection is answered for the last time')
+  t.equal(regular.text.match(/HTTP\/1.1 200 /g)?.length, 2)
+  const ready = await fetch(`${gw.opsUrl}/readyz`)
+  t.equal(ready.status, 503)
+  t.strictSame(await ready.json(), { status: 'draining', degraded: [] })
+  t.equal((await fetch(`${gw.opsUrl}/livez`)).status, 200, 'it is alive all the same')
+
+  mock.release()
+  const text = await (await stream).text()
+  t.match(text, /event: message_stop\ndata: .*\n\n$/)
+  t.notMatch(text, 'event: error')
+  t.match(await (await whole).json(), { type: 'message' })
+  t.equal(await gw.end(), 0)
+  t.equal(gw.stderr.includes('Error'), false)
+  const rows = await usageIn(dir, url)
+  t.match(rows, [
+    { status: 200, partial: false },
+    { status: 200, partial: false },
+  ])
+  t.equal(spool(dir), '')
+})
+
+t.test('a drain waits until a slow client has its last byte', async t => {
+  const { gw, key, mock } = await life(t, {}, { accounts: [{ script: { hugeBytes: 20 * 1024 * 1024 } }] })
+  const request = http.request(`${gw.url}/v1/messages`, { method: 'POST', agent: false, headers: { 'x-api-key': key } })
+  request.end(JSON.stringify(hello()))
+  const [reply] = (await once(request, 'response')) as [IncomingMessage]
+  reply.pause()
+  t.equal(mock.stats().completed, 1, 'the provider is done')
+  gw.kill('SIGTERM')
+  await draining(t, gw)
+  let bytes = 0
+  for await (const chunk of reply) bytes += chunk.length
+  t.equal(bytes, mock.stats().bodies[0]!.responseBytes)
+  t.equal(await gw.end(), 0)
+})
+
+for (const [what, drain, again] of [
+  ['when drain_timeout has passed', '300ms', false],
+  ['at a second SIGTERM', '600s', true],
+] as const)
+  t.test(`${what}, what is left is ended with an error its client understands`, async t => {
+    const { dir, url, gw, key, mock } = await life(t, { GW_DRAIN_TIMEOUT: drain })
+    mock.script('*', [{ hold: 4, chunks: ['a', 'b', 'c'] }, { hold: 'start' }])
+    const stream = await ask(gw.url, key, { stream: true })
+    const whole = ask(gw.url, key)
+    await mock.until(stats => stats.holding === 2)
+    gw.kill('SIGTERM')
+    if (again) {
+      await draining(t, gw)
+      gw.kill('SIGTERM')
+    }
+    const message = 'The gateway is shutting down, please retry.'
+    const [, error = '{}'] = /\n\nevent: error\ndata: (.*)\n\n$/.exec(await stream.text()) ?? []
+    t.strictSame(JSON.parse(error), {
+      type: 'error',
+      error: { type: 'api_error', message, code: 'DRAINING' },
+      request_id: stream.headers.get('x-request-id'),
+    })
+    await refused(t, await whole, [503, 'api_error', 'DRAINING', message])
+    t.equal(await gw.end(), 0)
+    t.match(await mock.until(stats => stats.inFlight === 0), { aborted: 2 }, 'the provider is told')
+    t.match(await usageIn(dir, url), [{ partial: true, status: 503 }], 'what was used is on the bill')
+    t.equal(spool(dir), '')
+  })
+
+t.test('a daemon that may not start says why in one line, and harms nobody', async t => {
+  const { dir, env, gw, key } = await life(t)
+  const second = await run(t, dir, env)
+  t.equal(await second.end(), 7)
+  t.match(second.stderr, /^gw: data_dir \S+ is in use by another gw serve; .+\n$/)
+  const elsewhere = await run(t, dataDir(t), env, new URL(gw.url).host)
+  t.equal(await elsewhere.end(), 4)
+  t.match(elsewhere.stderr, /^gw: listen 127\.0\.0\.1:\d+: another program listens there; .+\n$/)
+  const lost = await run(t, dataDir(t), { GW_DATABASE_URL: 'postgres://gw@127.0.0.1:1/gw' })
+  t.equal(await lost.end(), 4)
+  t.match(lost.stderr, /^gw: database\.url: .*ECONNREFUSED.*\n$/)
+  for (const { stderr } of [second, elsewhere, lost]) t.equal(stderr.split('\n').length, 2, 'one line')
+  t.equal((await ask(gw.url, key)).status, 200, 'the first one serves on')
+})
+
+/**
+ * Clients that ask again and again. What they have received in full is in `received`, by request id; `each` is told
+ * of it at once.
+ */
+function traffic(url: string, key: string, clients: number, each: (id: string) => void = () => {}) {
+  const received: string[] = []
+  const refusals: string[] = []
+  let going = true
+  const client = async (i: number) => {
+    while (going) {
+      try {
+        const reply = await ask(url, key, { stream: i % 2 === 0 })
+        const text = await reply.text()
+        if (reply.status === 200) {
+          const id = reply.headers.get('x-request-id')!
+          received.push(id)
+          each(id)
+        } else refusals.push(`${reply.status} ${text}`)
+      } catch (error) {
+        if (going) refusals.push(String(error))
+        return
+      }
+    }
+  }
+  const done = Promise.all(Array.from({ length: clients }, (_, i) => client(i)))
+  return {
+    received,
+    refusals,
+    async stop() {
+      going = false
+      await done
+    },
+    done,
+  }
+}
+
+const nothingWaits = (t: Test, gw: Served) =>
+  until(t, 'no usage waits in the spool', async () =>
+    /^gw_spool_lines 0$/m.test(await (await fetch(`${gw.opsUrl}/metrics`)).text()),
+  )
+
+t.test('kill -9 under traffic: what a client has received is on the bill, once, and no place is held', async t => {
+  // A slow flush leaves much in the spool.
+  const lazy = { GW_USAGE_FLUSH_INTERVAL: '1m' }
+  const { dir, url, env, gw, key, mock } = await life(t, lazy, { user: { concurrency: 9 } })
+  // One client has its last event, but not yet the end of the response.
+  mock.script('*', [{ hold: 99 }, {}])
+  const unended = await connect(t, gw.url)
+  await unended.write(post(key, hello({ stream: true })))
+  const [, first = ''] = /x-request-id: (\S+)/.exec(await unended.saw(/event: message_stop\ndata: .*\n\n/)) ?? []
+  const notOnDisk: string[] = []
+  const { received, done } = traffic(gw.url, key, 8, id => {
+    if (!spool(dir).includes(id)) notOnDisk.push(id)
+  })
+  await until(t, '60 answers have been received', () => received.length >= 60)
+  t.strictSame(notOnDisk, [], 'it is on disk before the client can know that it is done')
+  gw.kill('SIGKILL')
+  await done
+  t.equal(await gw.end(), 'SIGKILL')
+  t.ok(spool(dir).length > 0, 'it died with usage in its spool')
+  t.strictSame(await usageIn(dir, url), [], 'and none of it in the database')
+
+  const again = await serve(t, dir, env)
+  await nothingWaits(t, again)
+  const rows = await usageIn(dir, url)
+  const ids = rows.map(row => row.request_id)
+  t.equal(new Set(ids).size, ids.length, 'nothing twice')
+  t.strictSame(
+    [first, ...received].filter(id => !ids.includes(id)),
+    [],
+    'nothing missing',
+  )
+  t.ok(ids.length <= mock.stats().billed.requests, 'nothing that the provider did not do')
+  t.match((await again.live()).users, [{ name: 'alice', slots: { used: 0, limit: 9 } }])
+  mock.script('*', { hold: true })
+  const replies = Array.from({ length: 9 }, () => ask(again.url, key))
+  await mock.until(stats => stats.holding === 9)
+  mock.release()
+  for (const reply of await Promise.all(replies)) t.equal(reply.status, 200, 'every place can be had')
+  again.kill('SIGTERM')
+  t.equal(await again.end(), 0)
+  t.equal((await usageIn(dir, url)).length, ids.length + 9)
+  t.equal(spool(dir), '')
+})
+
+t.test(
+  'kill -9 of the embedded Postgres under traffic: requests go on, usage comes later, nothing is lost',
+  async t => {
+    const dir = dataDir(t)
+    const mock = await startMock({ record: false })
+    t.teardown(() => mock.close())
+    const gw = await serve(t, dir)
+    const key = await setUp(t, gw, dir, '', mock)
+    const postmaster = () => Number(readFileSync(embeddedPaths(dir).pid, 'utf8').split('\n')[0])
+    const killed = postmaster()
+    const clients = traffic(gw.url, key, 4)
+    const { received, refusals } = clients
+    await until(t, 'there is traffic', () => received.length >= 20)
+    process.kill(killed, 'SIGKILL')
+    const then = received.length
+    await until(t, 'there is traffic without a database', () => received.length >= then + 100)
+    await until(
+      t,
+      'Postgres is back',
+      async () => {
+        const { degraded } = await gw.status()
+        return degraded.length === 0 && postmaster() !== killed
+      },
+      30_000,
+    )
+    const now = received.length
+    await until(t, 'there is traffic after it', () => received.length >= now + 20)
+    await clients.stop()
+    t.strictSame(refusals, [], 'no client noticed')
+    await nothingWaits(t, gw)
+    t.strictSame(
+      (await usageIn(dir, '')).map(row => row.request_id).sort(),
+      received.sort(),
+      'each is on the bill, once',
+    )
+
+    // Changes are heard again.
+    const { config } = loadConfig({ env: {}, flags: { data_dir: dir } })
+    const database = await openDatabase(config, { migrate: false })
+    await addGroup(database.db, { name: 'later', platform: 'anthropic' })
+    await database.close()
+    await until(t, 'a change is heard', async () => (await gw.live()).groups.length === 2)
+    gw.kill('SIGTERM')
+    t.equal(await gw.end(), 0)
+    t.equal(spool(dir), '')
+    t.throws(() => process.kill(postmaster(), 0), 'it took its Postgres along')
+  },
+)
+
+t.test('what it says of itself: control socket, probes, metrics', async t => {
+  const { dir, gw, key, mock } = await life(t, { GW_OPS_TOKEN: 'let-me-in-please' }, { user: { concurrency: 3 } })
+  await (await ask(gw.url, key)).text()
+  mock.script('*', { hold: true })
+  const held = ask(gw.url, key)
+  await mock.until(stats => stats.holding === 1)
+
+  const socket = path.join(dir, 'gw.sock')
+  t.equal(statSync(socket).mode & 0o777, 0o660)
+  t.match(await gw.status(), {
+    version: /^\d+\.\d+\.\d+/,
+    pid: gw.pid,
+    started_at: /^\d{4}-\d\d-\d\dT/,
+    phase: 'ready',
+    listen: gw.url,
+    ops_listen: gw.opsUrl,
+    database: 'external',
+    in_flight: 1,
+    accounts: 1,
+    users: 1,
+    keys: 1,
+    degraded: [],
+  })
+  t.match(await gw.live(), {
+    in_flight: 1,
+    users: [{ name: 'alice', slots: { used: 1, limit: 3 } }],
+    accounts: [
+      { name: 'a1', platform: 'anthropic', groups: ['main'], slots: { used: 1, limit: 0 }, state: 'available' },
+    ],
+    groups: [{ name: 'main', slots: { used: 1, limit: 0 }, available: 1, accounts: 1 }],
+    nodes: [{ pid: gw.pid, in_flight: 1 }],
+  })
+  await t.rejects(controlClient(socket).get('/nope'), { message: 'no GET /nope here' })
+
+  const ops = async (path: string, init: RequestInit = {}) => {
+    const reply = await fetch(gw.opsUrl + path, init)
+    return { status: reply.status, text: await reply.text() }
+  }
+  t.strictSame(await ops('/livez'), { status: 200, text: '{"status":"ok"}' })
+  t.strictSame(await ops('/readyz'), { status: 200, text: '{"status":"ok","degraded":[]}' })
+  t.match(await ops('/nope'), { status: 404 })
+  t.match(await ops('/livez', { method: 'POST' }), { status: 405 })
+  t.match(await ops('/metrics'), { status: 401 }, 'metrics are for who has the token')
+  t.match(await ops('/metrics', { headers: { authorization: 'Bearer let-me-in' } }), { status: 401 })
+  const { status, text } = await ops('/metrics', { headers: { authorization: 'Bearer let-me-in-please' } })
+  t.equal(status, 200)
+  t.match(text, 'gw_requests_total{platform="anthropic",status="200",code=""} 1\n')
+  t.match(text, 'gw_requests_in_flight 1\n')
+  t.match(text, 'gw_upstream_attempts_total{account="a1",status="200"} 1\n')
+  t.equal((await fetch(`${gw.url}/metrics`)).status, 404, 'and clients find none of it')
+  mock.release()
+  t.equal((await held).status, 200)
+})

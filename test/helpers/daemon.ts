@@ -1,0 +1,139 @@
+// gw as a process of its own: started like an operator starts it, watched through its control socket, killed at will.
+import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { controlClient } from '../../src/control/client.ts'
+import type { LiveView, StatusView } from '../../src/control/view.ts'
+import { openDatabase } from '../../src/db/connect.ts'
+import { openSecret } from '../../src/lib/secret.ts'
+import type { Mock } from '../../src/mock/server.ts'
+import { populate, type Setup, until } from './gateway.ts'
+
+const gw = path.join(import.meta.dirname, '../../bin/gw')
+
+/** A data dir that is gone when the test ends. Its name is short: sockets live below it. */
+export function dataDir(t: Test): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gwd-'))
+  chmodSync(folder, 0o755) // as root, Postgres runs as another user and lives below
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export interface Process {
+  readonly pid: number
+  readonly stdout: string
+  readonly stderr: string
+  /** How it ended: its exit code or the signal that killed it, undefined while it runs. */
+  readonly ended: number | NodeJS.Signals | undefined
+  kill(signal: NodeJS.Signals): void
+  /** Waits for its end. */
+  end(): Promise<number | NodeJS.Signals>
+}
+
+export interface Served extends Process {
+  /** where clients connect */
+  url: string
+  opsUrl: string
+  status(): Promise<StatusView>
+  live(): Promise<LiveView>
+}
+
+/** Somewhere to listen, below the ports that the kernel gives to connections. */
+async function freeAddress(): Promise<string> {
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const server = net.createServer().listen(port, '127.0.0.1')
+    const free = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    server.close()
+    if (free) return `127.0.0.1:${port}`
+  }
+}
+
+/** Runs `gw serve` on this data dir; what still runs when the test ends is killed. */
+export async function run(t: Test, dir: string, env: Record<string, string> = {}, listen?: string): Promise<Process> {
+  const child = spawn(gw, ['serve', '--data-dir', dir, '--listen', listen ?? (await freeAddress())], {
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], GW_OPS_LISTEN: await freeAddress(), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [stdout, stderr, ended] = ['', '', undefined as Process['ended']]
+  child.stdout.on('data', chunk => (stdout += chunk))
+  child.stderr.on('data', chunk => (stderr += chunk))
+  child.on('close', (code, signal) => (ended = code ?? signal!))
+  const process_: Process = {
+    pid: child.pid!,
+    get stdout() {
+      return stdout
+    },
+    get stderr() {
+      return stderr
+    },
+    get ended() {
+      return ended
+    },
+    kill: signal => void child.kill(signal),
+    async end() {
+      await until(t, 'gw serve ends', () => ended !== undefined, 20_000)
+      return ended!
+    },
+  }
+  t.teardown(async () => {
+    if (ended !== undefined) return
+    child.kill('SIGKILL')
+    await process_.end()
+  })
+  return process_
+}
+
+/** The same, once it is ready. */
+export async function serve(t: Test, dir: string, env: Record<string, string> = {}): Promise<Served> {
+  const process_ = await run(t, dir, env)
+  const control = controlClient(path.join(dir, 'gw.sock'))
+  const status = () => control.get<StatusView>('/status')
+  let view: StatusView | undefined
+  await until(
+    t,
+    'gw serve is ready',
+    async () => {
+      if (process_.ended !== undefined) throw new Error(`gw serve ended with ${process_.ended}: ${process_.stderr}`)
+      view = await status().catch(() => undefined)
+      return view?.phase === 'ready' && view.pid === process_.pid
+    },
+    30_000,
+  )
+  return Object.assign(process_, {
+    url: view!.listen,
+    opsUrl: view!.ops_listen,
+    status,
+    live: () => control.get<LiveView>('/live'),
+  })
+}
+
+/** Does to a running daemon's database what commands do: the same setup as in-process gateways have. */
+export async function setUp(t: Test, served: Served, dir: string, url: string, mock: Mock, setup: Setup = {}) {
+  const { config } = loadConfig({ env: url ? { GW_DATABASE_URL: url } : {}, flags: { data_dir: dir } })
+  const database = await openDatabase(config, { migrate: false })
+  try {
+    const key = await populate(database.db, openSecret(config['secret.key_file']), mock, setup)
+    await until(t, 'the daemon hears of the key', async () => (await served.status()).keys === 1)
+    return key
+  } finally {
+    await database.close()
+  }
+}
+
+/** All usage lines on disk, moved to Postgres or not. */
+export function spool(dir: string): string {
+  const folder = path.join(dir, 'spool')
+  return readdirSync(folder)
+    .map(name => readFileSync(path.join(folder, name), 'utf8'))
+    .join('')
+}
