@@ -52,7 +52,8 @@ export function url(schemes: readonly string[], example: string): Kind<string> {
         refuse(`must start with ${starts.join(' or ')}${scheme ? `, got ${scheme}` : ''}; write for example ${example}`)
       }
       // libpq and pg allow `user@/database` with the host in the query; URL does not.
-      if (/\s/.test(text) || !URL.canParse(text.replace('@/', '@localhost/')))
+      // A Redis cluster is a list of hosts; the first is enough to judge its form.
+      if (/\s/.test(text) || !URL.canParse(text.replace('@/', '@localhost/').replace(/,.*/, '')))
         refuse(`is not a valid URL; write ${example}, with / @ # and : in a password percent-encoded`)
       return text
     },

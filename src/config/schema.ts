@@ -105,9 +105,9 @@ export const settings = {
   ),
   'database.pool_size': fixed(integer(1, 1000), '10', 'Database connections kept by each process.'),
   'redis.url': absent(
-    url(['redis', 'rediss'], 'redis://127.0.0.1:6379/0'),
+    url(['redis', 'rediss', 'unix'], 'redis://127.0.0.1:6379/0'),
     'redis://127.0.0.1:6379/0',
-    'Redis to share live state through; without it that state lives in the one process.',
+    'Redis 6 or newer to share live state through, a cluster as `redis://a:1,b:2,c:3`; without it that state lives in the one process.',
   ),
   'ops.listen': fixed(
     addressOrOff('127.0.0.1:9464'),

@@ -8,7 +8,7 @@ import { addAccount } from '../core/account.ts'
 import { addGroup } from '../core/group.ts'
 import { createKey } from '../core/key.ts'
 import { addUser } from '../core/user.ts'
-import { openDatabase } from '../db/connect.ts'
+import { type Database, openDatabase } from '../db/connect.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
@@ -42,8 +42,10 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     delete (config as { 'database.url'?: string })['database.url']
     delete (config as { 'redis.url'?: string })['redis.url']
     const logging = createLog({ level: config['log.level'], format: config['log.format'] })
-    const key = await populate(config, mock.url)
-    const daemon = await startAnywhere(config, loaded, logging)
+    // Held until the daemon is up: Postgres then starts once.
+    const database = await openDatabase(config)
+    const key = await populate(database, config, mock.url)
+    const daemon = await startAnywhere(config, loaded, logging).finally(() => database.close())
     process.stdout.write(welcome(daemon, key, folder))
     const stopTraffic = traffic ? startTraffic(daemon.url, key) : () => {}
     await untilStopped(daemon, logging.log, stopTraffic)
@@ -55,35 +57,29 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
   }
 }
 
-async function populate(config: Config, mockUrl: string): Promise<string> {
-  const database = await openDatabase(config)
-  try {
-    const secret = openSecret(config['secret.key_file'])
-    return await database.db.transaction().execute(async tx => {
-      await addUser(tx, { name: 'demo', concurrency: 20, balance: 100_000_000_000n })
-      let key = ''
-      for (const platform of Object.keys(platformTable) as (keyof typeof platformTable)[]) {
-        await addGroup(tx, { name: platform, platform })
-        for (const n of [1, 2])
-          await addAccount(tx, secret, {
-            name: `${platform}-${n}`,
-            platform,
-            type: 'apikey',
-            credential: `demo-${platform}-${n}`,
-            base_url: mockUrl,
-            concurrency: 8,
-            priority: 50,
-            groups: [platform],
-          })
-        key ||= (
-          await createKey(tx, secret, { user: 'demo', group: platform, name: platform, valuePrefix: 'sk-demo-' })
-        ).key
-      }
-      return key
-    })
-  } finally {
-    await database.close()
-  }
+async function populate(database: Database, config: Config, mockUrl: string): Promise<string> {
+  const secret = openSecret(config['secret.key_file'])
+  return database.db.transaction().execute(async tx => {
+    await addUser(tx, { name: 'demo', concurrency: 20, balance: 100_000_000_000n })
+    let key = ''
+    for (const platform of Object.keys(platformTable) as (keyof typeof platformTable)[]) {
+      await addGroup(tx, { name: platform, platform })
+      for (const n of [1, 2])
+        await addAccount(tx, secret, {
+          name: `${platform}-${n}`,
+          platform,
+          type: 'apikey',
+          credential: `demo-${platform}-${n}`,
+          base_url: mockUrl,
+          concurrency: 8,
+          priority: 50,
+          groups: [platform],
+        })
+      key ||= (await createKey(tx, secret, { user: 'demo', group: platform, name: platform, valuePrefix: 'sk-demo-' }))
+        .key
+    }
+    return key
+  })
 }
 
 // Somebody trying gw out may well have something on 8080; only an address that was asked for must be that one.

@@ -169,7 +169,7 @@ t.test('a mistake in the file is named with its place and its remedy', async t =
     // Everything at once, in the order of the file; what was mistyped is not also called missing.
     [
       'workers: 2\nredis.url: cache:6379\nlisen: a:1\nqueue: {seats: many}',
-      'gw.yaml:2:12 redis.url: must start with redis:// or rediss://; write for example redis://127.0.0.1:6379/0',
+      'gw.yaml:2:12 redis.url: must start with redis:// or rediss:// or unix://; write for example redis://127.0.0.1:6379/0',
       'gw.yaml:3:1 lisen: is not a setting; did you mean "listen"?',
       'gw.yaml:4:16 queue.seats: must be a whole number 0–100000 in plain digits, got "many"',
     ],
