@@ -1,49 +1,71 @@
-// Accounts as `gw account` shows them: the record, and what the running daemon knows of each.
+// Accounts as `gw account` shows them: the record, its state, and what the running daemon knows of each.
 import type { AccountState, AccountView, LiveView } from '../control/view.ts'
 import type { Account } from '../core/account.ts'
+import type { Db } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
+import type { Held } from '../platform/state.ts'
 import type { Invocation } from './invocation.ts'
 
-export type ShownAccount = Omit<Account, 'intercept_warmup'> & {
+export type ShownAccount = Account & {
   state: AccountState
   /** ISO 8601, when `state` ends by itself */
   until: string | null
-  /** only while the daemon runs */
-  slots?: { used: number; limit: number; waiting: number }
+  /** null while no daemon runs */
+  slots: { used: number; limit: number; waiting: number } | null
 }
 
-/** The record with the state that the database alone tells. */
-export function shown(account: Account, now = Date.now()): ShownAccount {
-  const { intercept_warmup: _, ...record } = account
-  const expired = account.expires_at !== null && account.expires_at.getTime() <= now
-  const state = account.status === 'active' ? (expired ? 'expired' : 'available') : account.status
-  return { ...record, state, until: null }
+// A daemon that is asked for its live facts on the side has no longer than this.
+const PATIENCE_MS = 1_000
+
+/** The records with the state that the database tells. */
+export async function stored(db: Db, accounts: readonly Account[], now = Date.now()): Promise<ShownAccount[]> {
+  const [{ listHealth }, { accountState }] = await Promise.all([
+    import('../core/health.ts'),
+    import('../platform/state.ts'),
+  ])
+  const rows = Map.groupBy(await listHealth(db, new Date(now)), row => row.account_id)
+  return accounts.map(account => {
+    const held = (rows.get(account.id) ?? []).map(({ model, reason, until, ...row }) => {
+      return { model, class: row.class as Held['class'], reason, until: until.getTime() }
+    })
+    const expiresAt = account.expires_at?.getTime() ?? 0
+    const { state, until, reason } = accountState({ ...account, expiresAt }, held, now)
+    return { ...account, state, until: iso(until), reason: reason ?? account.reason, slots: null }
+  })
+}
+
+/** One of them. */
+export async function storedOne(db: Db, account: Account): Promise<ShownAccount> {
+  return (await stored(db, [account]))[0]!
 }
 
 /** The same, with live facts when the daemon is up. */
 export async function shownLive(gw: Invocation, accounts: readonly Account[]): Promise<ShownAccount[]> {
-  const live = new Map((await liveAccounts(gw)).map(facts => [facts.name, facts]))
-  return accounts.map(account => {
-    const own = shown(account)
-    const facts = live.get(account.name)
-    if (facts === undefined) return own
+  const [live, own] = await Promise.all([liveAccounts(gw), stored(await gw.db(), accounts)])
+  const byName = new Map(live.map(facts => [facts.name, facts]))
+  return own.map(account => {
+    const facts = byName.get(account.name)
+    if (facts === undefined) return account
     const slots = { ...facts.slots, waiting: facts.waiting }
-    // What the record says holds already, while the daemon may be a moment behind.
-    if (own.state !== 'available') return { ...own, slots }
-    return { ...own, state: facts.state, until: facts.until, reason: facts.reason ?? own.reason, slots }
+    // What the record says holds already, while the daemon may be a moment behind; of upstreams it knows more.
+    if (account.status !== 'active' || account.state === 'expired') return { ...account, slots }
+    return { ...account, state: facts.state, until: facts.until, reason: facts.reason, slots }
   })
 }
 
 async function liveAccounts(gw: Invocation): Promise<AccountView[]> {
   const { controlClient } = await import('../control/client.ts')
+  const socket = (await gw.config())['control.socket']
   try {
-    return (await controlClient((await gw.config())['control.socket']).get<LiveView>('/live')).accounts
+    return (await controlClient(socket, AbortSignal.timeout(PATIENCE_MS)).get<LiveView>('/live')).accounts
   } catch (error) {
     // Everything but these facts works without a daemon.
     if (error instanceof Refusal && error.kind === 'unreachable') return []
     throw error
   }
 }
+
+const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString())
 
 /** A line of `gw account list`. */
 export function row(account: ShownAccount): object {

@@ -45,7 +45,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   account: {
     group: 'Set up',
-    summary: 'upstream credentials: add, list, show, set, pause, resume, rm',
+    summary: 'upstream credentials: add, list, show, set, test, pause, resume, clear, rm',
     load: () => import('./commands/account.ts'),
   },
   key: {
@@ -77,6 +77,21 @@ export const nouns: Readonly<Record<string, Noun>> = {
     group: 'Watch',
     summary: 'whether the daemon answers, for scripts',
     load: () => import('./commands/ping.ts'),
+  },
+  slots: {
+    group: 'Watch',
+    summary: 'places that requests hold: list, clear',
+    load: () => import('./commands/slots.ts'),
+  },
+  queue: {
+    group: 'Watch',
+    summary: 'requests that wait for a place: list',
+    load: () => import('./commands/queue.ts'),
+  },
+  sticky: {
+    group: 'Watch',
+    summary: 'sessions and the accounts they return to: show, clear',
+    load: () => import('./commands/sticky.ts'),
   },
   usage: {
     group: 'Look into',

@@ -115,8 +115,8 @@ const units = [
   ['s', 1000],
 ] as const
 
-// Rounded, so that what was asked to end in 30 days does not say 29 a moment later.
-function span(ms: number): string {
-  const [unit, size] = units.find(([, size]) => ms >= 0.95 * size)!
+/** A length of time, ms, in its largest unit; rounded, so that what ends in 30 days does not say 29 a moment later. */
+export function span(ms: number): string {
+  const [unit, size] = units.find(([, size]) => ms >= 0.95 * size) ?? units.at(-1)!
   return `${Math.round(ms / size)}${unit}`
 }

@@ -1,9 +1,9 @@
 // The other end of the control socket, for commands.
 import http from 'node:http'
-import { Refusal } from '../lib/refusal.ts'
+import { Refusal, type RefusalKind } from '../lib/refusal.ts'
 
 export interface ControlClient {
-  /** @throws Refusal `unreachable` when no daemon answers */
+  /** @throws Refusal `unreachable` when no daemon answers, and the daemon's own refusals as it made them */
   get<T>(path: string): Promise<T>
   post<T>(path: string, body?: object): Promise<T>
 }
@@ -32,7 +32,10 @@ export function controlClient(socket: string, signal?: AbortSignal): ControlClie
             const answer = parse(text)
             if (answer === undefined) fail('what answers there is no gw')
             else if (res.statusCode === 200) resolve(answer as T)
-            else reject(new Refusal('failure', (answer as { error?: string }).error ?? text))
+            else {
+              const { error, kind } = answer as { error?: string; kind?: RefusalKind }
+              reject(new Refusal(kind ?? 'failure', error ?? text))
+            }
           })
           res.on('error', error => fail(error.message, error))
         },

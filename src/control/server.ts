@@ -28,7 +28,7 @@ export async function controlServer(socket: string, routes: ControlRoutes): Prom
           .then(async () => work(await readBody(req)))
           .then(
             value => [200, value] as const,
-            error => [500, { error: (error as Error).message }] as const,
+            error => refused(error),
           )
       : ([404, { error: `no ${req.method} ${req.url} here` }] as const)
     res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
@@ -47,6 +47,12 @@ export async function controlServer(socket: string, routes: ControlRoutes): Prom
         server.closeAllConnections()
       }),
   }
+}
+
+// A refusal is told with its kind, so that a command ends as it would if it had refused by itself.
+function refused(error: unknown) {
+  if (error instanceof Refusal) return [400, { error: error.message, kind: error.kind }] as const
+  return [500, { error: (error as Error).message }] as const
 }
 
 async function readBody(req: http.IncomingMessage): Promise<unknown> {

@@ -95,6 +95,28 @@ export interface WaiterView {
   waited_ms: number
 }
 
+/** What `POST /slots/clear` takes; without kind and name it is about all places. */
+export interface SlotsToClear {
+  kind?: SlotView['kind']
+  /** or number */
+  name?: string
+  /** only count */
+  dry_run?: boolean
+}
+
+/** What `POST /sticky/clear` takes; without a group it is about all. */
+export interface BindingsToClear {
+  /** name or number */
+  group?: string
+  dry_run?: boolean
+}
+
+/** What the clearing routes answer. */
+export interface Cleared {
+  /** how many; of bindings those that this process knows */
+  cleared: number
+}
+
 /** A session and its account, as `gw sticky show` shows it. */
 export interface BindingView {
   session: string
@@ -116,6 +138,7 @@ export interface StatusView {
   ops_listen: string
   database: string
   in_flight: number
+  waiting: number
   accounts: number
   users: number
   keys: number

@@ -5,6 +5,7 @@ import type { Platform } from '../db/schema.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
 import { findGroup, listGroups } from './group.ts'
+import { clearHealth } from './health.ts'
 import { checkName, pick, unique } from './named.ts'
 
 export interface Account {
@@ -110,6 +111,18 @@ export async function setAccountStatus(
     .where('id', '=', id)
     .where('status', '<>', 'paused')
     .execute()
+}
+
+/**
+ * Forgets what upstreams said of an account, and brings it back from `error`; a paused one stays paused.
+ * @returns the account, and how many things were held against it
+ */
+export async function clearAccount(db: Db, ref: string): Promise<{ account: Account; cleared: number }> {
+  const { id, status } = await findAccount(db, ref)
+  const ailments = await clearHealth(db, id)
+  if (status === 'error') await setAccountStatus(db, id, 'active', null)
+  const account = await selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
+  return { account, cleared: ailments + (status === 'error' ? 1 : 0) }
 }
 
 /** Takes the account away and forgets its credential; its usage stays. */

@@ -1,8 +1,10 @@
 // What every request needs to know, in memory: read whole from Postgres, replaced whole, never changed.
+import type { Selectable } from 'kysely'
 import type { Db } from '../db/connect.ts'
-import type { Platform } from '../db/schema.ts'
+import type { Platform, Tables } from '../db/schema.ts'
 import { allowList } from '../lib/address.ts'
 import type { Secret } from '../lib/secret.ts'
+import type { Account } from './account.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price.ts'
 
 export interface UserFacts {
@@ -121,22 +123,8 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           status = 'error'
           reason = 'credential cannot be decrypted'
         }
-        accounts.set(a.id, {
-          id: a.id,
-          name: a.name,
-          platform: a.platform,
-          type: a.type,
-          credential,
-          baseUrl: a.base_url,
-          concurrency: a.concurrency,
-          priority: a.priority,
-          status,
-          reason,
-          models: modelMap(a.model_map),
-          groups: bindings.filter(b => b.account_id === a.id).map(b => b.name),
-          expiresAt: a.expires_at?.getTime() ?? 0,
-          interceptWarmup: a.intercept_warmup,
-        })
+        const names = bindings.filter(b => b.account_id === a.id).map(b => b.name)
+        accounts.set(a.id, accountFacts({ ...a, status, reason }, credential, names))
       }
 
       const groups = new Map<number, GroupFacts>()
@@ -177,6 +165,35 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
         problems,
       }
     })
+}
+
+/** One account, for whoever sends a request through it alone. @throws when its credential cannot be decrypted */
+export async function loadAccount(db: Db, secret: Secret, account: Account): Promise<AccountFacts> {
+  const row = await db.selectFrom('accounts').selectAll().where('id', '=', account.id).executeTakeFirstOrThrow()
+  return accountFacts(row, secret.decrypt(row.credential), account.groups)
+}
+
+function accountFacts(
+  row: Selectable<Tables['accounts']>,
+  credential: string,
+  groups: readonly string[],
+): AccountFacts {
+  return {
+    id: row.id,
+    name: row.name,
+    platform: row.platform,
+    type: row.type,
+    credential,
+    baseUrl: row.base_url,
+    concurrency: row.concurrency,
+    priority: row.priority,
+    status: row.status,
+    reason: row.reason,
+    models: modelMap(row.model_map),
+    groups,
+    expiresAt: row.expires_at?.getTime() ?? 0,
+    interceptWarmup: row.intercept_warmup,
+  }
 }
 
 /** Exact name first, then the longest `prefix*`; an empty map serves every model under its own name. */

@@ -8,7 +8,7 @@ import { type Address, formatAddress } from '../config/address.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
-import type { StatusView } from '../control/view.ts'
+import type { BindingsToClear, SlotsToClear, StatusView } from '../control/view.ts'
 import { openSpool } from '../core/spool.ts'
 import { openDatabase } from '../db/connect.ts'
 import { createEngine } from '../gateway/forward.ts'
@@ -19,7 +19,6 @@ import { createOutcomes } from '../gateway/outcomes.ts'
 import { createPlaces } from '../gateway/places.ts'
 import { FairQueue } from '../gateway/queue.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
-import { forgetBindings } from '../gateway/sticky.ts'
 import { Failure } from '../lib/failure.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
@@ -29,12 +28,13 @@ import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
+import { clearBindings, clearSlots } from './clear.ts'
 import { keepHealth } from './health.ts'
 import { activatedFd, notify, type Phase, untilSignal } from './lifecycle.ts'
 import { createLive } from './live.ts'
 import { lockDataDir } from './lock.ts'
 import { followSnapshots } from './snapshots.ts'
-import { bindingViews, clearSlots, liveView, slotViews, waiters } from './view.ts'
+import { bindingViews, liveView, slotViews, waiters, waitingNow } from './view.ts'
 
 /** A daemon that is up. */
 export interface Daemon {
@@ -81,7 +81,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     const snapshots = await followSnapshots(database, secret, log, snapshot => {
       gateway.snapshot = snapshot
       // An account that was added or resumed may serve who waits.
-      gateway.accountQueue.retry()
+      void gateway.accountQueue.retry()
     })
     opened.push(() => snapshots.close())
 
@@ -102,14 +102,14 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     opened.push(() => store.close())
     const leases = createLeases({ store, processId })
     opened.push(() => leases.close())
-    const accountQueue = new FairQueue<Occupied>()
+    const accountQueue = new FairQueue<Occupied>(({ lease }) => lease.release())
     const places = createPlaces({ store, leases, now })
     store.onFreed(key => accountQueue.offer(key))
-    const { health, ...healthKeeper } = await keepHealth(database, log, () => accountQueue.retry())
+    const { health, ...healthKeeper } = await keepHealth(database, log, () => void accountQueue.retry())
     opened.push(() => healthKeeper.close())
     // The safety net: a dead process's leases expire and an ejection ends without a word to those who wait.
     const safetyNet = setInterval(() => {
-      accountQueue.retry()
+      void accountQueue.retry()
       places.retry()
     }, 1000).unref()
     opened.push(() => clearInterval(safetyNet))
@@ -168,14 +168,10 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       'GET /ping': () => ({ pong: true }),
       'GET /live': () => liveView(gateway, live),
       'GET /slots': () => slotViews(gateway, live),
-      'POST /slots/clear': body =>
-        clearSlots(gateway, live, body as { kind: string; name: string }).then(cleared => ({ cleared })),
+      'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
       'GET /queue': () => waiters(gateway, live),
       'GET /sticky': () => bindingViews(gateway),
-      'POST /sticky/clear': async body => {
-        for (const id of groupIds(gateway, (body as { group?: string }).group)) await forgetBindings(gateway, id)
-        return { cleared: true }
-      },
+      'POST /sticky/clear': body => clearBindings(gateway, body as BindingsToClear),
       'GET /status': (): StatusView => ({
         version,
         pid: process.pid,
@@ -186,6 +182,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
         ops_listen: opsUrl ?? 'off',
         database: database.embedded ? `embedded in ${config['data_dir']}` : 'external',
         in_flight: live.inFlight(),
+        waiting: waitingNow(gateway),
         accounts: gateway.snapshot.accounts.size,
         users: gateway.snapshot.users.size,
         keys: [...gateway.snapshot.keys.values()].filter(key => !key.revoked).length,
@@ -223,15 +220,6 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     await takeApart()
     throw error
   }
-}
-
-/** The groups that a control request names, or all, with 0 for keys without a group. */
-function groupIds(gateway: Gateway, name: string | undefined): number[] {
-  const groups = [...gateway.snapshot.groups.values()]
-  if (name === undefined) return [0, ...groups.map(g => g.id)]
-  const group = groups.find(g => g.name === name || String(g.id) === name)
-  if (!group) throw new Refusal('missing', `no group "${name}"`)
-  return [group.id]
 }
 
 /** Waits until nothing is under way; from the deadline on what is left is ended with an error its client understands. */

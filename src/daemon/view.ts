@@ -4,6 +4,7 @@ import type { AccountView, BindingView, LiveView, SlotView, WaiterView } from '.
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { accountSlot, keySlot, poolOfGroup, userSlot } from '../gateway/places.ts'
+import { accountState } from '../platform/state.ts'
 import type { Live } from './live.ts'
 
 export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
@@ -19,7 +20,7 @@ export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
     at: new Date(gw.now()).toISOString(),
     ...live.rates(),
     in_flight: live.inFlight(),
-    waiting: gw.accountQueue.length + gw.places.total(),
+    waiting: waitingNow(gw),
     users: users.map((u, i) => ({
       name: u.name,
       slots: { used: usedByUser[i]!, limit: Math.max(0, u.concurrency) },
@@ -53,6 +54,11 @@ export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
   }
 }
 
+/** Requests that wait for a place of any kind. */
+export function waitingNow(gw: Gateway): number {
+  return gw.accountQueue.length + gw.places.total()
+}
+
 function accountView(gw: Gateway, account: AccountFacts, used: number): AccountView {
   return {
     name: account.name,
@@ -64,31 +70,10 @@ function accountView(gw: Gateway, account: AccountFacts, used: number): AccountV
   }
 }
 
-const byClass = {
-  burst: 'rate_limited',
-  window: 'rate_limited',
-  quota: 'rate_limited',
-  overload: 'overloaded',
-  auth: 'ejected',
-  payment: 'ejected',
-  server: 'ejected',
-  network: 'ejected',
-} as const
-
 function stateOf(gw: Gateway, account: AccountFacts, used: number): Pick<AccountView, 'state' | 'until' | 'reason'> {
-  const now = gw.now()
-  if (account.status === 'error') return { state: 'error', until: null, reason: account.reason }
-  if (account.status === 'paused') return { state: 'paused', until: null, reason: account.reason }
-  if (account.expiresAt !== 0 && account.expiresAt <= now) return { state: 'expired', until: null, reason: null }
-  const [worst, ...others] = gw.health.ailments(account.id).filter(a => a.until > now)
-  if (worst?.model === '')
-    return { state: byClass[worst.class], until: new Date(worst.until).toISOString(), reason: worst.reason }
-  const models = [worst, ...others].filter(a => a !== undefined)
-  return {
-    state: account.concurrency > 0 && used >= account.concurrency ? 'full' : 'available',
-    until: null,
-    reason: models.length > 0 ? models.map(a => `without ${a.model}: ${a.reason}`).join('; ') : null,
-  }
+  const { state, until, reason } = accountState(account, gw.health.ailments(account.id), gw.now())
+  const full = state === 'available' && account.concurrency > 0 && used >= account.concurrency
+  return { state: full ? 'full' : state, until: until === null ? null : new Date(until).toISOString(), reason }
 }
 
 /** Every place held, by any process, with the request that holds it where it is ours. */
@@ -115,21 +100,6 @@ export async function slotViews(gw: Gateway, live: Live): Promise<SlotView[]> {
       age_ms: outcome ? gw.now() - outcome.at : null,
     }
   })
-}
-
-/** Takes places away from whoever holds them. @returns how many */
-export async function clearSlots(gw: Gateway, live: Live, which: { kind: string; name: string }): Promise<number> {
-  const views = (await slotViews(gw, live)).filter(v => v.kind === which.kind && v.name === which.name)
-  const id = (list: Iterable<{ id: number; name: string }>) => [...list].find(x => x.name === which.name)?.id
-  const { users, accounts, keys } = gw.snapshot
-  const key =
-    which.kind === 'user'
-      ? userSlot(id(users.values())!)
-      : which.kind === 'account'
-        ? accountSlot(id(accounts.values())!)
-        : keySlot(id(keys.values())!)
-  await gw.store.release(views.map(v => ({ key, holder: `${v.process}:${v.request_id}` })))
-  return views.length
 }
 
 /** Who waits in this process, longest first. */

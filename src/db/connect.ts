@@ -48,6 +48,9 @@ export async function openDatabase(
   }
   const pool = new pg.Pool({ ...connection, max: config['database.pool_size'], allowExitOnIdle: true })
   pool.on('error', error => options.log?.(`database connection lost: ${error.message}`))
+  // The pool listens only to idle ones. One in use can hear of its server's end in the same breath as its last answer, when
+  // no query is there to be failed; unheard, that would end the process. The next query on it fails, and it is given up.
+  pool.on('connect', client => client.on('error', () => {}))
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   const close = async () => {
     await db.destroy()

@@ -2,12 +2,14 @@
 
 import type { Outcome } from '../core/outcome.ts'
 import { Failure, type FailureCode } from '../lib/failure.ts'
+import { networkVerdict } from '../platform/verdict.ts'
 import type { Caller } from './authenticate.ts'
 import type { Downstream } from './downstream.ts'
 import { exchange, type Refused } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
 import { answerWarmup, isWarmup } from './intercept.ts'
 import { occupy, poolOf } from './occupy.ts'
+import { accountSlot } from './places.ts'
 import type { Call } from './receive.ts'
 import { bind, findSession } from './sticky.ts'
 
@@ -23,7 +25,11 @@ export async function attempt(
   record: Outcome,
 ): Promise<void> {
   const excluded = new Set<number>()
-  const session = await findSession(gw, call, caller)
+  // One trip to the store for both.
+  const [session, held] = await Promise.all([
+    findSession(gw, call, caller),
+    gw.store.held(caller.accounts.map(a => accountSlot(a.id))),
+  ])
   const sticky = session.account
   const { model } = call.peek
   let last: Refused | undefined
@@ -40,11 +46,16 @@ export async function attempt(
       excluded,
       sticky,
       exhausted,
+      held: last ? undefined : held,
     })
     const { account } = candidate
     const since = gw.now()
     record.account = account
     record.upstreamModel = candidate.upstreamModel
+    const answered = () => {
+      gw.health.answered(account.id, model)
+      bind(gw, caller, session, account.id, selection)
+    }
     try {
       if (account.interceptWarmup && isWarmup(gw, call)) {
         gw.health.unclear(account.id, model)
@@ -52,22 +63,21 @@ export async function attempt(
         record.intercepted = true
         return await answerWarmup(call, down)
       }
-      let refused = await exchange(gw, call, caller, candidate, down, record)
+      let refused = await exchange(gw, call, caller, candidate, down, record, answered)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
       // The others that are kept may be no better, so the second try makes its own.
-      if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, true)
-      if (!refused) {
-        gw.health.answered(account.id, model)
-        bind(gw, caller, session, account.id, selection)
-        return
-      }
+      if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, answered, true)
+      if (!refused) return
       last = refused
       // Before the place is given back: a waiter woken by that must already see the account as out.
       gw.health.refused(account.id, model, refused.verdict, gw.now())
       excluded.add(account.id)
     } catch (error) {
-      // Whether the client left or the stream broke half-way, nobody else must wait for this request's word.
-      gw.health.unclear(account.id, model)
+      // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
+      // else must wait for this request's word.
+      if (error instanceof Failure && error.fault === 'upstream')
+        gw.health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
+      else gw.health.unclear(account.id, model)
       throw error
     } finally {
       gw.places.observe(poolOf(caller), gw.now() - since)

@@ -34,7 +34,8 @@ const HOLD_BYTES = 32 * 1024 * 1024
 const JUDGED_BYTES = 64 * 1024
 
 /**
- * Sends the call to the candidate, over a connection of its own if `fresh`, and relays its answer.
+ * Sends the call to the candidate, over a connection of its own if `fresh`, and relays its answer. `answered` is told when
+ * the account has proved that it serves: with a stream's first frame that counts, or a whole answer.
  * @returns undefined when the client has its answer, or why another account should be tried
  * @throws Failure when the answer broke off after the client had seen some of it, or the client left
  */
@@ -45,10 +46,11 @@ export function exchange(
   candidate: Candidate,
   down: Downstream,
   record: Outcome,
+  answered: () => void,
   fresh = false,
 ): Promise<Refused | undefined> {
   return new Promise((resolve, reject) =>
-    new Exchange(gw, call, caller, candidate, down, record, resolve, reject).start(fresh),
+    new Exchange(gw, call, caller, candidate, down, record, answered, resolve, reject).start(fresh),
   )
 }
 
@@ -76,6 +78,7 @@ class Exchange implements Listener {
   readonly #candidate: Candidate
   readonly #down: Downstream
   readonly #record: Outcome
+  readonly #answered: () => void
   readonly #resolve: (refused: Refused | undefined) => void
   readonly #reject: (failure: Failure) => void
 
@@ -86,6 +89,7 @@ class Exchange implements Listener {
     candidate: Candidate,
     down: Downstream,
     record: Outcome,
+    answered: () => void,
     resolve: (refused: Refused | undefined) => void,
     reject: (failure: Failure) => void,
   ) {
@@ -94,6 +98,7 @@ class Exchange implements Listener {
     this.#candidate = candidate
     this.#down = down
     this.#record = record
+    this.#answered = answered
     this.#resolve = resolve
     this.#reject = reject
     this.#platform = platformTable[caller.platform]!
@@ -251,6 +256,7 @@ class Exchange implements Listener {
 
   #begin(): void {
     this.#state = 'relaying'
+    this.#answered()
     this.#record.phase = 'streaming'
     this.#record.firstTokenMs = this.#gw.now() - this.#record.at
   }
@@ -303,6 +309,7 @@ class Exchange implements Listener {
       this.#record.firstTokenMs = this.#gw.now() - this.#record.at
       this.#settle()
     }
+    this.#answered()
     this.#finish()
     const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#call.peek.model) : body
     // Pings have made it a stream; what is no stream can then only be told as an error.

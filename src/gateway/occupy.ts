@@ -27,6 +27,8 @@ export interface OccupyOptions {
   sticky: number | undefined
   /** what to say when no account is left; undefined before the first was tried */
   exhausted: (soonest: number | undefined) => Failure | undefined
+  /** requests under way at the caller's accounts, when that is known already */
+  held?: number[] | undefined
 }
 
 let choices = 0
@@ -37,7 +39,7 @@ let choices = 0
  */
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const { gw, caller, down, record } = options
-  const first = await look(options)
+  const first = await look(options, options.held)
   if (first) return first
 
   const { config } = gw
@@ -47,11 +49,17 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const expect = () => gw.places.expect(pool, capacity(caller), ahead)
   if (ahead >= seats) throw new Failure('QUEUE_FULL', [seats], { retryAfterMs: expect() })
 
-  const keys = new Set(caller.accounts.filter(a => !options.excluded.has(a.id)).map(a => accountSlot(a.id)))
+  const { model } = options.call.peek
+  const keys = new Set(
+    caller.accounts
+      .filter(a => !options.excluded.has(a.id) && a.models(model) !== undefined)
+      .map(a => accountSlot(a.id)),
+  )
   record.phase = 'queueing'
   record.waitingSince = gw.now()
   const waiting = gw.accountQueue.join({
     flow: caller.user.id,
+    pool: `${pool}:${model}`,
     wants: key => keys.has(key),
     attempt: key => (key === undefined ? look(options) : takeFreed(options, key)),
   })
@@ -62,8 +70,7 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   )
   down.watcher = why => waiting.leave(why)
   if (down.interrupted) waiting.leave(down.interrupted)
-  // A place that came free between our look and our joining was offered to nobody.
-  gw.accountQueue.retry()
+  waiting.look()
   try {
     return await waiting.result
   } finally {
@@ -84,10 +91,10 @@ function capacity(caller: Caller): number {
   return caller.accounts.reduce((sum, account) => sum + Math.max(0, account.concurrency), 0)
 }
 
-async function look(options: OccupyOptions): Promise<Occupied | undefined> {
+async function look(options: OccupyOptions, known?: number[]): Promise<Occupied | undefined> {
   const { gw, call, caller, record, excluded, sticky } = options
   const { accounts } = caller
-  const held = await gw.store.held(accounts.map(a => accountSlot(a.id)))
+  const held = known ?? (await gw.store.held(accounts.map(a => accountSlot(a.id))))
   const selection = select({
     accounts,
     model: call.peek.model,

@@ -80,9 +80,9 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
     using seat = await leases.take(seatOf(key), request, place.seats, () => {})
     if (!seat) throw new Failure('QUEUE_FULL', [place.seats], { retryAfterMs: expect(key, limit, ahead) })
 
-    const queue = queues.get(key) ?? new FairQueue<Lease>()
+    const queue = queues.get(key) ?? new FairQueue<Lease>(lease => lease.release())
     queues.set(key, queue)
-    const waiting = queue.join({ flow: 0, wants: () => true, attempt })
+    const waiting = queue.join({ flow: 0, pool: key, wants: () => true, attempt })
     const timer = setTimeout(
       () => waiting.leave(new Failure(place.timeout, [limit], { retryAfterMs: expect(key, limit, ahead) })),
       place.waitMs,
@@ -90,8 +90,7 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
     down.watcher = why => waiting.leave(why)
     if (down.interrupted) waiting.leave(down.interrupted)
     record.waitingSince = now()
-    // A place that came free between our first try and our joining was offered to nobody.
-    queue.retry()
+    waiting.look()
     try {
       return timed(await waiting.result)
     } finally {
@@ -108,7 +107,7 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
     waiting: key => queues.get(key)?.length ?? 0,
     total: () => [...queues.values()].reduce((n, q) => n + q.length, 0),
     retry: () => {
-      for (const queue of queues.values()) queue.retry()
+      for (const queue of queues.values()) void queue.retry()
     },
     expect,
     observe,

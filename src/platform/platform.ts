@@ -15,6 +15,12 @@ export interface UpstreamCall {
   /** upper-case header values are not joined here: what `Connection` named is dropped by the caller */
 }
 
+/** A small request that shows whether an account serves a model. */
+export interface Probe {
+  call: UpstreamCall
+  body: string
+}
+
 /** A finished upstream request: nothing is added to it later. */
 export interface UpstreamRequest {
   method: string
@@ -30,4 +36,8 @@ export interface Platform {
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict
   /** The same for an error inside a 200. */
   judgeEvent(type: string, message: string, now: number): Verdict
+  /** the model of a probe when nobody names one: cheap, and open to every account */
+  readonly probeModel: string
+  /** The cheapest real request there is. */
+  probe(model: string): Probe
 }

@@ -57,10 +57,10 @@ function tally(text: string): Record<string, number> {
 }
 
 const impatient = {
-  'timeouts.connect': 300,
-  'timeouts.response_header': 300,
-  'timeouts.first_token': 300,
-  'timeouts.idle': 300,
+  'timeouts.connect': 1000,
+  'timeouts.response_header': 1000,
+  'timeouts.first_token': 1000,
+  'timeouts.idle': 1000,
 }
 
 interface Fault {

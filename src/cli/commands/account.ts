@@ -1,10 +1,13 @@
 // gw account: upstream credentials, each with its own concurrency and priority.
 import type { Command } from 'commander'
+import type { Account } from '../../core/account.ts'
+import type { Db } from '../../db/connect.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
-import { details, row, shown, shownLive } from '../accounts.ts'
+import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
 import { type CredentialOptions, credentialOptions, readCredential, requireCredential } from '../credential.ts'
 import { destroys, examples, writes } from '../declare.ts'
+import type { Invocation } from '../invocation.ts'
 import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
@@ -13,6 +16,7 @@ interface Fields extends CredentialOptions {
   concurrency?: number
   priority?: number
   map?: Record<string, string>
+  interceptWarmup?: boolean
 }
 
 function fieldOptions(command: Command): Command {
@@ -21,6 +25,15 @@ function fieldOptions(command: Command): Command {
     .option('--concurrency <n>', 'requests at once, 0 = no limit', read.concurrency)
     .option('--priority <n>', '1 to 100, the lowest is chosen first', read.whole('--priority', 1, 100))
     .option('--map <model=upstream>', 'serve only such models, under the upstream name; repeat it', read.mapping)
+    .option('--intercept-warmup', 'answer throw-away requests of clients (warmup.*) here, not upstream')
+    .option('--no-intercept-warmup', 'send them upstream as all others')
+}
+
+/** Writes, then shows what the account is now. */
+async function change(gw: Invocation, work: (db: Db) => Promise<Account>): Promise<ShownAccount> {
+  const account = await gw.write(async db => storedOne(db, await work(db)))
+  gw.out.record(account, details(account))
+  return account
 }
 
 export function define(noun: Command, act: Act): void {
@@ -29,6 +42,7 @@ export function define(noun: Command, act: Act): void {
     'gw account add main --platform anthropic --group team --api-key-file key.txt',
     'pass show provider/key | gw account set main --api-key-stdin',
     'gw account pause main --reason "invoice open"',
+    'gw account test main && gw account list',
   ])
 
   fieldOptions(writes(noun.command('add')))
@@ -41,18 +55,17 @@ export function define(noun: Command, act: Act): void {
         const credential = await requireCredential(options)
         const { addAccount } = await import('../../core/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
-        const { platform, baseUrl, map, group } = options
-        const account = await gw.write(db =>
+        const { platform, baseUrl, map, group, interceptWarmup } = options
+        const account = await change(gw, db =>
           addAccount(db, secret, {
             name,
             platform,
             ...credential,
             concurrency: options.concurrency ?? config['defaults.account_concurrency'],
             priority: options.priority ?? config['defaults.account_priority'],
-            ...read.given({ base_url: baseUrl, model_map: map, groups: group }),
+            ...read.given({ base_url: baseUrl, model_map: map, groups: group, intercept_warmup: interceptWarmup }),
           }),
         )
-        gw.out.record(shown(account), details(shown(account)))
         if (account.groups.length === 0 && !gw.dryRun)
           gw.out.note(`no key can reach it before it is in a group: gw account set ${name} --group GROUP`)
       }),
@@ -93,21 +106,24 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
         const credential = await readCredential(options)
-        const { name, baseUrl, concurrency, priority, map, group } = options
+        const { name, baseUrl, concurrency, priority, map, group, interceptWarmup } = options
         const fields = { name, base_url: baseUrl, concurrency, priority, model_map: map, groups: group }
-        const change = read.change({ ...fields, credential: credential?.credential })
+        const changes = read.change({
+          ...fields,
+          intercept_warmup: interceptWarmup,
+          credential: credential?.credential,
+        })
         const { findAccount, setAccount } = await import('../../core/account.ts')
         const secret = await gw.secret()
-        const account = await gw.write(async db => {
+        await change(gw, async db => {
           const found = await findAccount(db, ref)
           if (credential !== undefined && credential.type !== found.type)
             throw new Refusal(
               'usage',
               `account "${found.name}" is of type ${found.type} and keeps it; add a new account for an ${credential.type} credential`,
             )
-          return setAccount(db, secret, ref, change)
+          return setAccount(db, secret, ref, changes)
         })
-        gw.out.record(shown(account), details(shown(account)))
       }),
     )
 
@@ -118,10 +134,9 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, ref: string, options: { reason?: string }) => {
         const { setAccount } = await import('../../core/account.ts')
-        const change = { status: 'paused', reason: options.reason ?? null } as const
+        const paused = { status: 'paused', reason: options.reason ?? null } as const
         const secret = await gw.secret()
-        const account = await gw.write(db => setAccount(db, secret, ref, change))
-        gw.out.record(shown(account), details(shown(account)))
+        const account = await change(gw, db => setAccount(db, secret, ref, paused))
         if (!gw.dryRun) gw.out.note(`undo: gw account resume ${account.name}`)
       }),
     )
@@ -133,8 +148,32 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, ref: string) => {
         const { setAccount } = await import('../../core/account.ts')
         const secret = await gw.secret()
-        const account = await gw.write(db => setAccount(db, secret, ref, { status: 'active', reason: null }))
-        gw.out.record(shown(account), details(shown(account)))
+        await change(gw, db => setAccount(db, secret, ref, { status: 'active', reason: null }))
+      }),
+    )
+
+  writes(noun.command('clear'))
+    .description(
+      'forget what upstreams said of an account: use it again at once, out of error too; paused stays paused',
+    )
+    .argument('<account>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { clearAccount } = await import('../../core/account.ts')
+        await change(gw, async db => (await clearAccount(db, ref)).account)
+      }),
+    )
+
+  noun
+    .command('test')
+    .description('send one small real request through an account; when it is answered, the account is cleared as well')
+    .argument('<account>', 'name or number')
+    .option('--model <model>', 'as clients name it; default: one that the account serves')
+    .option('--dry-run', 'send the request, clear nothing')
+    .action(
+      act(async (gw, ref: string, options: { model?: string }) => {
+        const { testAccount } = await import('../probe.ts')
+        await testAccount(gw, ref, options.model)
       }),
     )
 
@@ -146,8 +185,7 @@ export function define(noun: Command, act: Act): void {
         const { findAccount, removeAccount } = await import('../../core/account.ts')
         const found = await findAccount(await gw.db(), ref)
         await gw.confirm(`remove account "${found.name}" and forget its credential for good`)
-        const account = await gw.write(db => removeAccount(db, String(found.id)))
-        gw.out.record(shown(account), details(shown(account)))
+        await change(gw, db => removeAccount(db, String(found.id)))
       }),
     )
 }

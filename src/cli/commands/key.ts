@@ -11,11 +11,12 @@ interface Fields {
   expires?: read.OrNone<Date>
   allowIp?: string[]
   models?: string[]
+  concurrency?: read.OrNone<number>
 }
 
 // Limits of a key that nothing enforces yet are not shown, so that nobody relies on them.
 function record<K extends Key>(key: K) {
-  const { quota: _quota, concurrency: _concurrency, rpm: _rpm, tpm: _tpm, ...fields } = key
+  const { quota: _quota, rpm: _rpm, tpm: _tpm, ...fields } = key
   return fields
 }
 
@@ -24,7 +25,7 @@ const view = (key: Key) => {
   return { ...fields, expires: expires_at, created: created_at }
 }
 
-const row = ({ id, name, prefix, user, group, status, allow_ip, models, expires_at, created_at }: Key) => {
+const row = ({ id, name, prefix, user, group, status, concurrency, allow_ip, models, expires_at, created_at }: Key) => {
   const state = status === 'active' && expires_at !== null && expires_at <= new Date() ? 'expired' : status
   return {
     id,
@@ -33,6 +34,7 @@ const row = ({ id, name, prefix, user, group, status, allow_ip, models, expires_
     user,
     group,
     status: state,
+    concurrency,
     allow_ip,
     models,
     expires: expires_at,
@@ -58,6 +60,11 @@ function fieldOptions(command: Command): Command {
       'only from there; repeat it, or separate several with commas',
       read.several(read.cidr('--allow-ip')),
     )
+    .option(
+      '--concurrency <n>',
+      "requests at once by this key, within its user's; none for only the user's limit",
+      read.orNone(read.concurrency),
+    )
     .option('--models <model>', 'only such models; repeat it, or separate several with commas', read.several())
 }
 
@@ -78,8 +85,8 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: Fields & { user: string; group?: string }) => {
         const { createKey } = await import('../../core/key.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
-        const { user, group, name, expires, allowIp, models } = options
-        const fields = read.given({ expires_at: expires, allow_ip: allowIp, models })
+        const { user, group, name, expires, allowIp, models, concurrency } = options
+        const fields = read.given({ expires_at: expires, allow_ip: allowIp, models, concurrency })
         const valuePrefix = config['keys.prefix']
         reveal(gw, await gw.write(db => createKey(db, secret, { user, group, name, valuePrefix, ...fields })))
       }),
@@ -121,8 +128,8 @@ export function define(noun: Command, act: Act): void {
     .option('--name <name>', 'a new name')
     .action(
       act(async (gw, ref: string, options: Fields & { group?: read.OrNone<string> }) => {
-        const { name, group, expires, allowIp, models } = options
-        const change = read.change({ name, group, expires_at: expires, allow_ip: allowIp, models })
+        const { name, group, expires, allowIp, models, concurrency } = options
+        const change = read.change({ name, group, expires_at: expires, allow_ip: allowIp, models, concurrency })
         const { setKey } = await import('../../core/key.ts')
         const key = await gw.write(db => setKey(db, ref, change))
         gw.out.record(record(key), view(key))

@@ -1,5 +1,6 @@
 // Anthropic as an upstream: api keys and OAuth tokens on the Messages API.
 import type { AccountFacts } from '../../core/snapshot.ts'
+import { version } from '../../lib/version.ts'
 import type { Platform, UpstreamRequest } from '../platform.ts'
 import { judge, judgeErrorEvent } from './verdict.ts'
 
@@ -41,6 +42,17 @@ export const anthropic: Platform = {
 
   judge,
   judgeEvent: judgeErrorEvent,
+
+  probeModel: 'claude-haiku-4-5',
+  probe: model => ({
+    call: {
+      method: 'POST',
+      path: '/v1/messages',
+      query: '',
+      headers: { accept: 'application/json', 'content-type': 'application/json', 'user-agent': `gw/${version}` },
+    },
+    body: JSON.stringify({ model, max_tokens: 1, messages: [{ role: 'user', content: 'hi' }] }),
+  }),
 }
 
 function compile(account: AccountFacts): Target {

@@ -1,0 +1,9 @@
+// What the commands about a running daemon share: its control socket.
+import type { ControlClient } from '../control/client.ts'
+import type { Invocation } from './invocation.ts'
+
+/** The daemon of this configuration; asking it ends with exit code 4 when there is none. */
+export async function daemon(gw: Invocation): Promise<ControlClient> {
+  const { controlClient } = await import('../control/client.ts')
+  return controlClient((await gw.config())['control.socket'])
+}

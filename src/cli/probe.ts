@@ -1,0 +1,185 @@
+// One small real request through one account, straight to its upstream: what `gw account test` does.
+import type { Account } from '../core/account.ts'
+import type { AccountFacts } from '../core/snapshot.ts'
+import { Refusal } from '../lib/refusal.ts'
+import type { Platform, UpstreamRequest } from '../platform/platform.ts'
+import type { Refusal as Refused, Verdict } from '../platform/verdict.ts'
+import type { Invocation } from './invocation.ts'
+
+const TIMEOUT_MS = 30_000
+// As much as the gateway reads of an error to know whose it is, and more than any answer of one token.
+const LARGEST = 64 * 1024
+
+interface Tested {
+  account: string
+  model: string
+  upstream_model: string
+  ok: boolean
+  /** null when no answer came */
+  status: number | null
+  duration_ms: number
+  upstream_request_id: string | null
+  /** null when it is well; `class` is null when the request was refused and not the account */
+  verdict: {
+    class: Refused['class'] | null
+    scope: Refused['scope'] | null
+    until: string | null
+    reason: string
+  } | null
+  /** how many things that were held against the account are forgotten */
+  cleared: number
+}
+
+/** Sends it and prints what came of it. @throws Refusal `missing`, `usage`, and `failure` when the account did not answer */
+export async function testAccount(gw: Invocation, ref: string, wanted: string | undefined): Promise<void> {
+  const { findAccount, clearAccount } = await import('../core/account.ts')
+  const [db, secret] = [await gw.db(), await gw.secret()]
+  const found = await findAccount(db, ref)
+  const { loadAccount } = await import('../core/snapshot.ts')
+  const { platformTable } = await import('../platform/table.ts')
+  const platform = platformTable[found.platform]
+  if (!platform) throw new Refusal('failure', `gw does not speak to ${found.platform} yet`)
+  const account = await loadAccount(db, secret, found)
+  const model = wanted ?? account.models.listed[0] ?? platform.probeModel
+  const upstream = account.models(model)
+  if (upstream === undefined)
+    throw new Refusal(
+      'usage',
+      `account "${found.name}" does not serve ${model}; give a --model that its --map names: ${Object.keys(found.model_map).join(', ')}`,
+    )
+
+  const sent = await send(platform, account, upstream)
+  const cleared = sent.ok ? (await gw.write(tx => clearAccount(tx, String(found.id)))).cleared : 0
+  const tested: Tested = { account: found.name, model, upstream_model: upstream, ...sent, cleared }
+  gw.out.record(tested, view(tested))
+  if (cleared > 0 && !gw.dryRun) gw.out.note(`account "${found.name}" is cleared: ${told(found, cleared)}`)
+  if (!tested.ok)
+    throw new Refusal('failure', `account "${found.name}" did not serve ${model}: ${tested.verdict!.reason}`)
+}
+
+function told({ status }: Account, cleared: number): string {
+  if (status === 'error') return 'it is out of error'
+  const paused = status === 'paused' ? '; it is still paused' : ''
+  return `${cleared} refusal${cleared === 1 ? '' : 's'} forgotten${paused}`
+}
+
+function view({ duration_ms, upstream_request_id, verdict, cleared: _, ...fields }: Tested): object {
+  const { class: cls, scope, until, reason } = verdict ?? {}
+  const what = verdict === null ? 'well' : cls === null ? 'the request was refused, not the account' : `${cls}: out`
+  const of = cls ? (scope === 'model' ? ' for this model' : ' as a whole') : ''
+  return {
+    ...fields,
+    ms: duration_ms,
+    upstream_request: upstream_request_id,
+    verdict: what + of,
+    ...(until ? { until: new Date(until) } : {}),
+    ...(reason ? { reason } : {}),
+  }
+}
+
+type Sent = Pick<Tested, 'ok' | 'status' | 'duration_ms' | 'upstream_request_id' | 'verdict'>
+
+async function send(platform: Platform, account: AccountFacts, model: string): Promise<Sent> {
+  const { networkVerdict } = await import('../platform/verdict.ts')
+  const { call, body } = platform.probe(model)
+  const request = platform.prepare(call, account)
+  const begun = performance.now()
+  const answer = (status: number | null, id: string | null, verdict: Sent['verdict']): Sent => ({
+    ok: verdict === null,
+    status,
+    duration_ms: Math.round(performance.now() - begun),
+    upstream_request_id: id,
+    verdict,
+  })
+  // Nothing that is thrown is shown: a message may quote the header, and so the credential.
+  let headers: Headers
+  try {
+    headers = headersOf(request)
+  } catch {
+    return answer(null, null, shown(networkVerdict('ERR_INVALID_CHAR'), request))
+  }
+  let status: number | null = null
+  let id: string | null = null
+  try {
+    const reply = await fetch(new URL(request.path, request.origin), {
+      method: request.method,
+      headers,
+      body,
+      // A redirect would carry the credential to somewhere else.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+    status = reply.status
+    id = reply.headers.get('request-id') ?? reply.headers.get('x-request-id')
+    const text = (await reply.text()).slice(0, LARGEST)
+    return answer(status, id, await judged(platform, request, reply, text))
+  } catch (error) {
+    const { name, cause } = error as Error
+    if (name === 'TimeoutError')
+      return answer(
+        status,
+        id,
+        shown({ ...networkVerdict(''), reason: `no answer in ${TIMEOUT_MS / 1000} s` }, request),
+      )
+    const { code } = Object(cause) as NodeJS.ErrnoException
+    return answer(status, id, shown(networkVerdict(codes[code ?? ''] ?? code ?? ''), request))
+  }
+}
+
+// What fetch calls it, and what Node's own client does.
+const codes: Record<string, string> = { UND_ERR_SOCKET: 'ECONNRESET', UND_ERR_CONNECT_TIMEOUT: 'ETIMEDOUT' }
+
+function headersOf({ headers }: UpstreamRequest): Headers {
+  const made = new Headers()
+  // fetch names the host itself.
+  for (const [name, value] of Object.entries(headers))
+    if (name !== 'host') for (const one of [value].flat()) made.append(name, String(one))
+  return made
+}
+
+/** null when it is a good answer. */
+async function judged(platform: Platform, request: UpstreamRequest, reply: Response, text: string) {
+  const { brief, readError } = await import('../platform/verdict.ts')
+  const headers = Object.fromEntries(reply.headers)
+  const { type, message, page } = readError(text)
+  const refusedRequest = (reason: string) => shown({ relay: true }, request, reason)
+  if (reply.status >= 400)
+    return shown(
+      platform.judge(reply.status, headers, text, Date.now()),
+      request,
+      brief(message) || `status ${reply.status}`,
+    )
+  if (!reply.ok) return refusedRequest(`status ${reply.status}, a redirect; is --base-url right?`)
+  const body = page ? undefined : parse(text)
+  if (body === undefined) return refusedRequest('the answer is not of the API; is --base-url right?')
+  // An error inside a 200.
+  if (type !== '' || body.type === 'error') {
+    const verdict = platform.judgeEvent(type, message, Date.now())
+    return shown(verdict, request, brief(message) || type)
+  }
+  return null
+}
+
+function parse(text: string): { type?: string } | undefined {
+  try {
+    return Object(JSON.parse(text)) as { type?: string }
+  } catch {
+    return undefined
+  }
+}
+
+/** A verdict as it is printed: `reason` where it has none, and never the credential, should an upstream quote it. */
+function shown(verdict: Verdict, request: UpstreamRequest, reason = ''): Tested['verdict'] {
+  const secrets = ['authorization', 'x-api-key', 'x-goog-api-key']
+    .map(name => String(request.headers[name] ?? '').replace(/^Bearer /, ''))
+    .filter(Boolean)
+  const clean = (text: string) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '***'), text)
+  if (verdict.relay) return { class: null, scope: null, until: null, reason: clean(reason) }
+  const { class: cls, scope, until } = verdict
+  return {
+    class: cls,
+    scope,
+    until: until === undefined ? null : new Date(until).toISOString(),
+    reason: clean(verdict.reason),
+  }
+}
