@@ -23,7 +23,8 @@ export function formatUsd(nano: Nano): string {
   return `${nano < 0n ? '-' : ''}${abs / NANO}.${places}`
 }
 
-/** a × b ÷ c, rounded half up; for money times a rate. */
+/** a × b ÷ c for c > 0, rounded half away from zero; for money times a rate. */
 export function mulDiv(a: bigint, b: bigint, c: bigint): bigint {
-  return (a * b + c / 2n) / c
+  const product = a * b
+  return product < 0n ? -((-product + c / 2n) / c) : (product + c / 2n) / c
 }

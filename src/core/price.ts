@@ -41,7 +41,10 @@ const releaseTail = /[-@](\d{4}-?\d{2}-?\d{2}|latest)$/
 /** Compiles rows into a lookup; an operator's rows hide shipped rows of the same model, later rows earlier ones. */
 export function priceTable(rows: readonly Price[]): PriceTable {
   const byModel = new Map<string, Price[]>()
-  for (const row of rows) byModel.set(row.model, [...(byModel.get(row.model) ?? []), row])
+  for (const row of rows) {
+    const model = row.model.toLowerCase()
+    byModel.set(model, [...(byModel.get(model) ?? []), row])
+  }
   for (const list of byModel.values())
     list.sort((a, b) => (a.layer === b.layer ? b.from - a.from : a.layer === 'operator' ? -1 : 1))
   const at = (model: string, instant: number) => byModel.get(model)?.find(price => price.from <= instant)
@@ -108,23 +111,23 @@ export async function operatorPrices(db: Db): Promise<Price[]> {
     from: row.effective_from.getTime(),
     ...ratesOf(row, nano => nano),
     tier: row.tier
-      ? { above: Number(row.tier['above']), ...ratesOf(row.tier as unknown as ShippedRates, BigInt) }
+      ? { above: Number(row.tier['above']), ...ratesOf(row.tier as unknown as RowRates<string>, BigInt) }
       : null,
   }))
 }
 
-type RowRates<T> = { input: T; output: T; cache_write_5m: T | null; cache_write_1h: T | null; cache_read: T | null }
+type RowRates<T> = { input: T; output: T; cache_write_5m?: T | null; cache_write_1h?: T | null; cache_read?: T | null }
 
 // A vendor without a price for cache tokens bills them as input.
 function ratesOf<T>(row: RowRates<T>, nano: (value: T) => Nano): Rates {
   const input = nano(row.input)
-  const write = row.cache_write_5m === null ? input : nano(row.cache_write_5m)
+  const write = row.cache_write_5m == null ? input : nano(row.cache_write_5m)
   return {
     input,
     output: nano(row.output),
     cacheWrite5m: write,
-    cacheWrite1h: row.cache_write_1h === null ? write : nano(row.cache_write_1h),
-    cacheRead: row.cache_read === null ? input : nano(row.cache_read),
+    cacheWrite1h: row.cache_write_1h == null ? write : nano(row.cache_write_1h),
+    cacheRead: row.cache_read == null ? input : nano(row.cache_read),
   }
 }
 

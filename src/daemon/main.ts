@@ -280,7 +280,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
     'ready',
   )
   if (daemon.fresh) process.stderr.write(firstSteps(daemon.url))
-  notify('--ready', `--status=serving on ${daemon.url}`)
+  notify('READY=1', `STATUS=serving on ${daemon.url}`)
   await untilStopped(daemon, log)
   await logging.flush()
   return 0
@@ -296,7 +296,7 @@ export async function untilStopped(daemon: Daemon, log: Logger, first: () => voi
   first()
   const under = daemon.gateway.live.size
   log.info(`${signal}: draining, ${under} request${under === 1 ? '' : 's'} under way; again to end now`)
-  notify('--stopping', '--status=draining')
+  notify('STOPPING=1', 'STATUS=draining')
   await daemon.stop()
   signals.dispose()
   log.info('stopped')

@@ -22,6 +22,7 @@ export async function listen(
   let client: pg.Client | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
+  let connecting: Promise<void> = Promise.resolve()
 
   async function connect(): Promise<void> {
     // TCP keep-alive: a connection that died in silence must not leave us deaf for ever.
@@ -31,29 +32,35 @@ export async function listen(
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
     })
-    let lost = false
-    const onLost = (error?: Error) => {
-      if (lost || closed) return
-      lost = true
-      log('warn', `lost the connection that hears changes (${error?.message ?? 'ended'}); reconnecting`)
-      retry(250)
+    fresh.on('error', () => {}) // the end that follows says it
+    try {
+      await fresh.connect()
+      await fresh.query(`listen ${channel}`)
+    } catch (error) {
+      await fresh.end().catch(() => {})
+      throw error
     }
-    fresh.on('error', onLost)
-    await fresh.connect()
-    await fresh.query(`listen ${channel}`)
-    fresh.on('end', () => onLost())
-    fresh.on('notification', heard)
+    if (closed) return fresh.end()
     client = fresh
+    fresh.on('notification', heard)
+    fresh.once('end', () => {
+      if (closed) return
+      log('warn', 'lost the connection that hears changes; reconnecting')
+      retry(250)
+    })
   }
 
   function retry(ms: number): void {
     timer = setTimeout(() => {
-      connect().then(
+      connecting = connect().then(
         () => {
+          if (closed) return
           log('info', 'hearing changes again')
           heard()
         },
-        () => retry(Math.min(ms * 2, 5_000)),
+        () => {
+          if (!closed) retry(Math.min(ms * 2, 5_000))
+        },
       )
     }, ms)
   }
@@ -63,6 +70,7 @@ export async function listen(
     async close() {
       closed = true
       clearTimeout(timer)
+      await connecting
       await client?.end().catch(() => {})
     },
   }

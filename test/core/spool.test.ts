@@ -15,11 +15,11 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Kysely, PostgresDialect, sql } from 'kysely'
-import pg from 'pg'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
 import { openSpool, type Spool, type SpoolOptions } from '../../src/core/spool.ts'
-import type { Tables } from '../../src/db/schema.ts'
+import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { outageOf } from '../helpers/outage.ts'
@@ -194,28 +194,28 @@ t.test('rows that Postgres will never take are set aside, and the others written
 t.test('while Postgres is away lines wait, and then all arrive once', async t => {
   const place = await placeFor(t)
   const spool = place.open({ intervalMs: 1, batch: 4 })
-  const sent = lines(8)
+  const sent = lines(40)
   for (const one of sent.slice(0, 3)) spool.append(one)
   await spool.drain(10_000)
 
   await place.postgres.down()
-  for (const one of sent.slice(3)) spool.append(one)
+  for (const one of sent.slice(3, 8)) spool.append(one)
   await place.heard(/^error usage waits in the spool: /)
   t.match(spool.state(), { waiting: 5, error: String })
-  const meanwhile = lines(30)
-  for (const one of meanwhile) spool.append(one)
-  t.equal(spool.state().waiting, 35)
-
   await place.postgres.up()
   await place.heard(/^info usage is being written to Postgres again/)
+  t.same(spool.state(), { waiting: 0, error: undefined })
+
+  await place.postgres.down()
+  for (const one of sent.slice(8)) spool.append(one)
+  await spool.drain(300) // it tries more than once, and says so once
+  t.match(spool.state(), { waiting: 32, error: String })
+  await place.postgres.up()
   await spool.drain(10_000)
   t.same(spool.state(), { waiting: 0, error: undefined })
-  t.same(await place.rows(), idsOf([...sent, ...meanwhile]))
-  t.equal(
-    place.log.filter(line => /^(error|info) usage/.test(line)).length,
-    2,
-    'told once when it begins and once when it ends',
-  )
+  t.same(await place.rows(), idsOf(sent))
+  t.match(place.log, [/^error usage waits/, /^info usage is/, /^error usage waits/, /^info usage is/])
+  t.equal(place.log.length, 4)
 })
 
 t.test('connections that break in the middle of a batch lose nothing', async t => {
@@ -309,10 +309,10 @@ t.test('a large backlog lies in several files, which go as they are moved', asyn
   await place.postgres.down()
   const long = 'x'.repeat(200_000)
   // Some lines are longer than what is read at once.
-  const sent = Array.from({ length: 100 }, (_, i) => line({ upstream_model: i % 10 ? long : long.repeat(4) }))
+  const sent = Array.from({ length: 60 }, (_, i) => line({ upstream_model: i % 10 ? long : long.repeat(4) }))
   for (const one of sent) spool.append(one)
   const files = place.segments()
-  t.ok(files.length >= 3, `${files.length} files`)
+  t.ok(files.length >= 2, `${files.length} files`)
   const bytes = files.map(file => statSync(file).size)
   t.equal(
     bytes.reduce((a, b) => a + b),
@@ -361,12 +361,12 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
   const parent = mkdtempSync(path.join(tmpdir(), 'gw-spool-'))
   t.teardown(() => rmSync(parent, { recursive: true, force: true }))
   const folder = path.join(parent, 'spool')
-  const db = connect(t, url)
+  const db = await connect(t, url)
   await sql`truncate usage`.execute(db)
   await sql`select usage_partition(${new Date(noon)})`.execute(db)
   const options =
     settings.timezone === undefined ? '' : `&options=${encodeURIComponent(`-c TimeZone=${settings.timezone}`)}`
-  const through = connect(t, postgres.url + options)
+  const through = await connect(t, postgres.url + options)
   const log: string[] = []
   const news = new EventEmitter()
   return {
@@ -413,14 +413,11 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
   }
 }
 
-function connect(t: Test, connectionString: string) {
-  const pool = new pg.Pool({ connectionString })
-  // A connection that is lost fails its query; that it also says so is nothing to die of.
-  pool.on('error', () => {})
-  pool.on('connect', client => client.on('error', () => {}))
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-  t.teardown(() => db.destroy())
-  return db
+async function connect(t: Test, url: string) {
+  const { config } = loadConfig({ env: {}, flags: {} })
+  const database = await openDatabase({ ...config, 'database.url': url }, { migrate: false })
+  t.teardown(() => database.close())
+  return database.db
 }
 
 /** Another gw process on the same spool folder. */
