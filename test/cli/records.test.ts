@@ -161,6 +161,10 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     t.match((await gw('account list')).stdout, /main +paused +anthropic +apikey +team +-\/3 +- +50 +- +invoice open/)
     t.match(await json('account resume main'), { status: 'active', state: 'available', reason: null })
     t.match((await gw('account show main')).stdout, /^model map +a=b, claude-\*=v\/claude-\*$/m)
+    t.match(await json('account set main --intercept-warmup'), { intercept_warmup: true })
+    t.match((await gw('account show main')).stdout, /^intercept warmup +yes$/m)
+    t.match(await json('account set main --priority 50'), { intercept_warmup: true }, 'and stays')
+    t.match(await json('account set main --no-intercept-warmup'), { intercept_warmup: false })
   })
 
   t.match(await gw(['account', 'add', 'x', '--platform', 'openai', '--group', 'team', '--api-key-file', apiKey]), {
@@ -202,11 +206,14 @@ t.test('a key is printed once', async t => {
     expires_at: null,
     group: null,
   })
-  await json('key set bob --group team')
+  t.match(await json('key set bob --group team --concurrency 2'), { concurrency: 2 })
+  t.match(await json('key set bob --concurrency none'), { concurrency: null })
+  t.match(await json('key set bob --concurrency 3 --dry-run'), { concurrency: 3 })
+  t.match((await gw('key set bob --concurrency 3')).stdout, /^concurrency +3$/m)
 
   t.test('and rotates into one with the same settings', async t => {
     const next = await json('key rotate bob --grace 1h')
-    t.match(next, { name: 'bob', user: 'bob', group: 'team', allow_ip: ['10.0.0.0/8'], key: /^sk-/ })
+    t.match(next, { name: 'bob', user: 'bob', group: 'team', concurrency: 3, allow_ip: ['10.0.0.0/8'], key: /^sk-/ })
     t.not(next['key'], value)
     const old = await json('key show bob-old')
     const left = Date.parse(String(old['expires_at'])) - Date.now()
