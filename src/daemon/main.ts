@@ -102,7 +102,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     opened.push(() => store.close())
     const leases = createLeases({ store, processId })
     opened.push(() => leases.close())
-    const accountQueue = new FairQueue<Occupied>(({ lease }) => lease.release())
+    const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
     const places = createPlaces({ store, leases, now })
     store.onFreed(key => accountQueue.offer(key))
     const { health, ...healthKeeper } = await keepHealth(database, log, () => void accountQueue.retry())

@@ -3,7 +3,7 @@
 import type { Outcome } from '../core/outcome.ts'
 import { Failure, type FailureCode } from '../lib/failure.ts'
 import { networkVerdict } from '../platform/verdict.ts'
-import type { Caller } from './authenticate.ts'
+import { accountsOf, type Caller } from './authenticate.ts'
 import type { Downstream } from './downstream.ts'
 import { exchange, type Refused } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
@@ -25,10 +25,11 @@ export async function attempt(
   record: Outcome,
 ): Promise<void> {
   const excluded = new Set<number>()
+  const accounts = accountsOf(gw, caller)
   // One trip to the store for both.
   const [session, held] = await Promise.all([
     findSession(gw, call, caller),
-    gw.store.held(caller.accounts.map(a => accountSlot(a.id))),
+    gw.store.held(accounts.map(a => accountSlot(a.id))),
   ])
   const sticky = session.account
   const { model } = call.peek
@@ -37,7 +38,7 @@ export async function attempt(
     down.check()
     record.phase = 'selecting'
     const exhausted = (soonest: number | undefined) => last && exhaustedBy(last, soonest, gw.now())
-    const { candidate, lease, selection } = await occupy({
+    const { candidate, lease, selection, since } = await occupy({
       gw,
       call,
       caller,
@@ -46,19 +47,19 @@ export async function attempt(
       excluded,
       sticky,
       exhausted,
-      held: last ? undefined : held,
+      // What was held then is only true of the accounts that were there then.
+      held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
     })
     const { account } = candidate
-    const since = gw.now()
     record.account = account
     record.upstreamModel = candidate.upstreamModel
     const answered = () => {
-      gw.health.answered(account.id, model)
+      gw.health.answered(account.id, model, since)
       bind(gw, caller, session, account.id, selection)
     }
     try {
       if (account.interceptWarmup && isWarmup(gw, call)) {
-        gw.health.unclear(account.id, model)
+        gw.health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)
         record.intercepted = true
         return await answerWarmup(call, down)
@@ -77,7 +78,7 @@ export async function attempt(
       // else must wait for this request's word.
       if (error instanceof Failure && error.fault === 'upstream')
         gw.health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
-      else gw.health.unclear(account.id, model)
+      else gw.health.unclear(account.id, model, since)
       throw error
     } finally {
       gw.places.observe(poolOf(caller), gw.now() - since)

@@ -12,7 +12,11 @@ export interface Caller {
   user: UserFacts
   group: GroupFacts | null
   platform: Platform
-  accounts: readonly AccountFacts[]
+}
+
+/** The accounts that may serve a caller now: while it waits, accounts come and go. */
+export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly AccountFacts[] {
+  return group ? (gw.snapshot.groups.get(group.id)?.accounts ?? []) : gw.snapshot.ungrouped(platform)
 }
 
 /** @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, API_KEY_DISABLED, API_KEY_EXPIRED, USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM */
@@ -29,7 +33,7 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   const platform = group?.platform ?? 'anthropic'
   if (route.kind !== 'models' && !speaks[route.protocol.name].includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
-  return { key, user: key.user, group, platform, accounts: group ? group.accounts : gw.snapshot.ungrouped(platform) }
+  return { key, user: key.user, group, platform }
 }
 
 // A digest costs as much as a tenth of a request. Only known keys are remembered, so strangers cannot make this grow,

@@ -47,11 +47,14 @@ export interface Health {
   veto(account: number, model: string, now: number): Veto | undefined
   /** The account was chosen; when it was its turn to prove itself, nobody else is let in until `answered`, `refused` or `unclear`. */
   chosen(account: number, model: string, now: number): void
-  /** It served a request: whatever we held against it is over. */
-  answered(account: number, model: string): void
+  /**
+   * It served a request: what we held against it is over. `since` is when it was chosen for that: a request that was let in
+   * before a refusal says nothing about it.
+   */
+  answered(account: number, model: string, since: number): void
   refused(account: number, model: string, refusal: Refusal, now: number): void
   /** The request ended without saying anything about the account (its client left). */
-  unclear(account: number, model: string): void
+  unclear(account: number, model: string, since: number): void
   /** What there is against an account, the gravest first. */
   ailments(account: number): Ailment[]
   /** Replaces what is known by what the table says. */
@@ -101,9 +104,10 @@ export function createHealth(options: {
       if (known.size === 0) return
       for (const a of both(account, model)) if (a.until <= now && a.until > 0) a.trying = true
     },
-    answered(account, model) {
+    answered(account, model, since) {
       if (known.size === 0) return
       for (const a of both(account, model)) {
+        if (since < a.until) continue
         known.delete(id(a.account, a.model))
         options.cured(a.account, a.model)
       }
@@ -141,8 +145,8 @@ export function createHealth(options: {
           ailment.stored = true
         })
     },
-    unclear(account, model) {
-      for (const a of both(account, model)) a.trying = false
+    unclear(account, model, since) {
+      for (const a of both(account, model)) if (since >= a.until) a.trying = false
     },
     ailments(account) {
       return [...known.values()]

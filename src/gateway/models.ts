@@ -1,6 +1,6 @@
 // The models a key can ask for (spec/domain.md §11.2).
 import { Failure } from '../lib/failure.ts'
-import type { Caller } from './authenticate.ts'
+import { accountsOf, type Caller } from './authenticate.ts'
 import type { Gateway } from './gateway.ts'
 
 interface ModelObject {
@@ -32,7 +32,7 @@ function decoded(name: string): string {
 }
 
 function list(gw: Gateway, caller: Caller): ModelObject[] {
-  const serving = caller.accounts.filter(account => account.status === 'active')
+  const serving = accountsOf(gw, caller).filter(account => account.status === 'active')
   const names = new Set(serving.flatMap(account => account.models.listed))
   // An account without a mapping serves whatever its vendor does; the priced models of the vendor are the best list we have.
   const vendor = { anthropic: 'anthropic', openai: 'openai', gemini: 'google', antigravity: 'google' }[caller.platform]

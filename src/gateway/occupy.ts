@@ -1,7 +1,8 @@
 // Occupy: a place at the best account there is, or a wait for any of them, in fair order between users.
 import type { Outcome } from '../core/outcome.ts'
+import type { AccountFacts } from '../core/snapshot.ts'
 import { Failure } from '../lib/failure.ts'
-import type { Caller } from './authenticate.ts'
+import { accountsOf, type Caller } from './authenticate.ts'
 import type { Downstream } from './downstream.ts'
 import type { Gateway } from './gateway.ts'
 import type { Lease } from './leases.ts'
@@ -14,6 +15,10 @@ export interface Occupied {
   candidate: Candidate
   lease: Lease
   selection: Selection
+  /** Unix ms when it was chosen */
+  since: number
+  /** gives it back unused */
+  undo(): void
 }
 
 export interface OccupyOptions {
@@ -44,23 +49,21 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
 
   const { config } = gw
   const pool = poolOf(caller)
-  const seats = config['queue.account_seats'] * Math.max(1, caller.accounts.length)
+  const seats = config['queue.account_seats'] * Math.max(1, accountsOf(gw, caller).length)
   const ahead = gw.waitingAtPool.get(pool) ?? 0
-  const expect = () => gw.places.expect(pool, capacity(caller), ahead)
+  const expect = () => gw.places.expect(pool, capacity(accountsOf(gw, caller)), ahead)
   if (ahead >= seats) throw new Failure('QUEUE_FULL', [seats], { retryAfterMs: expect() })
 
   const { model } = options.call.peek
-  const keys = new Set(
-    caller.accounts
-      .filter(a => !options.excluded.has(a.id) && a.models(model) !== undefined)
-      .map(a => accountSlot(a.id)),
-  )
   record.phase = 'queueing'
   record.waitingSince = gw.now()
   const waiting = gw.accountQueue.join({
     flow: caller.user.id,
     pool: `${pool}:${model}`,
-    wants: key => keys.has(key),
+    wants: key =>
+      accountsOf(gw, caller).some(
+        a => accountSlot(a.id) === key && !options.excluded.has(a.id) && a.models(model) !== undefined,
+      ),
     attempt: key => (key === undefined ? look(options) : takeFreed(options, key)),
   })
   gw.waitingAtPool.set(pool, ahead + 1)
@@ -87,13 +90,13 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
 /** The accounts that a caller competes for, as a key. */
 export const poolOf = (caller: Caller): string => poolOfGroup(caller.group?.id ?? caller.platform)
 
-function capacity(caller: Caller): number {
-  return caller.accounts.reduce((sum, account) => sum + Math.max(0, account.concurrency), 0)
+function capacity(accounts: readonly AccountFacts[]): number {
+  return accounts.reduce((sum, account) => sum + Math.max(0, account.concurrency), 0)
 }
 
 async function look(options: OccupyOptions, known?: number[]): Promise<Occupied | undefined> {
   const { gw, call, caller, record, excluded, sticky } = options
-  const { accounts } = caller
+  const accounts = accountsOf(gw, caller)
   const held = known ?? (await gw.store.held(accounts.map(a => accountSlot(a.id))))
   const selection = select({
     accounts,
@@ -106,9 +109,12 @@ async function look(options: OccupyOptions, known?: number[]): Promise<Occupied 
     veto: gw.health.veto,
   })
   record.selection = selection.record
+  const full = new Set(selection.full)
   for (const candidate of selection.ranked) {
-    const occupied = await take(options, candidate, selection)
+    const occupied = await take(options, candidate, { ...selection, full })
     if (occupied) return occupied
+    // Somebody was faster.
+    full.add(candidate.account.id)
   }
   // Ranked, but taken before we could: as good as full.
   if (selection.waitable || selection.ranked.length > 0) return undefined
@@ -123,19 +129,21 @@ async function look(options: OccupyOptions, known?: number[]): Promise<Occupied 
 async function takeFreed(options: OccupyOptions, key: string): Promise<Occupied | undefined> {
   const { gw, call, caller, excluded, sticky } = options
   const { model } = call.peek
-  const account = caller.accounts.find(a => accountSlot(a.id) === key)
+  const account = accountsOf(gw, caller).find(a => accountSlot(a.id) === key)
   if (!account) return undefined
+  // The account of its session is no choice here, but whether it is well decides if this is only a spill-over.
+  const home = accountsOf(gw, caller).find(a => a.id === sticky && a !== account)
   const selection = select({
-    accounts: [account],
+    accounts: home ? [account, home] : [account],
     model,
     now: gw.now(),
     excluded,
-    held: [0],
+    held: [0, Number.POSITIVE_INFINITY],
     chosen: gw.chosen,
     sticky,
     veto: gw.health.veto,
   })
-  const [candidate] = selection.ranked
+  const candidate = selection.ranked.find(c => c.account === account)
   return candidate && take(options, candidate, selection)
 }
 
@@ -154,7 +162,12 @@ async function take(
     lease.release()
     return undefined
   }
-  gw.health.chosen(account.id, model, gw.now())
+  const since = gw.now()
+  gw.health.chosen(account.id, model, since)
   gw.chosen.set(account.id, ++choices)
-  return { candidate, lease, selection }
+  const undo = () => {
+    gw.health.unclear(account.id, model, since)
+    lease.release()
+  }
+  return { candidate, lease, selection, since, undo }
 }

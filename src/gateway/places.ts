@@ -98,7 +98,8 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
       down.watcher = undefined
       record.waitedMs += now() - record.waitingSince
       record.waitingSince = 0
-      if (queue.length === 0) queues.delete(key)
+      // Ours may be gone already, and another one begun.
+      if (queue.length === 0 && queues.get(key) === queue) queues.delete(key)
     }
   }
 

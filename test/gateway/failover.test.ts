@@ -5,7 +5,7 @@ import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Step } from '../../src/mock/step.ts'
-import { gateway, hello, type TestGateway } from '../helpers/gateway.ts'
+import { type AccountSetup, gateway, hello, only, type TestGateway } from '../helpers/gateway.ts'
 import { refused } from '../helpers/refused.ts'
 
 const envelope = (type: string, message = type) => JSON.stringify({ type: 'error', error: { type, message } })
@@ -183,7 +183,7 @@ t.test('before the client has seen anything, another account answers and nobody 
 })
 
 t.test('a whole answer may take its time, as long as it does not fall silent', async t => {
-  const gw = await faulty(t, { slow: { script: { text: 'from the slow one', drip: { bytes: 20, everyMs: 50 } } } })
+  const gw = await faulty(t, { slow: { script: { text: 'from the slow one', drip: { bytes: 40, everyMs: 200 } } } })
   const reply = await gw.send(hello({ model: 'slow' }))
   t.match(await reply.json(), { content: [{ text: 'from the slow one' }] })
   t.equal(asked(gw, 'good', 'slow'), 0, 'nobody else was asked')
@@ -226,7 +226,7 @@ t.test('once the client has seen something, it gets one terminal error and never
         request_id: reply.headers.get('x-upstream-request-id'),
       }
     if (model.startsWith('silent'))
-      return { ...error('timeout_error', 'The upstream was silent for 300ms.', 'UPSTREAM_IDLE'), ...id }
+      return { ...error('timeout_error', 'The upstream was silent for 1s.', 'UPSTREAM_IDLE'), ...id }
     return { ...error('api_error', 'The upstream broke off in the middle of its answer.', 'UPSTREAM_BROKE'), ...id }
   }
   for (const { model, i, reply, text } of await Promise.all(cases)) {
@@ -328,7 +328,6 @@ t.test("the client's own mistake is its own: relayed as it came, and no other ac
 })
 
 t.test('when every account refuses, the last refusal decides what the client is told', async t => {
-  const gw = await gateway(t, { accounts: [{ name: 'a' }, { name: 'b' }] })
   const unavailable = 'Upstream service temporarily unavailable.'
   const table: [upstream: number, status: number, type: string, code: string, message: string][] = [
     [401, 502, 'api_error', 'UPSTREAM_UNAUTHORIZED', 'Upstream authentication failed, please contact administrator.'],
@@ -342,28 +341,30 @@ t.test('when every account refuses, the last refusal decides what the client is 
     [520, 502, 'api_error', 'UPSTREAM_FAILED', 'Upstream request failed.'],
     [529, 503, 'overloaded_error', 'UPSTREAM_OVERLOADED', 'Upstream service overloaded, please retry later.'],
   ]
+  const refusing = (status: number): AccountSetup => ({ script: { status, error: { message: 'a secret' } } })
+  const gw = await gateway(t, {
+    accounts: [
+      ...table.flatMap(([upstream]) => [
+        ...only(`${upstream} to a stream`, refusing(upstream), refusing(upstream)),
+        ...only(`${upstream}`, refusing(upstream), refusing(upstream)),
+      ]),
+      ...only('429, then 529', refusing(429), { ...refusing(529), priority: 51 }),
+      ...only('no status', { script: { reset: 'start' } }, { script: { close: 'start' } }),
+    ],
+  })
+  const asked = (model: string) => gw.mock.stats().bodies.filter(seen => seen.model === model).length
   for (const [upstream, ...refusal] of table)
     for (const stream of [true, false]) {
-      gw.mock.reset()
-      await gw.heal()
-      gw.mock.script('*', { status: upstream, error: { message: 'a secret of the provider' } })
-      const reply = await gw.send(hello({ stream }))
-      t.equal(
-        /^\d+$/.test(reply.headers.get('retry-after') ?? ''),
-        upstream === 429 || upstream === 529,
-        `${upstream}: when to come back`,
-      )
-      await refused(t, reply, refusal, `${upstream}${stream ? ' to a stream' : ''}`)
-      t.equal(gw.mock.stats().requests, 2, `${upstream}: both were asked, each once`)
+      const model = stream ? `${upstream} to a stream` : `${upstream}`
+      const reply = await gw.send(hello({ model, stream }))
+      const wait = /^\d+$/.test(reply.headers.get('retry-after') ?? '')
+      t.equal(wait, upstream === 429 || upstream === 529, `${model}: when to come back`)
+      await refused(t, reply, refusal, model)
+      t.equal(asked(model), 2, `${model}: both were asked, each once`)
     }
-  gw.mock.reset()
-  await gw.heal()
-  gw.mock.script('*', [{ status: 429 }, { status: 529 }])
-  t.match(await (await gw.send(hello())).json(), { error: { code: 'UPSTREAM_OVERLOADED' } }, 'the last one counts')
-  gw.mock.reset()
-  await gw.heal()
-  gw.mock.script('*', { reset: 'start' })
-  t.match(await (await gw.send(hello())).json(), { error: { code: 'UPSTREAM_FAILED' } }, 'no status at all')
+  const last = await gw.send(hello({ model: '429, then 529' }))
+  t.match(await last.json(), { error: { code: 'UPSTREAM_OVERLOADED' } }, 'the last one counts')
+  t.match(await (await gw.send(hello({ model: 'no status' }))).json(), { error: { code: 'UPSTREAM_FAILED' } })
 })
 
 t.test('a request tries only so many accounts', async t => {

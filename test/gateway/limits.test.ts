@@ -194,7 +194,7 @@ t.test('200 streams at once: every byte is the provider’s, and each client get
     const reply = await gw.send(body)
     return { body, reply, bytes: Buffer.from(await reply.arrayBuffer()) }
   })
-  await gw.mock.until(({ holding }) => holding === 200)
+  await gw.mock.until(({ holding }) => holding === 200, undefined, 20_000)
   gw.mock.release()
   const replies = await Promise.all(streams)
   const stats = gw.mock.stats()
@@ -486,17 +486,22 @@ t.test('a key and a credential each stay on their own side, and neither comes in
     { errorAt: 2 },
     { body: '<html>' },
   ]
+  const everyWay = async (key: string, stream: boolean) => {
+    await say({ 'x-api-key': key }, undefined, stream)
+    await say({ authorization: `Bearer ${key}` }, undefined, stream)
+    await say({ 'x-goog-api-key': key }, undefined, stream)
+    await say({}, `/v1/messages?beta=true&key=${key}`, stream)
+    await say({}, `/v1/messages?api%5Fkey=${key}`, stream)
+  }
   for (const step of steps) {
     gw.mock.script('*', step)
-    for (const stream of [true, false])
-      for (const key of theirs) {
-        await say({ 'x-api-key': key }, undefined, stream)
-        await say({ authorization: `Bearer ${key}` }, undefined, stream)
-        await say({ 'x-goog-api-key': key }, undefined, stream)
-        await say({}, `/v1/messages?beta=true&key=${key}`, stream)
-        await say({}, `/v1/messages?api%5Fkey=${key}`, stream)
-      }
+    for (const stream of [true, false]) {
+      // Or the accounts would soon be out, and nothing could leak any more.
+      await gw.heal()
+      await everyWay(theirs[0]!, stream)
+    }
   }
+  await everyWay(theirs[1]!, false)
   await say({}, `/v1/unknown?key=${gw.key}`)
   await say({ cookie: `key=${gw.key}`, 'x-api-key': gw.key })
   for (const account of ['a', 'b']) await gw.set.account(account, { status: 'paused' })

@@ -2,7 +2,8 @@
 import Anthropic, { APIError } from '@anthropic-ai/sdk'
 import type { Test } from 'tap'
 import t from 'tap'
-import { gateway, type Setup, type TestGateway } from '../helpers/gateway.ts'
+import type { Step } from '../../src/mock/step.ts'
+import { gateway, only, type Setup, type TestGateway } from '../helpers/gateway.ts'
 
 const model = 'claude-sonnet-5-5'
 const ask = { model, max_tokens: 64, messages: [{ role: 'user' as const, content: 'hello' }] }
@@ -92,66 +93,69 @@ t.test('models: the list ends, and each can be retrieved', async t => {
 })
 
 t.test('errors are thrown as the classes that programs catch', async t => {
-  const { gw, client } = await withSdk(t, { accounts: [{ name: 'a' }, { name: 'b' }] })
-  const failing = async (step: Parameters<typeof gw.mock.script>[1]) => {
-    gw.mock.reset()
-    gw.mock.script('*', step)
-    await gw.heal()
-    const error = (await thrown(client.messages.create(ask))) as APIError
-    await gw.heal()
-    const streamed = (await thrown(client.messages.stream(ask).finalMessage())) as APIError
+  const breaks: [step: Step, type: string][] = [
+    [{ error: { type: 'overloaded_error' }, errorAt: 4 }, 'overloaded_error'],
+    [{ reset: 4 }, 'api_error'],
+    [{ end: 4 }, 'api_error'],
+  ]
+  const { gw, client } = await withSdk(t, {
+    accounts: [
+      ...[400, 401, 429, 529].flatMap(status => [...only(`${status}`, {}, {}), ...only(`${status} streamed`, {}, {})]),
+      ...breaks.flatMap(([step], i) => only(`break ${i}`, { script: { chunks: ['a', 'b', 'c'], ...step } }, {})),
+    ],
+  })
+  const failing = async (upstream: number, message = 'no') => {
+    const before = gw.mock.stats().requests
+    gw.mock.script('*', { status: upstream, error: { message } })
+    const error = (await thrown(client.messages.create({ ...ask, model: `${upstream}` }))) as APIError
+    const streamed = (await thrown(
+      client.messages.stream({ ...ask, model: `${upstream} streamed` }).finalMessage(),
+    )) as APIError
     t.equal(streamed.constructor, error.constructor, 'the same for a stream')
     t.equal(error.requestID, error.headers?.get('x-request-id'))
     const { status, type, apiMessage } = error
-    return { class: error.constructor, status, type, apiMessage, asked: gw.mock.stats().requests }
+    return { class: error.constructor, status, type, apiMessage, asked: gw.mock.stats().requests - before }
   }
-  t.strictSame(await failing({ status: 429 }), {
+  t.strictSame(await failing(429), {
     class: Anthropic.RateLimitError,
     status: 429,
     type: 'rate_limit_error',
     apiMessage: 'Upstream rate limit exceeded, please retry later.',
     asked: 4,
   })
-  const overloaded = await failing({ status: 529 })
+  const overloaded = await failing(529)
   t.ok(
     overloaded.class === Anthropic.InternalServerError ||
       overloaded.class.prototype instanceof Anthropic.InternalServerError,
   )
   t.match(overloaded, { status: 503, type: 'overloaded_error', asked: 4 })
-  t.match(await failing({ status: 401 }), {
+  t.match(await failing(401), {
     class: Anthropic.InternalServerError,
     status: 502,
     type: 'api_error',
     asked: 4,
   })
-  t.match(await failing({ status: 400, error: { message: 'prompt is too long: 2 tokens > 1 maximum' } }), {
+  t.match(await failing(400, 'prompt is too long: 2 tokens > 1 maximum'), {
     class: Anthropic.BadRequestError,
     type: 'invalid_request_error',
     apiMessage: 'prompt is too long: 2 tokens > 1 maximum',
     asked: 2,
   })
 
-  await gw.heal()
   const stranger = new Anthropic({ baseURL: gw.url, apiKey: 'sk-nobody', maxRetries: 0 })
   const unknown = (await thrown(stranger.messages.create(ask))) as APIError
   t.type(unknown, Anthropic.AuthenticationError)
   t.match(unknown, { status: 401, type: 'authentication_error', apiMessage: 'This API key is not known.' })
 
-  for (const [step, type] of [
-    [{ error: { type: 'overloaded_error' }, errorAt: 4 }, 'overloaded_error'],
-    [{ reset: 4 }, 'api_error'],
-    [{ end: 4 }, 'api_error'],
-  ] as const) {
-    gw.mock.reset()
-    await gw.heal()
-    gw.mock.script('*', { chunks: ['a', 'b', 'c'], ...step })
+  for (const [i, [step, type]] of breaks.entries()) {
+    const before = gw.mock.stats().requests
     const seen: string[] = []
-    const stream = client.messages.stream(ask).on('text', text => seen.push(text))
+    const stream = client.messages.stream({ ...ask, model: `break ${i}` }).on('text', text => seen.push(text))
     const error = (await thrown(stream.finalMessage())) as APIError
     t.ok(error instanceof APIError, `${JSON.stringify(step)} is an error of the API, not of the parser`)
     t.equal(error.type, type)
     t.strictSame(seen, ['a', 'b'], 'after what had come')
-    t.equal(gw.mock.stats().requests, 1)
+    t.equal(gw.mock.stats().requests - before, 1)
   }
 })
 

@@ -3,8 +3,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
-import type { Test } from 'tap'
-import { openEmbedded } from '../../src/db/embedded.ts'
+import root, { type Test } from 'tap'
+import { type Embedded, openEmbedded } from '../../src/db/embedded.ts'
 import { migrate, migrations } from '../../src/db/migrate.ts'
 
 const here = createHash('sha256')
@@ -22,9 +22,19 @@ const template = `template_${createHash('sha256')
   .slice(0, 12)}`
 const LOCK = 0x6777_0100
 
+// A tenant for as long as the file runs: or each test would find the server stopped by the one before.
+let server: Promise<Embedded> | undefined
+function tenancy(): Promise<Embedded> {
+  server ??= openEmbedded(folder, { maxConnections: 300 }).then(embedded => {
+    root.teardown(() => embedded.release())
+    return embedded
+  })
+  return server
+}
+
 /** A migrated, empty database that is gone when the test ends; as a URL for `database.url`. */
 export async function freshDatabase(t: Test): Promise<string> {
-  const postgres = await openEmbedded(folder, { maxConnections: 300 })
+  const postgres = await tenancy()
   const name = `t_${process.pid}_${randomBytes(4).toString('hex')}`
   // As the superuser: gw's own role may not drop a database in which an autovacuum is at work.
   const admin = new pg.Client({ ...postgres.connection, user: 'postgres' })
@@ -41,7 +51,6 @@ export async function freshDatabase(t: Test): Promise<string> {
   t.teardown(async () => {
     await admin.query(`drop database ${name} with (force)`)
     await admin.end()
-    await postgres.release()
   })
   return `postgresql://gw@/${name}?host=${postgres.connection.host}`
 }

@@ -40,6 +40,14 @@ export interface Setup {
   log?: Logger
 }
 
+/** Accounts that serve this model and no other: what a case does to its accounts stays its own. */
+export const only = (model: string, ...accounts: AccountSetup[]): AccountSetup[] =>
+  accounts.map((account, i) => ({
+    name: `${model.replaceAll(/\W+/g, '-')}-${i + 1}`,
+    models: { [model]: model },
+    ...account,
+  }))
+
 /** A gateway, and everything around it that a test looks at. */
 export interface TestGateway {
   daemon: Daemon

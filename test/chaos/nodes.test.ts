@@ -1,0 +1,130 @@
+// Two nodes, one Redis, one Postgres: limits hold over both, and what one loses the other gets.
+import path from 'node:path'
+import t from 'tap'
+import { startMock } from '../../src/mock/server.ts'
+import { dataDir, type Served, serve, setUp } from '../helpers/daemon.ts'
+import { freshDatabase } from '../helpers/database.ts'
+import { hello, type Setup, until } from '../helpers/gateway.ts'
+import { redisMissing, redisServer } from '../helpers/redis.ts'
+
+const skip = await redisMissing()
+
+async function twoNodes(t: Parameters<typeof dataDir>[0], setup: Setup) {
+  const mock = await startMock()
+  t.teardown(() => mock.close())
+  const redis = await redisServer(t)
+  const url = await freshDatabase(t)
+  const [dir1, dir2] = [dataDir(t), dataDir(t)]
+  const env = { GW_DATABASE_URL: url, GW_REDIS_URL: redis.url, GW_SECRET_KEY_FILE: path.join(dir1, 'secret.key') }
+  const one = await serve(t, dir1, env)
+  const two = await serve(t, dir2, env)
+  const key = await setUp(t, one, dir1, url, mock, setup)
+  await until(t, 'the other hears of the key', async () => (await two.status()).keys === 1)
+  const send = (node: Served, n: number, more: object = {}) =>
+    fetch(`${node.url}/v1/messages`, {
+      method: 'POST',
+      headers: { 'x-api-key': key, 'content-type': 'application/json' },
+      body: JSON.stringify(hello({ messages: [{ role: 'user', content: `${n}` }], ...more })),
+      signal: AbortSignal.timeout(60_000),
+    })
+  const held = async (node: Served) => (await node.live()).users[0]!.slots.used
+  return { mock, redis, one, two, send, held, again: () => serve(t, dir1, env) }
+}
+
+t.test('limits are exact over both nodes', { skip }, async t => {
+  const { mock, one, two, send, held } = await twoNodes(t, {
+    user: { concurrency: 12 },
+    accounts: [{ concurrency: 5 }, { concurrency: 4 }],
+  })
+  mock.script('*', { delayMs: 10, gapMs: 1 })
+  const replies = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => send(n % 2 ? one : two, n, { stream: n % 3 === 0 })),
+  )
+  t.strictSame(
+    [
+      ...new Set(
+        await Promise.all(
+          replies.map(async reply => `${reply.status} ${reply.status === 200 ? '' : await reply.clone().text()}`),
+        ),
+      ),
+    ],
+    ['200 '],
+  )
+  await Promise.all(replies.map(reply => reply.text()))
+  t.ok(mock.stats('cred-a1').maxConcurrency <= 5, `a1: ${mock.stats('cred-a1').maxConcurrency}`)
+  t.ok(mock.stats('cred-a2').maxConcurrency <= 4, `a2: ${mock.stats('cred-a2').maxConcurrency}`)
+  for (const node of [one, two]) await until(t, 'nothing is held', async () => (await held(node)) === 0)
+})
+
+t.test(
+  'kill -9 of a node with 200 requests: the other has all places within 15 s, a restart finds no phantom',
+  { skip },
+  async t => {
+    const { mock, one, two, send, held, again } = await twoNodes(t, {
+      user: { concurrency: 200 },
+      accounts: [{ concurrency: 200 }],
+    })
+    mock.script('*', { hold: true })
+    const lost = Array.from({ length: 200 }, (_, n) =>
+      send(one, n)
+        .then(r => r.text())
+        .catch(error => error as Error),
+    )
+    await mock.until(s => s.holding === 200, undefined, 30_000)
+    t.equal(await held(two), 200, 'the other node sees them')
+    one.kill('SIGKILL')
+    await one.end()
+    const killed = Date.now()
+    await Promise.all(lost)
+    await until(t, 'the other node has all places', async () => (await held(two)) === 0, 20_000)
+    // The promise itself: the lease lives 15 s.
+    t.ok(Date.now() - killed <= 16_000, `after ${Date.now() - killed} ms`)
+    await mock.until(s => s.inFlight === 0)
+    mock.script('*', {})
+    const replies = await Promise.all(Array.from({ length: 200 }, (_, n) => send(two, n)))
+    t.ok(replies.every(r => r.status === 200))
+    await Promise.all(replies.map(r => r.text()))
+    const back = await again()
+    t.equal(await held(back), 0, 'no phantom')
+  },
+)
+
+t.test('a Redis that falls silent fails no request, and is said to be degraded', { skip }, async t => {
+  const { mock, redis, one, two, send, held } = await twoNodes(t, { accounts: [{ concurrency: 20 }] })
+  mock.script('*', { delayMs: 5 })
+  let stop = false
+  const statuses = new Map<number, number>()
+  let degraded = false
+  const client = async (node: Served, n: number) => {
+    while (!stop) {
+      const reply = await send(node, n, { stream: n % 2 === 0 })
+      await reply.text()
+      statuses.set(reply.status, (statuses.get(reply.status) ?? 0) + 1)
+    }
+  }
+  const clients = Array.from({ length: 12 }, (_, n) => client(n % 2 ? one : two, n))
+  const served = () => statuses.get(200) ?? 0
+  await until(t, 'traffic flows', () => served() > 50)
+  const ready = async () =>
+    (await (await fetch(`${one.opsUrl}/readyz`)).json()) as { status: string; degraded: string[] }
+  const admin = redis.client()
+  await admin.client('PAUSE', 8_000, 'ALL')
+  const before = served()
+  await until(t, 'it is said', async () => {
+    const { status, degraded: what } = await ready()
+    degraded = status === 'degraded' && what.some(w => w.startsWith('redis'))
+    return degraded
+  })
+  await until(t, 'requests go on meanwhile', () => served() > before + 100)
+  await until(t, 'it has healed by itself', async () => (await ready()).status === 'ok', 30_000)
+  await redis.kill()
+  await until(t, 'it is said again', async () => (await ready()).status === 'degraded')
+  const without = served()
+  await until(t, 'requests go on without it', () => served() > without + 100)
+  await redis.start()
+  await until(t, 'and heal again', async () => (await ready()).status === 'ok', 30_000)
+  stop = true
+  await Promise.all(clients)
+  t.strictSame([...statuses.keys()], [200], `${served()} requests, not one refused`)
+  for (const node of [one, two]) await until(t, 'nothing is held', async () => (await held(node)) === 0, 20_000)
+})

@@ -1,0 +1,151 @@
+// Accounts that refuse: out for as long as it takes, back by themselves, and nobody hammers them meanwhile.
+import t from 'tap'
+import { listHealth } from '../../src/core/health.ts'
+import { startDaemon } from '../../src/daemon/main.ts'
+import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+
+const say = (text: string, more: object = {}) => hello({ messages: [{ role: 'user', content: text }], ...more })
+const asked = (gw: TestGateway, account: string) => gw.mock.stats(gw.credential(account)).requests
+const two = [
+  { name: 'a', priority: 10 },
+  { name: 'b', priority: 20 },
+]
+const state = async (gw: TestGateway, name: string) => (await gw.live()).accounts.find(a => a.name === name)!
+
+t.test('a rate limit takes the account out until the time it named', async t => {
+  const gw = await gateway(t, { accounts: two })
+  gw.mock.script('cred-a', [{ status: 429, headers: { 'retry-after': '20' } }, {}])
+  t.equal((await gw.send(say('1'))).status, 200, 'the other account answered')
+  t.equal((await gw.send(say('2'))).status, 200)
+  t.equal(asked(gw, 'a'), 1, 'the limited one was left alone')
+  const view = await state(gw, 'a')
+  t.match(view, { state: 'rate_limited' })
+  const left = Date.parse(view.until!) - Date.now()
+  t.ok(left > 15_000 && left <= 20_000, `out for ${left} ms more`)
+})
+
+t.test('when every account is limited, the client is told when the first comes back', async t => {
+  const gw = await gateway(t, { accounts: two })
+  gw.mock.script('cred-a', { status: 429, headers: { 'retry-after': '40' } })
+  gw.mock.script('cred-b', { status: 429, headers: { 'retry-after': '25' } })
+  const first = await gw.send(say('1'))
+  t.equal(first.status, 429)
+  t.ok(Math.abs(Number(first.headers.get('retry-after')) - 25) <= 1, `retry-after ${first.headers.get('retry-after')}`)
+  const second = await gw.send(say('2'))
+  t.equal(second.status, 429)
+  t.match(await second.json(), { error: { type: 'rate_limit_error', code: 'ALL_RATE_LIMITED' } })
+  t.ok(Math.abs(Number(second.headers.get('retry-after')) - 25) <= 1)
+  t.equal(asked(gw, 'a') + asked(gw, 'b'), 2, 'nobody was asked again')
+})
+
+t.test('without a time named, one request alone tries first, and its answer reopens the account', async t => {
+  const gw = await gateway(t, { accounts: [{ name: 'a' }] })
+  gw.mock.script('cred-a', [{ status: 429 }, { hold: 'start' }, {}])
+  t.equal((await gw.send(say('refused'))).status, 429)
+  const { health } = gw.daemon.gateway
+  await until(t, 'the back-off has passed', () => health.ailments(1).every(a => a.until <= Date.now()))
+  const canary = gw.send(say('tries', { stream: true }))
+  await gw.mock.until(s => s.holding === 1)
+  const others = [gw.send(say('waits 1')), gw.send(say('waits 2'))]
+  await until(t, 'the others wait', async () => (await gw.live()).waiting === 2)
+  t.equal(asked(gw, 'a'), 2, 'only one tries')
+  gw.mock.release()
+  for (const reply of [await canary, ...(await Promise.all(others))]) t.equal(reply.status, 200)
+  t.match(await state(gw, 'a'), { state: 'available' })
+  t.strictSame(await listHealth(gw.database.db, new Date()), [], 'and nothing is held against it')
+})
+
+t.test('a server’s fault counts only when it repeats itself', async t => {
+  const gw = await gateway(t, { accounts: two })
+  gw.mock.script('cred-a', [
+    { status: 500 },
+    { status: 500 },
+    {},
+    { status: 500 },
+    { status: 500 },
+    { status: 500 },
+    {},
+  ])
+  for (let n = 1; n <= 6; n++) t.equal((await gw.send(say(`${n}`))).status, 200)
+  t.equal(asked(gw, 'a'), 6, 'two in a row eject nobody, and a success forgets them')
+  t.match(await state(gw, 'a'), { state: 'ejected' })
+  t.equal((await gw.send(say('7'))).status, 200)
+  t.equal(asked(gw, 'a'), 6)
+})
+
+t.test('a dead credential puts the account in error; a doubtful one only ejects it', async t => {
+  const gw = await gateway(t, { accounts: [...two, { name: 'c', priority: 30 }] })
+  gw.mock.script('cred-a', { status: 401, error: { type: 'authentication_error', message: 'invalid x-api-key' } })
+  gw.mock.script('cred-b', { status: 403, body: '<html>blocked</html>', headers: { 'content-type': 'text/html' } })
+  t.equal((await gw.send(say('1'))).status, 200)
+  await until(t, 'a is in error', async () => (await state(gw, 'a')).state === 'error')
+  t.match(await state(gw, 'a'), { until: null, reason: /invalid x-api-key/ })
+  t.match(await state(gw, 'b'), { state: 'ejected', until: /T/ })
+})
+
+t.test('what one process learns another knows, and a restart neither forgets nor prolongs', async t => {
+  const gw = await gateway(t, { accounts: two })
+  const log = gw.daemon.gateway.log
+  const other = await startDaemon(
+    { ...gw.config, data_dir: `${gw.config['data_dir']}/2`, 'control.socket': `${gw.config['data_dir']}/2.sock` },
+    { log, access: log },
+  )
+  gw.mock.script('cred-a', [{ status: 429, headers: { 'retry-after': '30' } }, {}])
+  t.equal((await gw.send(say('1'))).status, 200)
+  const until1 = (await state(gw, 'a')).until!
+  const id = [...gw.daemon.gateway.snapshot.accounts.values()].find(a => a.name === 'a')!.id
+  const known = (of: typeof other) => of.gateway.health.ailments(id)[0]?.until
+  await until(t, 'the other process knows', () => known(other) === Date.parse(until1), 1000)
+  await other.stop(0)
+  const again = await startDaemon(
+    { ...gw.config, data_dir: `${gw.config['data_dir']}/2`, 'control.socket': `${gw.config['data_dir']}/2.sock` },
+    { log, access: log },
+  )
+  t.equal(known(again), Date.parse(until1), 'after a restart, too')
+  await gw.heal()
+  await until(t, 'it is cleared everywhere', () => known(again) === undefined)
+  await again.stop(0)
+  t.match(await state(gw, 'a'), { state: 'available' })
+})
+
+t.test('who waits is served when an account is resumed', async t => {
+  const gw = await gateway(t, {
+    accounts: [
+      { name: 'a', concurrency: 1 },
+      { name: 'b', concurrency: 1 },
+    ],
+  })
+  await gw.set.account('b', { status: 'paused' })
+  gw.mock.script('*', { hold: true })
+  const replies = [gw.send(say('1'))]
+  await gw.mock.until(s => s.holding === 1)
+  replies.push(gw.send(say('2')))
+  await until(t, 'the second waits', async () => (await gw.live()).waiting === 1)
+  await gw.set.account('b', { status: 'active' })
+  await gw.mock.until(s => s.holding === 2)
+  gw.mock.release()
+  for (const reply of await Promise.all(replies)) t.equal(reply.status, 200)
+})
+
+t.test('only the model that was refused is out, where the upstream says so', async t => {
+  const gw = await gateway(t, { accounts: two })
+  gw.mock.script('cred-a', [
+    {
+      status: 429,
+      headers: {
+        'anthropic-ratelimit-unified-status': 'rejected',
+        'anthropic-ratelimit-unified-5h-status': 'allowed',
+        'anthropic-ratelimit-unified-7d-status': 'allowed',
+        'anthropic-ratelimit-unified-7d_oi-status': 'rejected',
+        'anthropic-ratelimit-unified-7d_oi-reset': `${Math.floor(Date.now() / 1000) + 3600}`,
+      },
+    },
+    {},
+  ])
+  await (await gw.send(say('1', { model: 'claude-opus-5-5' }))).text()
+  await (await gw.send(say('2', { model: 'claude-opus-5-5' }))).text()
+  t.equal(asked(gw, 'a'), 1, 'out for this model')
+  await (await gw.send(say('3', { model: 'claude-sonnet-5-5' }))).text()
+  t.equal(asked(gw, 'a'), 2, 'but not for the other')
+  t.match(await state(gw, 'a'), { state: 'available', reason: /claude-opus-5-5/ })
+})

@@ -1,0 +1,125 @@
+// The way back: who may try an account that was out, whose success counts, and who hears of it.
+import t, { type Test } from 'tap'
+import { clearHealth, listHealth, saveHealth } from '../../src/core/health.ts'
+import type { Step } from '../../src/mock/step.ts'
+import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+
+let conversations = 0
+/** Each a conversation of its own: none is bound to an account. */
+const fresh = (more: object = {}) =>
+  hello({ messages: [{ role: 'user', content: `conversation ${++conversations}` }], ...more })
+const limited = (seconds: number): Step => ({ status: 429, headers: { 'retry-after': `${seconds}` } })
+// `a` is asked first.
+const two = (a: Step[]) => ({
+  accounts: [
+    { name: 'a', priority: 1, script: a },
+    { name: 'b', priority: 2 },
+  ],
+})
+const asked = (gw: TestGateway, account: string) => gw.mock.stats(gw.credential(account)).requests
+const idOf = (gw: TestGateway, name: string) =>
+  [...gw.daemon.gateway.snapshot.accounts.values()].find(account => account.name === name)!.id
+const view = async (gw: TestGateway, name: string) => (await gw.live()).accounts.find(account => account.name === name)!
+const answered = async (t: Test, reply: Promise<Response>) => t.equal((await reply).status, 200)
+const backedOff = (t: Test, gw: TestGateway) =>
+  until(t, 'it may be asked again', async () => (await view(gw, 'a')).state === 'available')
+
+t.test('the success of a request that was let in before the refusal opens nothing', async t => {
+  const gw = await gateway(t, two([{ hold: 'start' }, limited(60), {}]))
+  const before = gw.send(fresh({ stream: true }))
+  await gw.mock.until(s => s.holding === 1)
+  await answered(t, gw.send(fresh()))
+  t.match(await view(gw, 'a'), { state: 'rate_limited' })
+  gw.mock.release()
+  t.match(await (await before).text(), 'message_stop')
+  t.match(await view(gw, 'a'), { state: 'rate_limited' })
+  await answered(t, gw.send(fresh()))
+  t.equal(asked(gw, 'a'), 2, 'it is left in peace until the time it named')
+})
+
+t.test('one request alone tries', async t => {
+  await t.test('while the others go elsewhere', async t => {
+    const gw = await gateway(t, two([{ status: 429 }, { hold: 'start' }, {}]))
+    await answered(t, gw.send(fresh()))
+    await backedOff(t, gw)
+    const canary = gw.send(fresh())
+    await gw.mock.until(s => s.holding === 1)
+    for (let i = 0; i < 5; i++) await answered(t, gw.send(fresh()))
+    t.strictSame([asked(gw, 'a'), asked(gw, 'b')], [2, 6])
+    gw.mock.release()
+    await answered(t, canary)
+    await answered(t, gw.send(fresh()))
+    t.equal(asked(gw, 'a'), 3, 'its success has opened it')
+  })
+
+  await t.test('also when somebody leaves who had been let in before the refusal', async t => {
+    const gw = await gateway(t, two([{ hold: 'start' }, { status: 429 }, { hold: 'start' }, {}]))
+    const gone = new AbortController()
+    const before = gw.send(fresh(), { signal: gone.signal }).catch(() => {})
+    await gw.mock.until(s => s.holding === 1)
+    await answered(t, gw.send(fresh()))
+    await backedOff(t, gw)
+    const canary = gw.send(fresh())
+    await gw.mock.until(s => s.holding === 2)
+    gone.abort()
+    await before
+    await until(t, 'it has left', () => gw.daemon.gateway.live.size === 1)
+    await answered(t, gw.send(fresh()))
+    t.equal(asked(gw, 'a'), 3)
+    gw.mock.release()
+    await answered(t, canary)
+  })
+
+  await t.test('and when it leaves, the next one does', async t => {
+    const gw = await gateway(t, { accounts: [{ name: 'a', script: [{ status: 429 }, { hold: 'start' }, {}] }] })
+    t.equal((await gw.send(fresh())).status, 429)
+    await backedOff(t, gw)
+    const gone = new AbortController()
+    const canary = gw.send(fresh(), { signal: gone.signal }).catch(() => {})
+    await gw.mock.until(s => s.holding === 1)
+    const next = gw.send(fresh())
+    await until(t, 'the next waits', async () => (await gw.live()).waiting === 1)
+    gone.abort()
+    await canary
+    await answered(t, next)
+  })
+})
+
+t.test('an overloaded account is named so, and a refused credential comes back when its time has come', async t => {
+  for (const [script, state] of [
+    [{ status: 529 }, 'overloaded'],
+    [{ status: 401, error: { message: 'try again' } }, 'ejected'],
+  ] as [Step, string][]) {
+    const gw = await gateway(t, two([script, {}]))
+    const { db } = gw.database
+    await answered(t, gw.send(fresh()))
+    t.match(await view(gw, 'a'), { state })
+    await until(t, 'it is stored', async () => (await listHealth(db, new Date())).length === 1)
+    const [row] = await listHealth(db, new Date())
+    await saveHealth(db, { ...row!, until: new Date(Date.now() - 1) })
+    await backedOff(t, gw)
+    await answered(t, gw.send(fresh()))
+    t.equal(asked(gw, 'a'), 2)
+    await until(t, 'it is forgotten', async () => (await listHealth(db, new Date())).length === 0)
+  }
+})
+
+t.test('who waits is served when an ejection ends, by itself or by hand', async t => {
+  for (const cleared of [false, true]) {
+    const gw = await gateway(t, {
+      accounts: [
+        { name: 'a', priority: 1, script: [limited(cleared ? 600 : 2), {}] },
+        { name: 'b', priority: 2, concurrency: 1, script: { hold: 'start' } },
+      ],
+    })
+    const held = gw.send(fresh())
+    await gw.mock.until(s => s.holding === 1)
+    const waits = gw.send(fresh())
+    await until(t, 'it waits', async () => (await gw.live()).waiting === 1)
+    if (cleared) await clearHealth(gw.database.db, idOf(gw, 'a'))
+    await answered(t, waits)
+    t.equal(gw.mock.stats().holding, 1, 'without anything being given back')
+    gw.mock.release()
+    await answered(t, held)
+  }
+})
