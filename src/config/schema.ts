@@ -160,7 +160,11 @@ export const settings = {
   'queue.seats': live(integer(0, 100_000), '20', 'Requests of one user that may wait beyond its concurrency.'),
   'queue.wait': live(duration('0s'), '30s', 'Longest wait for a slot.'),
   'queue.ping_interval': live(duration('1s'), '10s', 'Time between pings to a streaming client that waits.'),
-  'queue.account_seats': live(integer(0, 100_000), '100', 'Requests that may wait for one account.'),
+  'queue.account_seats': live(
+    integer(0, 100_000),
+    '100',
+    'Requests of one user that may wait, for each account of the group.',
+  ),
   'sticky.ttl': live(duration('0s'), '1h', 'How long a quiet session stays with its account.'),
   'failover.max_switches': live(integer(0, 100), '10', 'How many more accounts one request may try.'),
   'warmup.texts': live(

@@ -1,4 +1,5 @@
 // The stored health of accounts: read by every process, written by the one that was refused, cleared by operators.
+import { sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
 
 export interface HealthRow {
@@ -27,15 +28,18 @@ export async function saveHealth(db: Db, row: HealthRow): Promise<void> {
     .insertInto('account_health')
     .values(row)
     .onConflict(c =>
-      c.columns(['account_id', 'model']).doUpdateSet(eb => ({
-        class: eb.ref('excluded.class'),
-        reason: eb.ref('excluded.reason'),
-        until: eb.ref('excluded.until'),
-        evidence: eb.ref('excluded.evidence'),
-        strikes: eb.ref('excluded.strikes'),
-        since: eb.ref('excluded.since'),
-        updated_at: new Date(),
-      })),
+      c
+        .columns(['account_id', 'model'])
+        .doUpdateSet(eb => ({
+          class: eb.ref('excluded.class'),
+          reason: eb.ref('excluded.reason'),
+          until: eb.ref('excluded.until'),
+          evidence: eb.ref('excluded.evidence'),
+          strikes: eb.ref('excluded.strikes'),
+          since: eb.ref('excluded.since'),
+          updated_at: new Date(),
+        }))
+        .where(sql<boolean>`excluded.until >= account_health.until`),
     )
     .execute()
 }

@@ -52,7 +52,9 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const seats = config['queue.account_seats'] * Math.max(1, accountsOf(gw, caller).length)
   const ahead = gw.waitingAtPool.get(pool) ?? 0
   const expect = () => gw.places.expect(pool, capacity(accountsOf(gw, caller)), ahead)
-  if (ahead >= seats) throw new Failure('QUEUE_FULL', [seats], { retryAfterMs: expect() })
+  // Each user has seats of its own: a hog that fills them all must not keep the others out.
+  if (gw.accountQueue.count(caller.user.id) >= seats)
+    throw new Failure('QUEUE_FULL', [seats], { retryAfterMs: expect() })
 
   const { model } = options.call.peek
   record.phase = 'queueing'

@@ -46,6 +46,11 @@ export class FairQueue<T> {
     return this.#waiters.length
   }
 
+  /** How many of a user's wait. */
+  count(flow: number): number {
+    return this.#waiters.reduce((n, w) => (w.flow === flow ? n + 1 : n), 0)
+  }
+
   /** How many would take what `key` names. */
   wanting(key: string): number {
     return this.#waiters.reduce((n, w) => (w.wants(key) ? n + 1 : n), 0)

@@ -28,6 +28,8 @@ export interface Session {
 
 // Of the newest bindings this process knows the words; the store knows only keys.
 const SHOWN = 10_000
+// Longer than anybody waits between two clearings; when it ends, bindings of that generation end with it.
+const GENERATION_TTL_MS = 20 * 24 * 3_600_000
 const generationKey = (group: number) => `sticky-generation:${group}`
 
 /** The call's session and its binding: one trip to the store. Scoped by group and key, so that tenants cannot steer each other. */
@@ -72,6 +74,6 @@ export function bind(gw: Gateway, caller: Caller, session: Session, served: numb
 
 /** Forgets every binding of a group, in all processes: bindings of an older generation are not believed. */
 export async function forgetBindings(gw: Gateway, group: number): Promise<void> {
-  await gw.store.set(generationKey(group), `${gw.now()}`, gw.config['sticky.ttl'] + 60_000)
+  await gw.store.set(generationKey(group), `${gw.now()}`, GENERATION_TTL_MS)
   for (const key of gw.bindings.keys()) if (key.startsWith(`sticky:${group}:`)) gw.bindings.delete(key)
 }
