@@ -36,10 +36,15 @@ export function createServe(scripts: Scripts, book: Book, gate: Gate, connection
     }
 
     let playing: AbortController | undefined
-    res.on('close', () => {
+    const gone = () => {
+      req.socket.off('end', gone)
       if (playing) playing.abort()
       else page.end('aborted', null)
-    })
+    }
+    // node tells of a client's FIN only after its own shutdown, a turn of the loop later; a request that the client put in
+    // its place would by then be counted beside it.
+    req.socket.once('end', gone)
+    res.on('close', gone)
 
     collect(req, raw => {
       const call = callFrom(head, id, raw)
