@@ -1,17 +1,10 @@
 // The stored health of accounts: read by every process, written by the one that was refused, cleared by operators.
-import { sql } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
+import type { AccountHealthTable } from '../db/schema.ts'
 
-export interface HealthRow {
-  account_id: number
-  model: string
-  class: string
-  reason: string
-  until: Date
-  evidence: boolean
-  strikes: number
-  since: Date
-}
+/** A row of `account_health`. */
+export type HealthRow = Omit<Selectable<AccountHealthTable>, 'updated_at'>
 
 /** What is not over by more than an hour; older rows are only history. */
 export function listHealth(db: Db, now: Date): Promise<HealthRow[]> {
