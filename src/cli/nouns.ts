@@ -35,7 +35,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   user: {
     group: 'Set up',
-    summary: 'who pays: add, list, show, set, rm',
+    summary: 'who pays: add, list, show, set, topup, deduct, rm',
     load: () => import('./commands/user.ts'),
   },
   group: {
@@ -52,6 +52,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     group: 'Set up',
     summary: 'what clients present: create, list, show, set, rotate, revoke',
     load: () => import('./commands/key.ts'),
+  },
+  sub: {
+    group: 'Set up',
+    summary: 'subscriptions of users to groups: assign, list, show, extend, revoke',
+    load: () => import('./commands/sub.ts'),
   },
   config: {
     group: 'Set up',
@@ -100,8 +105,13 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   price: {
     group: 'Look into',
-    summary: 'what models cost: list, show',
+    summary: 'what models cost: list, show, set, import, diff, lint, rm',
     load: () => import('./commands/price.ts'),
+  },
+  ledger: {
+    group: 'Look into',
+    summary: 'every movement of balances: show, verify',
+    load: () => import('./commands/ledger.ts'),
   },
   version: {
     group: 'Look into',

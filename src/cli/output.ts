@@ -1,6 +1,6 @@
 // How results look: one JSON document, or text for people; data on stdout, remarks on stderr.
 import { stripVTControlCharacters, styleText } from 'node:util'
-import { formatUsd } from '../core/money.ts'
+import { formatUsd } from '../lib/money.ts'
 import { layout, type Row } from './table.ts'
 
 export interface Output {

@@ -55,9 +55,16 @@ exactly; no amount is ever a binary fraction.
 
   price      USD per million tokens, by kind of token: gw price show MODEL
   cost       what a request costs at that price, rounded once, half up, at the ninth decimal
-  charged    cost times the multiplier of the key's group; 0 is free
-  balance    what a user was given: gw user show USER
+  charged    cost times the multiplier of the key's group (0 is free); of a subscription, the cost
+  balance    what a user has left: gw user show USER, gw user topup USER USD, gw ledger show --user USER
+  limits     of a group's subscriptions: by day, by 7 days, by 30 days: gw sub show
+  quota      what a key may spend in its life: gw key set KEY --quota USD
+
+Before a request is sent, the most it may cost (its prompt and max_tokens) is put aside; what it did cost is
+taken when it is done, and the rest is free again. gw ledger verify proves that it all adds up.
 
 The price of a model is looked up by its exact name, then without a release date at its end
-(claude-x-20260101 is claude-x). A name that only looks alike is another model.`,
+(claude-x-20260101 is claude-x), then among prices set for name*, the longest first. A name that only looks
+alike is another model. A model without a price is refused, unless its group says what it costs:
+gw group set GROUP --unknown-model free|MODEL.`,
 }

@@ -1,6 +1,6 @@
 // Reads the values of options; each tells in one sentence what it takes.
 import { isIP } from 'node:net'
-import { type Nano, parseUsd } from '../core/money.ts'
+import { type Nano, parseUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { parseDuration } from '../lib/units.ts'
@@ -50,6 +50,38 @@ export function multiplier(text: string): string {
   return /^\d{1,6}(\.\d{1,4})?$/.test(text)
     ? text
     : refuse('--multiplier', 'a decimal of 0 or more with at most 4 places, such as 1.5 (0 = free)', text)
+}
+
+/** The argument USD of a verb that moves money. */
+export const amount = usd('USD', 'above zero')
+
+/** Why, in a sentence that stays in the books. */
+export function note(text: string): string {
+  const short = text.trim()
+  return short !== '' && short.length <= 500 && !/\p{Cc}/u.test(short)
+    ? short
+    : refuse('--note', 'one line of 1 to 500 characters', text)
+}
+
+/** Days that a subscription lasts. */
+export const days = whole('--days', 1, 36_500)
+
+/** What becomes of a model without a price: a word, or the model whose price it gets. */
+export function unknownModel(text: string): {
+  unknown_model: 'reject' | 'free' | 'fallback'
+  fallback_model: string | null
+} {
+  if (text === 'reject' || text === 'free') return { unknown_model: text, fallback_model: null }
+  if (/^[^\s*]{1,200}$/.test(text)) return { unknown_model: 'fallback', fallback_model: text }
+  return refuse('--unknown-model', 'reject, free, or the name of a model whose price it gets', text)
+}
+
+/** How long an upstream is read on when its client has left, ms; 0 is `abort`. */
+export function drain(text: string): number {
+  const ms = text === 'abort' ? 0 : parseDuration(text)
+  return ms !== undefined && ms <= 600_000 && (ms > 0 || text === 'abort')
+    ? ms
+    : refuse('--on-disconnect', 'abort, or a duration up to 10m such as 30s', text)
 }
 
 /** One of a few words. */

@@ -1,8 +1,10 @@
 // The kinds of value a setting can have: how each is read, shown and described.
 
 import { resolve } from 'node:path'
+import { formatUsd, parseUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
+import { isTimezone } from '../lib/timezone.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../lib/units.ts'
 
 export interface Kind<T> {
@@ -122,6 +124,21 @@ export function integer(min: number, max: number): Kind<number> {
   }
 }
 
+/** An amount of money of 0 or more, in nano-USD once read. */
+export function usd(): Kind<bigint> {
+  return {
+    allowed: 'USD such as `12.50`',
+    schema: { type: 'string', pattern: '^[0-9]{1,9}(\\.[0-9]{1,9})?$' },
+    parse(text) {
+      const nano = parseUsd(text)
+      if (nano === undefined || nano < 0n)
+        return refuse(`must be USD of 0 or more with at most 9 decimals such as 12.50, got ${quote(text)}`)
+      return nano
+    },
+    show: formatUsd,
+  }
+}
+
 /** One of a few words. */
 export function oneOf<const W extends string>(...words: readonly W[]): Kind<W> {
   return {
@@ -153,6 +170,20 @@ export function string(pattern: RegExp, rule: string): Kind<string> {
     allowed: rule,
     schema: { type: 'string', pattern: pattern.source },
     parse: text => (pattern.test(text) ? text : refuse(`must be ${rule}, got ${quote(text)}`)),
+    show: value => value,
+  }
+}
+
+/** A time zone by its name. */
+export function timezone(): Kind<string> {
+  return {
+    allowed: 'time zone such as `Europe/Berlin` or `UTC`',
+    schema: { type: 'string' },
+    parse(text) {
+      if (isTimezone(text)) return text
+      const more = didYouMean(text, Intl.supportedValuesOf('timeZone'))
+      return refuse(`must be a time zone such as Europe/Berlin or UTC, got ${quote(text)}${more}`)
+    },
     show: value => value,
   }
 }

@@ -3,7 +3,21 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { address, addressOrOff } from './address.ts'
-import { boolean, duration, integer, type Kind, list, oneOf, path, secret, size, string, url } from './kinds.ts'
+import {
+  boolean,
+  duration,
+  integer,
+  type Kind,
+  list,
+  oneOf,
+  path,
+  secret,
+  size,
+  string,
+  timezone,
+  url,
+  usd,
+} from './kinds.ts'
 
 /** What a derived default may look at. */
 export interface Surroundings {
@@ -86,6 +100,7 @@ export const sections: Readonly<Record<string, string>> = {
   sticky: 'Sticky sessions',
   failover: 'Failover',
   warmup: 'Warmup requests, answered here for accounts that ask for it',
+  billing: 'Billing',
   usage: 'Usage records',
   keys: 'Client keys',
   defaults: 'Defaults of new records',
@@ -98,6 +113,7 @@ export const settings = {
   data_dir: fixed(path(), dataDir, 'Folder of the embedded database, the spool, the key file and the control socket.'),
   workers: fixed(integer(1, 64), '1', 'Processes that serve traffic; more than one needs `redis.url`.'),
   drain_timeout: live(duration('0s'), '600s', 'How long a stopping gw lets requests in flight finish.'),
+  timezone: fixed(timezone(), 'UTC', 'Where days begin for subscription windows.'),
   'database.url': absent(
     url(['postgres', 'postgresql'], 'postgres://gw:password@127.0.0.1:5432/gw'),
     'postgres://gw@127.0.0.1:5432/gw',
@@ -178,8 +194,41 @@ export const settings = {
     'extract a 2-3 word title',
     'A system text that contains one of these makes a warmup request.',
   ),
+  'billing.overdraft': live(
+    usd(),
+    '0',
+    'How far a balance may fall below zero. A request is let in while its worst case fits above that.',
+  ),
+  'billing.bytes_per_token': live(
+    integer(1, 8),
+    '2',
+    'Bytes of a request body that are reckoned as one input token when its worst case is put aside; the fewer, the safer.',
+  ),
+  'billing.max_output': live(
+    integer(1, 10_000_000),
+    '32000',
+    'Output tokens put aside for a request that names no limit of its own.',
+  ),
+  'billing.disk_full': live(
+    oneOf('refuse', 'serve'),
+    'refuse',
+    'When usage cannot be written to the spool: refuse new requests, or serve them and keep their usage in memory until it can.',
+  ),
+  'billing.min_free_disk': live(
+    size('0B', '1024GB'),
+    '64MB',
+    'With less space than this for the spool the disk counts as full.',
+  ),
   'usage.batch': fixed(integer(1, 1000), '500', 'Most usage rows written at once.'),
   'usage.flush_interval': fixed(duration('10ms', '1m'), '200ms', 'Longest time a usage row waits to be written.'),
+  'usage.keep': live(
+    duration('0s', '36500d'),
+    '90d',
+    'How long usage rows are kept, in whole months; 0s is for ever. The ledger always is.',
+  ),
+  'usage.keep_minutes': live(duration('0s', '36500d'), '2d', 'How long sums by minute are kept; 0s is for ever.'),
+  'usage.keep_hours': live(duration('0s', '36500d'), '180d', 'How long sums by hour are kept; 0s is for ever.'),
+  'usage.keep_days': live(duration('0s', '36500d'), '730d', 'How long sums by day are kept; 0s is for ever.'),
   'keys.prefix': live(
     string(/^[A-Za-z0-9_-]{1,32}$/, '1 to 32 letters, digits, _ or -'),
     'sk-',

@@ -1,12 +1,15 @@
 // Client keys: what a client presents. Only a keyed digest and a visible prefix are kept.
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { atomic } from '../db/atomic.ts'
 import type { Db } from '../db/connect.ts'
+import type { Nano } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { findGroup } from './group.ts'
-import type { Nano } from './money.ts'
 import { checkName, unique } from './named.ts'
+import { requireSubscription } from './subscription.ts'
 import { findUser } from './user.ts'
 
 export interface Key {
@@ -17,7 +20,10 @@ export interface Key {
   user: string
   group: string | null
   status: 'active' | 'revoked'
+  /** what it may cost in all */
   quota: Nano | null
+  /** what it has cost, with what the keys had cost that it was rotated from */
+  used: Nano
   expires_at: Date | null
   concurrency: number | null
   rpm: number | null
@@ -37,13 +43,25 @@ export interface KeyLimits {
   models?: string[]
 }
 
-/** Creates a key. `key` is its value: the only time it is seen. */
-export async function createKey(
-  db: Db,
-  secret: Secret,
-  options: { user: string; group?: string | undefined; name?: string | undefined; valuePrefix: string } & KeyLimits,
-): Promise<Key & { key: string }> {
-  const { user: userRef, group: groupRef, name: wanted, valuePrefix, ...limits } = options
+type NewKey = {
+  user: string
+  group?: string | undefined
+  name?: string | undefined
+  valuePrefix: string
+} & KeyLimits
+
+/**
+ * Creates a key. `key` is its value: the only time it is seen.
+ * @throws Refusal `refused` when the group takes subscriptions and the user has none that runs
+ */
+export async function createKey(db: Db, secret: Secret, key: NewKey): Promise<Key & { key: string }> {
+  if (key.group !== undefined)
+    await requireSubscription(db, await findUser(db, key.user), await findGroup(db, key.group))
+  return insertKey(db, secret, key)
+}
+
+async function insertKey(db: Db, secret: Secret, key: NewKey): Promise<Key & { key: string }> {
+  const { user: userRef, group: groupRef, name: wanted, valuePrefix, ...limits } = key
   const user = await findUser(db, userRef)
   const group = groupRef === undefined ? undefined : await findGroup(db, groupRef)
   const name = wanted === undefined ? await freeName(db, user.name) : checkName('key', wanted)
@@ -109,7 +127,7 @@ export async function setKey(
   if (key.status === 'revoked')
     throw new Refusal('conflict', `key "${key.name}" is revoked for good; create a new one with gw key create`)
   if (plain.name !== undefined) checkName('key', plain.name)
-  const group_id = group === undefined ? {} : { group_id: group === null ? null : (await findGroup(db, group)).id }
+  const group_id = group === undefined ? {} : { group_id: group === null ? null : await admittedTo(db, key, group) }
   await unique(
     'key',
     plain.name ?? ref,
@@ -120,6 +138,12 @@ export async function setKey(
       .execute(),
   )
   return byId(db, key.id)
+}
+
+async function admittedTo(db: Db, key: Key, ref: string): Promise<number> {
+  const group = await findGroup(db, ref)
+  await requireSubscription(db, await findUser(db, key.user), group)
+  return group.id
 }
 
 /** For good; doing it twice is fine. */
@@ -135,8 +159,8 @@ export async function revokeKey(db: Db, ref: string): Promise<Key> {
 }
 
 /**
- * Creates a key with the settings of an old one and its name. The old one ends after `graceMs`, at once when that is 0;
- * until then it is called `NAME-old`.
+ * Creates a key with the settings of an old one, its name and what it has used of its quota. The old one ends after
+ * `graceMs`, at once when that is 0; until then it is called `NAME-old`.
  * @throws Refusal `conflict` when the old one has ended already
  */
 export async function rotateKey(
@@ -146,7 +170,7 @@ export async function rotateKey(
   options: { graceMs: number; valuePrefix: string; now: number },
 ): Promise<Key & { key: string }> {
   const { graceMs, valuePrefix, now } = options
-  const { id, name, user, group, status, prefix: _, created_at: __, ...limits } = await findKey(db, ref)
+  const { id, name, user, group, status, prefix: _, created_at: __, used: ___, ...limits } = await findKey(db, ref)
   if (status === 'revoked')
     throw new Refusal('conflict', `key "${name}" is revoked for good; create a new one with gw key create`)
   const ends = limits.expires_at?.getTime() ?? Number.POSITIVE_INFINITY
@@ -155,13 +179,25 @@ export async function rotateKey(
       'conflict',
       `key "${name}" has expired; let it live longer with gw key set ${name} --expires, then rotate it`,
     )
-  if (graceMs === 0) await revokeKey(db, String(id))
-  else
-    await setKey(db, String(id), {
-      name: await freeName(db, `${name.slice(0, 90)}-old`),
-      expires_at: new Date(Math.min(ends, now + graceMs)),
-    })
-  return createKey(db, secret, { user, group: group ?? undefined, name, valuePrefix, ...limits })
+  return atomic(db, async tx => {
+    if (graceMs === 0) await revokeKey(tx, String(id))
+    else
+      await setKey(tx, String(id), {
+        name: await freeName(tx, `${name.slice(0, 90)}-old`),
+        expires_at: new Date(Math.min(ends, now + graceMs)),
+      })
+    // A key that leaked is rotated whether or not its user may have a new one.
+    const key = await insertKey(tx, secret, { user, group: group ?? undefined, name, valuePrefix, ...limits })
+    return { ...key, used: await carryUsed(tx, id, key.id) }
+  })
+}
+
+/** Lets key `to` begin with what `from` has used, or rotating a key would refill its quota. */
+async function carryUsed(db: Db, from: number, to: number): Promise<Nano> {
+  const usage = db.selectFrom('key_usage').select('used').where('key_id', '=', from).forUpdate()
+  const { used = 0n } = (await usage.executeTakeFirst()) ?? {}
+  if (used !== 0n) await db.insertInto('key_usage').values({ key_id: to, used, carried: used }).execute()
+  return used
 }
 
 async function freeName(db: Db, base: string): Promise<string> {
@@ -181,6 +217,8 @@ function selectKeys(db: Db) {
     .selectFrom('api_keys as k')
     .innerJoin('users as u', 'u.id', 'k.user_id')
     .leftJoin('groups as g', 'g.id', 'k.group_id')
+    .leftJoin('key_usage as s', 's.key_id', 'k.id')
+    .select(eb => eb.fn.coalesce('s.used', sql<Nano>`0::bigint`).as('used'))
     .select([
       'k.id',
       'k.name',

@@ -1,6 +1,7 @@
 // Everything that became of one request. Rooms write to it, no room reads it; usage, metrics, log and views are folds over it.
+
+import type { Nano } from '../lib/money.ts'
 import type { Usage } from '../protocol/usage.ts'
-import type { Nano } from './money.ts'
 import type { AccountFacts, GroupFacts, KeyFacts } from './snapshot.ts'
 
 /** One try at one account. */
@@ -42,6 +43,7 @@ export type Phase =
   | 'connecting'
   | 'waiting'
   | 'streaming'
+  | 'draining'
   | 'done'
 
 export interface Outcome {
@@ -59,6 +61,8 @@ export interface Outcome {
   ip: string
   key: KeyFacts | null
   group: GroupFacts | null
+  /** the subscription that pays, null where the balance does */
+  subscription: number | null
   platform: string
   model: string
   upstreamModel: string

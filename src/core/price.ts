@@ -1,8 +1,10 @@
-// Prices: what a model's tokens cost, in layers; what an operator set stands over what gw ships.
-import { readFileSync } from 'node:fs'
+// Prices: which one answers for a model's name at an instant, and what usage costs at it.
 import type { Db } from '../db/connect.ts'
+import type { Nano } from '../lib/money.ts'
 import { promptTokens, type Usage } from '../protocol/usage.ts'
-import { type Nano, parseUsd } from './money.ts'
+import { readShipped } from './price-file.ts'
+import { operatorRows } from './price-operator.ts'
+import { compile, eachBucket, type PriceRow } from './price-row.ts'
 
 /** Nano-USD per million tokens of each bucket. */
 export interface Rates {
@@ -23,14 +25,26 @@ export interface Price extends Rates {
   from: number
   /** reprices the whole request when its prompt is longer than `above` tokens (exactly equal is still the base row) */
   tier: (Rates & { above: number }) | null
+  /** rates of a service mode, by the vendor's word; a mode that is not here is billed at the standard rates */
+  modes: ReadonlyMap<string, Rates>
+  /** nano-USD a search of the web; null: unknown, and not billed */
+  webSearch: Nano | null
+  /** where it was read, when known */
+  source: string | null
 }
 
-/** How a name was found: `exact`, or as a dated release of the model (`-20251001`, `@20251001`, `-latest`). */
-export type Match = 'exact' | 'release'
+/** How a name was found: itself, as a dated release of a model (`-20251001`, `@20251001`, `-latest`), or by `prefix*`. */
+export type Match = 'exact' | 'release' | 'prefix'
+
+export interface Found {
+  price: Price
+  match: Match
+}
 
 export interface PriceTable {
   /** The price of a model at an instant (Unix ms), or undefined: what to do then is policy, never a silent zero. */
-  find(model: string, at: number): { price: Price; match: Match } | undefined
+  find(model: string, at: number): Found | undefined
+  /** every price of every layer, by model, the latest first */
   all(): Price[]
 }
 
@@ -40,99 +54,111 @@ const releaseTail = /[-@](\d{4}-?\d{2}-?\d{2}|latest)$/
 
 /** Compiles rows into a lookup; an operator's rows hide shipped rows of the same model, later rows earlier ones. */
 export function priceTable(rows: readonly Price[]): PriceTable {
-  const byModel = new Map<string, Price[]>()
-  for (const row of rows) {
-    const model = row.model.toLowerCase()
-    byModel.set(model, [...(byModel.get(model) ?? []), row])
-  }
+  const byModel = Map.groupBy(rows, row => row.model.toLowerCase())
   for (const list of byModel.values())
     list.sort((a, b) => (a.layer === b.layer ? b.from - a.from : a.layer === 'operator' ? -1 : 1))
-  const at = (model: string, instant: number) => byModel.get(model)?.find(price => price.from <= instant)
+  const prefixes = [...byModel]
+    .filter(([model]) => model.endsWith('*'))
+    .map(([model, list]) => ({ prefix: model.slice(0, -1), list }))
+    .sort((a, b) => b.prefix.length - a.prefix.length)
+
+  const inForce = (list: readonly Price[] | undefined, instant: number) => list?.find(price => price.from <= instant)
+  const named = (model: string, instant: number) =>
+    model.endsWith('*') ? undefined : inForce(byModel.get(model), instant)
+
   return {
     find(name, instant) {
-      const model = name.toLowerCase().replace(/^(models|publishers\/google\/models)\//, '')
-      const exact = at(model, instant)
-      if (exact) return { price: exact, match: 'exact' }
-      const base = at(model.replace(releaseTail, ''), instant)
-      return base && { price: base, match: 'release' }
+      const names = namesOf(name)
+      for (const model of names) {
+        const price = named(model, instant)
+        if (price) return { price, match: 'exact' }
+      }
+      for (const model of names) {
+        const price = named(model.replace(releaseTail, ''), instant)
+        if (price) return { price, match: 'release' }
+      }
+      for (const model of names)
+        for (const { prefix, list } of prefixes) {
+          const price = model.startsWith(prefix) ? inForce(list, instant) : undefined
+          if (price) return { price, match: 'prefix' }
+        }
+      return undefined
     },
     all: () => [...byModel.values()].flat().sort((a, b) => a.model.localeCompare(b.model) || b.from - a.from),
   }
 }
 
-/** Exact list cost; rounded once, half up, to the nano-USD. */
+// `models/…`, `publishers/google/models/…`, `vendor/…`: the path says who serves the model, not which one it is. The whole
+// name comes first, because an operator may have set a price for a model at one vendor.
+function namesOf(name: string): string[] {
+  const whole = name.toLowerCase()
+  const last = whole.slice(whole.lastIndexOf('/') + 1)
+  return last === whole || last === '' ? [whole] : [whole, last]
+}
+
+/** Exact list cost: of tokens, rounded once, half up, to the nano-USD; and of web searches. */
 export function cost(usage: Usage, price: Price): Nano {
-  const r = price.tier && promptTokens(usage) > price.tier.above ? price.tier : price
+  const tier = price.tier && promptTokens(usage) > price.tier.above ? price.tier : undefined
+  const mode = price.modes.get(usage.mode)
+  // No vendor says how the two combine; each bucket at the dearer of both is what we would be billed at most.
+  const rates = tier && mode ? dearest(tier, mode) : (tier ?? mode ?? price)
+  return ofTokens(usage, rates) + BigInt(usage.webSearches) * (price.webSearch ?? 0n)
+}
+
+export interface Request {
+  /** at most so many, of all kinds together */
+  inputTokens: number
+  outputTokens: number
+  /** the service mode that was asked for; absent: the standard one */
+  mode?: string | undefined
+  /**
+   * what the prompt may write into a cache: nothing, for 5 minutes, or for an hour too. A vendor that caches unasked
+   * (OpenAI from gpt-5.6 on) writes `5m`.
+   */
+  cacheWrites: 'none' | '5m' | '1h'
+  /** at most so many; default 0 */
+  webSearches?: number
+}
+
+/** The most that a request can cost: every token of the prompt in its dearest bucket, tier and mode. */
+export function worstCase(price: Price, request: Request): Nano {
+  const { inputTokens, outputTokens, cacheWrites } = request
+  let rates: Rates = price
+  if (price.tier && inputTokens > price.tier.above) rates = dearest(rates, price.tier)
+  // At its busiest a vendor serves in the standard mode what was asked for in another, so the mode never lowers the bound.
+  const mode = price.modes.get(request.mode ?? '')
+  if (mode) rates = dearest(rates, mode)
+  const written = cacheWrites === 'none' ? 0n : rates.cacheWrite5m
+  const kept = cacheWrites === '1h' ? rates.cacheWrite1h : 0n
+  const input = [rates.input, rates.cacheRead, written, kept].reduce(larger)
+  const tokens = { input: inputTokens, output: outputTokens, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
+  return ofTokens(tokens, { ...rates, input }) + BigInt(request.webSearches ?? 0) * (price.webSearch ?? 0n)
+}
+
+function ofTokens(usage: Pick<Usage, keyof Rates>, rates: Rates): Nano {
   const sum =
-    BigInt(usage.input) * r.input +
-    BigInt(usage.output) * r.output +
-    BigInt(usage.cacheWrite5m) * r.cacheWrite5m +
-    BigInt(usage.cacheWrite1h) * r.cacheWrite1h +
-    BigInt(usage.cacheRead) * r.cacheRead
+    BigInt(usage.input) * rates.input +
+    BigInt(usage.output) * rates.output +
+    BigInt(usage.cacheWrite5m) * rates.cacheWrite5m +
+    BigInt(usage.cacheWrite1h) * rates.cacheWrite1h +
+    BigInt(usage.cacheRead) * rates.cacheRead
   return (sum + 500_000n) / 1_000_000n
 }
 
-interface ShippedRates {
-  input: string
-  output: string
-  cache_write_5m: string | null
-  cache_write_1h: string | null
-  cache_read: string | null
-}
-interface ShippedRow extends ShippedRates {
-  model: string
-  vendor: string
-  from: string
-  tier?: ShippedRates & { above: number }
-}
+const larger = (a: Nano, b: Nano) => (a > b ? a : b)
+const dearest = (a: Rates, b: Rates): Rates => eachBucket(bucket => larger(a[bucket], b[bucket]))
 
-/** The prices in config/prices.json. */
+/** The prices in config/prices.json. @throws when it is damaged */
 export function shippedPrices(): Price[] {
-  const file = JSON.parse(readFileSync(new URL('../../config/prices.json', import.meta.url), 'utf8')) as {
-    prices: ShippedRow[]
-  }
-  return file.prices.map(row => ({
-    model: row.model,
-    vendor: row.vendor,
-    layer: 'shipped',
-    from: Date.parse(row.from),
-    ...ratesOf(row, parse),
-    tier: row.tier ? { above: row.tier.above, ...ratesOf(row.tier, parse) } : null,
-  }))
+  return compiled(readShipped())
 }
 
-/** The prices an operator set. */
+/** The prices an operator set, by gw or by hand; what cannot be read of a row is left out (`gw price lint` names it). */
 export async function operatorPrices(db: Db): Promise<Price[]> {
-  const rows = await db.selectFrom('prices').selectAll().execute()
-  return rows.map(row => ({
-    model: row.model,
-    vendor: null,
-    layer: 'operator',
-    from: row.effective_from.getTime(),
-    ...ratesOf(row, nano => nano),
-    tier: row.tier
-      ? { above: Number(row.tier['above']), ...ratesOf(row.tier as unknown as RowRates<string>, BigInt) }
-      : null,
-  }))
+  return compiled((await operatorRows(db)).rows)
 }
 
-type RowRates<T> = { input: T; output: T; cache_write_5m?: T | null; cache_write_1h?: T | null; cache_read?: T | null }
-
-// A vendor without a price for cache tokens bills them as input.
-function ratesOf<T>(row: RowRates<T>, nano: (value: T) => Nano): Rates {
-  const input = nano(row.input)
-  const write = row.cache_write_5m == null ? input : nano(row.cache_write_5m)
-  return {
-    input,
-    output: nano(row.output),
-    cacheWrite5m: write,
-    cacheWrite1h: row.cache_write_1h == null ? write : nano(row.cache_write_1h),
-    cacheRead: row.cache_read == null ? input : nano(row.cache_read),
-  }
-}
-
-function parse(text: string): Nano {
-  const nano = parseUsd(text)
-  if (nano === undefined) throw new Error(`config/prices.json: "${text}" is not a decimal of at most nine places`)
-  return nano
+/** Rows without an input or an output rate are no prices. */
+export function compiled(rows: readonly PriceRow[]): Price[] {
+  return rows.flatMap(row => compile(row) ?? [])
 }

@@ -3,9 +3,11 @@ import type { Selectable } from 'kysely'
 import type { Db } from '../db/connect.ts'
 import type { Platform, Tables } from '../db/schema.ts'
 import { allowList } from '../lib/address.ts'
+import type { Nano } from '../lib/money.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Account } from './account.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price.ts'
+import type { Span } from './purse.ts'
 
 export interface UserFacts {
   readonly id: number
@@ -22,7 +24,19 @@ export interface GroupFacts {
   /** ten-thousandths: 15000n is 1.5 */
   readonly multiplier: bigint
   readonly billing: 'balance' | 'subscription'
+  /** what a subscription may use in each window; null: as much as it likes */
+  readonly limits: Readonly<Record<Span, Nano | null>>
+  /** what a model without a price costs: a refusal, nothing, or what the model of this name costs */
+  readonly unknownModel: 'reject' | 'free' | { readonly fallback: string }
+  /** how long an upstream is read on when its client has left, ms; 0: not at all */
+  readonly drainMs: number
   readonly accounts: readonly AccountFacts[]
+}
+
+export interface SubscriptionFacts {
+  readonly id: number
+  /** Unix ms */
+  readonly expiresAt: number
 }
 
 export interface AccountFacts {
@@ -64,6 +78,11 @@ export interface KeyFacts {
   readonly expiresAt: number
   /** requests at once by this key; null: only the user's limit */
   readonly concurrency: number | null
+  /** what it may spend in its life; null: what its user has */
+  readonly quota: Nano | null
+  /** requests and tokens a minute; null: any number */
+  readonly rpm: number | null
+  readonly tpm: number | null
   allows(ip: string): boolean
   /** empty: every model */
   readonly models: readonly string[]
@@ -76,6 +95,8 @@ export interface Snapshot {
   readonly accounts: ReadonlyMap<number, AccountFacts>
   /** every account of a platform: what a key without a group may use */
   ungrouped(platform: Platform): readonly AccountFacts[]
+  /** what a user has of a group, whether it runs or not */
+  subscription(user: number, group: number): SubscriptionFacts | undefined
   readonly prices: PriceTable
   /** what could not be used, for the log */
   readonly problems: readonly string[]
@@ -135,6 +156,10 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           platform: g.platform,
           multiplier: BigInt(g.multiplier.replace('.', '')),
           billing: g.billing,
+          limits: { day: g.daily_limit, week: g.weekly_limit, month: g.monthly_limit },
+          unknownModel:
+            g.fallback_model === null ? (g.unknown_model as 'reject' | 'free') : { fallback: g.fallback_model },
+          drainMs: g.drain_ms,
           accounts: bindings.filter(b => b.group_id === g.id).flatMap(b => accounts.get(b.account_id) ?? []),
         })
 
@@ -150,16 +175,26 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           revoked: k.status === 'revoked',
           expiresAt: k.expires_at?.getTime() ?? 0,
           concurrency: k.concurrency,
+          quota: k.quota,
+          rpm: k.rpm,
+          tpm: k.tpm,
           allows: allowList(k.allow_ip),
           models: k.models,
         })
       }
+      const subscriptions = new Map<string, SubscriptionFacts>()
+      for (const s of await tx.selectFrom('subscriptions').selectAll().where('status', '=', 'active').execute())
+        subscriptions.set(`${s.user_id} ${s.group_id}`, {
+          id: s.id,
+          expiresAt: s.expires_at.getTime(),
+        })
       const byPlatform = Map.groupBy(accounts.values(), a => a.platform)
       return {
         keys,
         users,
         groups,
         accounts,
+        subscription: (user, group) => subscriptions.get(`${user} ${group}`),
         ungrouped: platform => byPlatform.get(platform) ?? [],
         prices: priceTable([...shipped, ...(await operatorPrices(tx))]),
         problems,

@@ -1,4 +1,5 @@
 // The spool: usage is appended to a file first and moved to Postgres in batches; what a crash leaves is replayed at start.
+import { randomBytes } from 'node:crypto'
 import {
   appendFileSync,
   closeSync,
@@ -7,15 +8,15 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   statSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Db } from '../db/connect.ts'
-import { insertUsage } from './usage.ts'
 
 export interface SpoolOptions {
   folder: string
@@ -23,7 +24,12 @@ export interface SpoolOptions {
   batch: number
   /** how long rows may wait for company, ms */
   intervalMs: number
-  db: Db
+  /** moves lines to Postgres, each once however often it is sent */
+  book: (lines: readonly string[]) => Promise<unknown>
+  /** told, before anything moves, of the lines that an earlier run left */
+  inherited?: (line: string) => void
+  /** told of a line that was set aside, since Postgres will never take it */
+  refused?: (line: string) => void
   /** told of trouble, once when it begins and once when it ends */
   log: (level: 'info' | 'warn' | 'error', line: string) => void
 }
@@ -69,7 +75,7 @@ export function openSpool(options: SpoolOptions): Spool {
   if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
 
   let current: Segment | undefined
-  let waiting = segments.reduce((sum, s) => sum + countLines(s), 0)
+  let waiting = segments.reduce((sum, s) => sum + tellLines(s, options.inherited), 0)
   let error: string | undefined
   let timer: NodeJS.Timeout | undefined
   let moving: Promise<void> | undefined
@@ -124,12 +130,17 @@ export function openSpool(options: SpoolOptions): Spool {
   async function move(): Promise<void> {
     try {
       for (let segment = segments[0]; segment; segment = segments[0]) {
+        let most = options.batch
         while (segment.moved < segment.size) {
           if (closed) return
-          const { lines, bytes, ends } = readLines(segment, options.batch)
-          await insert(lines)
-          segment.moved += bytes
-          waiting -= ends
+          const { lines, bytes, ends } = readLines(segment, most)
+          const taken = await bookOrHalve(lines)
+          // Whatever was booked is behind us before anything else is tried: nobody counts it a second time.
+          if (taken) {
+            segment.moved += bytes
+            waiting -= ends
+          }
+          most = taken ? options.batch : lines.length >> 1
         }
         if (segment === current && segment.size <= SEGMENT_BYTES) break
         if (segment === current) current = undefined
@@ -147,22 +158,19 @@ export function openSpool(options: SpoolOptions): Spool {
     }
   }
 
-  async function insert(lines: string[]): Promise<void> {
+  /** One row that Postgres will never take must not hold up the rest: it is found by halves (false), set aside, and said. */
+  async function bookOrHalve(lines: string[]): Promise<boolean> {
     try {
-      await insertUsage(options.db, lines)
+      await options.book(lines)
     } catch (cause) {
       if (!isBadRow(cause)) throw cause
-      // One row that Postgres will never take must not hold up the rest: find it, set it aside, say so.
-      if (lines.length > 1) {
-        const half = lines.length >> 1
-        await insert(lines.slice(0, half))
-        await insert(lines.slice(half))
-        return
-      }
+      if (lines.length > 1) return false
       const bad = path.join(options.folder, 'refused.jsonl')
       appendFileSync(bad, lines[0]! + '\n', { mode: 0o600 })
+      options.refused?.(lines[0]!)
       options.log('error', `a usage row was refused (${(cause as Error).message}) and is kept in ${bad}`)
     }
+    return true
   }
 
   if (pending()) schedule(0)
@@ -186,6 +194,18 @@ export function openSpool(options: SpoolOptions): Spool {
         if (segment.moved >= segment.size) unlinkSync(segment.file)
       }
     },
+  }
+}
+
+/** Names the spool of a data dir across restarts: what waits in it is one thing, whoever reads it. */
+export function spoolId(dataDir: string): string {
+  const file = path.join(dataDir, 'spool.id')
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    const id = `spool-${randomBytes(8).toString('hex')}`
+    writeFileSync(file, id, { mode: 0o600 })
+    return id
   }
 }
 
@@ -217,16 +237,16 @@ function readLines(segment: Segment, most: number): { lines: string[]; bytes: nu
   }
 }
 
-function countLines(segment: Segment): number {
-  const buffer = Buffer.allocUnsafe(READ_BYTES)
-  let lines = 0
-  for (let at = 0; at < segment.size; ) {
-    const read = readSync(segment.fd, buffer, 0, READ_BYTES, at)
-    if (read === 0) break
-    for (let i = buffer.indexOf(10); i !== -1 && i < read; i = buffer.indexOf(10, i + 1)) lines++
-    at += read
+/** How many lines there are, each told. */
+function tellLines(segment: Segment, tell: (line: string) => void = () => {}): number {
+  let told = 0
+  for (const left = { ...segment }; left.moved < left.size; ) {
+    const { lines, bytes, ends } = readLines(left, Number.POSITIVE_INFINITY)
+    for (const line of lines) tell(line)
+    left.moved += bytes
+    told += ends
   }
-  return lines
+  return told
 }
 
 function isJson(line: string): boolean {

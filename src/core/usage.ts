@@ -1,67 +1,11 @@
-// Usage: one row a request, written in batches, read by the operator.
+// Usage rows: what each request left, listed page by page.
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
-import type { Nano } from './money.ts'
-import type { Outcome } from './outcome.ts'
-
-/** A usage row as a spool line holds it: the columns of table `usage`, as JSON. */
-export function usageLine(o: Outcome): string {
-  const key = o.key!
-  // bigint as string: JSON has no exact 64-bit integer. Postgres reads it back exactly.
-  return JSON.stringify({
-    request_id: o.id,
-    at: new Date(o.at).toISOString(),
-    user_id: key.user.id,
-    key_id: key.id,
-    group_id: o.group?.id ?? null,
-    account_id: o.account?.id ?? null,
-    platform: o.platform,
-    model: o.model,
-    upstream_model: o.upstreamModel,
-    upstream_request_id: o.upstreamRequestId || null,
-    stream: o.stream,
-    status: o.status,
-    input_tokens: o.usage.input,
-    output_tokens: o.usage.output,
-    cache_write_5m_tokens: o.usage.cacheWrite5m,
-    cache_write_1h_tokens: o.usage.cacheWrite1h,
-    cache_read_tokens: o.usage.cacheRead,
-    cost: String(o.cost),
-    charged: String(o.charged),
-    billing: o.group?.billing ?? 'balance',
-    price: o.price || null,
-    partial: o.partial,
-    duration_ms: o.durationMs,
-    first_token_ms: o.firstTokenMs || null,
-    attempts: o.attempts.length,
-  })
-}
-
-/**
- * Writes usage lines in one statement; rows that are there already are left alone, so a batch may be sent again.
- * @returns how many were new
- */
-export async function insertUsage(db: Db, lines: readonly string[]): Promise<number> {
-  if (lines.length === 0) return 0
-  const batch = `[${lines.join(',')}]`
-  await sql`select usage_partition(month) from (select distinct date_trunc('month', at at time zone 'UTC') at time zone 'UTC' as month
-            from jsonb_to_recordset(${batch}::jsonb) as r(at timestamptz)) months`.execute(db)
-  const result =
-    await sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${batch}::jsonb) on conflict do nothing`.execute(
-      db,
-    )
-  return Number(result.numAffectedRows ?? 0n)
-}
-
-export interface UsageFilter {
-  /** request id */
-  request?: string | undefined
-  since?: Date | undefined
-  user?: string | undefined
-  key?: string | undefined
-  account?: string | undefined
-  model?: string | undefined
-}
+import type { Nano } from '../lib/money.ts'
+import { Refusal } from '../lib/refusal.ts'
+import type { UsageLine } from './line.ts'
+import { MODEL_CHARACTERS } from './rollup.ts'
+import { type Known, resolve, rollupFor, terms, type UsageFilter } from './usage-filter.ts'
 
 export interface UsageRecord {
   request_id: string
@@ -80,6 +24,9 @@ export interface UsageRecord {
   cache_write_5m_tokens: number
   cache_write_1h_tokens: number
   cache_read_tokens: number
+  web_searches: number
+  /** the upstream's service mode where it has rates of its own */
+  mode: string | null
   cost: Nano
   charged: Nano
   billing: string
@@ -88,70 +35,166 @@ export interface UsageRecord {
   partial: boolean
 }
 
+/**
+ * A line as its row has it: what the upstream and the price call the model is left out where it is the client's name for it,
+ * as it mostly is. That is a fifth of a row.
+ */
+export function asRow(line: UsageLine): UsageLine {
+  const { model, upstream_model, price } = line
+  return {
+    ...line,
+    upstream_model: upstream_model === model ? null : upstream_model,
+    price: price?.endsWith(`:${model}`) ? price.slice(0, -model.length) : price,
+  }
+}
+
+/** Which price answered, layer and model name, from a row. */
+export function priceOf(row: { model: string; price: string | null }): string | null {
+  return row.price?.endsWith(':') ? row.price + row.model : row.price
+}
+
+/** A place between two rows. */
+export interface Place {
+  at: Date
+  request_id: string
+}
+
+/** The word for the place behind a row, as `--before` takes it. */
+export function cursorOf(row: Place): string {
+  return `${row.at.toISOString()},${row.request_id}`
+}
+
+/** @throws Refusal `usage` */
+export function readCursor(text: string): Place {
+  const [, at, request_id] =
+    /^(\d{4}-\d\d-\d\dT[\d:.]+Z),([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(text) ?? []
+  if (at !== undefined && request_id !== undefined && !Number.isNaN(Date.parse(at)))
+    return { at: new Date(at), request_id }
+  throw new Refusal('usage', `--before must be a cursor as gw usage list gives it, got ${JSON.stringify(text)}`)
+}
+
+/**
+ * The newest rows first; those before a place with `before`. Pages made with the place of their last row hold every row
+ * once, even when many began in the same millisecond and new ones come.
+ * @throws Refusal `missing` for a name that nobody has
+ */
+export async function listUsage(
+  db: Db,
+  filter: UsageFilter & { request?: string | undefined; before?: Place | undefined; limit: number },
+): Promise<UsageRecord[]> {
+  const { request, before, limit } = filter
+  const known = await resolve(db, filter)
+  const where = [...times(known), terms(known, 'u', 'rows')]
+  if (request !== undefined) where.push(...ofRequest(request))
+  if (before) where.push(sql`(u.at, u.request_id) < (${before.at}, ${before.request_id})`)
+  const rows = sql`select u.* from usage u where ${sql.join(where, sql` and `)} order by at desc, request_id desc limit ${limit}`
+  if (request !== undefined || (known.ids.length === 0 && known.model === undefined)) return named(db, rows, 'desc')
+  const hours = await busyHours(db, known, before?.at ?? known.until, limit)
+  if (hours === undefined) return named(db, rows, 'desc')
+  // By itself for each hour, or Postgres might go through all there is in search of a user's few rows.
+  const ofHour = sql`select u.* from usage u where u.at >= hour and u.at < hour + interval '1 hour' and ${sql.join(where, sql` and `)}
+    order by at desc, request_id desc limit ${limit}`
+  return named(
+    db,
+    sql`select r.* from unnest(${hours}::timestamptz[]) as hours(hour) cross join lateral (${ofHour}) r order by at desc, request_id desc limit ${limit}`,
+    'desc',
+  )
+}
+
+/**
+ * All rows, the oldest first, in pages of `size`. Run it in one repeatable-read transaction to see the books of one moment.
+ * @throws Refusal `missing` for a name that nobody has
+ */
+export async function* usagePages(db: Db, filter: UsageFilter, size: number): AsyncGenerator<UsageRecord[]> {
+  const known = await resolve(db, filter)
+  for (let after: Place | undefined; ; ) {
+    const where = [...times(known), terms(known, 'u', 'rows')]
+    if (after) where.push(sql`(u.at, u.request_id) > (${after.at}, ${after.request_id})`)
+    const page = await named(
+      db,
+      sql`select u.* from usage u where ${sql.join(where, sql` and `)} order by at, request_id limit ${size}`,
+      'asc',
+    )
+    if (page.length > 0) yield page
+    if (page.length < size) return
+    after = page.at(-1)
+  }
+}
+
 // Deleted records keep their names here: usage is history.
-const joined = sql`usage u
-  join users on users.id = u.user_id
-  join api_keys k on k.id = u.key_id
-  left join groups g on g.id = u.group_id
-  left join accounts a on a.id = u.account_id`
-
-/** The newest rows first. */
-export async function listUsage(db: Db, filter: UsageFilter & { limit: number }): Promise<UsageRecord[]> {
-  const { rows } = await sql<UsageRecord>`
-    select u.request_id, u.at, users.name as user, k.name as key, g.name as group, a.name as account, u.platform, u.model,
-      u.upstream_model, u.stream, u.status, u.input_tokens, u.output_tokens, u.cache_write_5m_tokens, u.cache_write_1h_tokens,
-      u.cache_read_tokens, u.cost, u.charged, u.billing, u.duration_ms, u.first_token_ms, u.partial
-    from ${joined} where ${where(filter)} order by u.at desc, u.request_id desc limit ${filter.limit}`.execute(db)
-  return rows
+async function named(db: Db, rows: RawBuilder<unknown>, order: 'asc' | 'desc'): Promise<UsageRecord[]> {
+  const way = sql.raw(order)
+  const result = await sql<UsageRecord>`
+    select u.request_id, u.at, coalesce(users.name, u.user_id::text) as user, coalesce(k.name, u.key_id::text) as key, g.name as group,
+      a.name as account, u.platform, u.model, nullif(coalesce(u.upstream_model, u.model), '') as upstream_model, u.stream, u.status,
+      u.input_tokens, u.output_tokens, u.cache_write_5m_tokens, u.cache_write_1h_tokens, u.cache_read_tokens, u.web_searches, u.mode,
+      u.cost, u.charged, u.billing, u.duration_ms, u.first_token_ms, u.partial
+    from (${rows}) u
+      left join users on users.id = u.user_id
+      left join api_keys k on k.id = u.key_id
+      left join groups g on g.id = u.group_id
+      left join accounts a on a.id = u.account_id
+    order by u.at ${way}, u.request_id ${way}`.execute(db)
+  return result.rows
 }
 
-const dimensions = {
-  user: sql`users.name`,
-  key: sql`k.name`,
-  account: sql`coalesce(a.name, '-')`,
-  model: sql`u.model`,
-  group: sql`coalesce(g.name, '-')`,
-  day: sql`to_char(u.at at time zone 'UTC', 'YYYY-MM-DD')`,
-  hour: sql`to_char(u.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"')`,
-}
-export type Dimension = keyof typeof dimensions
-export const usageDimensions = Object.keys(dimensions) as Dimension[]
-
-export interface UsageStats {
-  name: string
-  requests: number
-  errors: number
-  input_tokens: number
-  output_tokens: number
-  cache_write_tokens: number
-  cache_read_tokens: number
-  cost: Nano
-  charged: Nano
+function times({ since, until }: Known): RawBuilder<unknown>[] {
+  return [...(since ? [sql`u.at >= ${since}`] : []), ...(until ? [sql`u.at < ${until}`] : [])]
 }
 
-/** Sums by a dimension, the dearest first; time dimensions in their own order. */
-export async function usageStats(db: Db, filter: UsageFilter & { by: Dimension }): Promise<UsageStats[]> {
-  const name = dimensions[filter.by]
-  const order = filter.by === 'day' || filter.by === 'hour' ? sql`1` : sql`charged desc, requests desc, 1`
-  const { rows } = await sql<UsageStats>`
-    select ${name} as name, count(*)::float8 as requests, (count(*) filter (where u.status >= 400))::float8 as errors,
-      sum(u.input_tokens)::float8 as input_tokens, sum(u.output_tokens)::float8 as output_tokens,
-      sum(u.cache_write_5m_tokens + u.cache_write_1h_tokens)::float8 as cache_write_tokens,
-      sum(u.cache_read_tokens)::float8 as cache_read_tokens,
-      sum(u.cost)::bigint as cost, sum(u.charged)::bigint as charged
-    from ${joined} where ${where(filter)} group by 1 order by ${order}`.execute(db)
-  return rows
+/** An id of gw's says when its request began, and the index begins with that. */
+function ofRequest(id: string): RawBuilder<unknown>[] {
+  const digits = id.replaceAll('-', '')
+  const began = digits[12] === '7' ? [sql`u.at = ${new Date(Number.parseInt(digits.slice(0, 12), 16))}`] : []
+  return [...began, sql`u.request_id = ${id}`]
 }
 
-function where(filter: UsageFilter): RawBuilder<unknown> {
-  const named = (column: RawBuilder<unknown>, id: RawBuilder<unknown>, ref: string) =>
-    /^\d+$/.test(ref) ? sql`${id} = ${Number(ref)}` : sql`${column} = ${ref}`
-  const terms = [sql`true`]
-  if (filter.request !== undefined) terms.push(sql`u.request_id = ${filter.request}`)
-  if (filter.since) terms.push(sql`u.at >= ${filter.since}`)
-  if (filter.user !== undefined) terms.push(named(sql`users.name`, sql`users.id`, filter.user))
-  if (filter.key !== undefined) terms.push(named(sql`k.name`, sql`k.id`, filter.key))
-  if (filter.account !== undefined) terms.push(named(sql`a.name`, sql`a.id`, filter.account))
-  if (filter.model !== undefined) terms.push(sql`u.model = ${filter.model}`)
-  return sql.join(terms, sql` and `)
+const sizes = { hour: 3_600_000, day: 86_400_000 }
+const floor = (at: number, ms: number) => Math.floor(at / ms) * ms
+
+// How far back to look for days with rows, at first and then: most filters find enough in the last few.
+const reaches = [4, 32, 256, 65_536]
+
+/**
+ * The newest hours before `before` that have rows of the filter, enough of them for `limit` rows: roll-ups take the place
+ * of an index for each column one may filter by. Undefined where there may be rows that they do not tell of.
+ */
+async function busyHours(db: Db, known: Known, before: Date | undefined, limit: number): Promise<Date[] | undefined> {
+  if ((known.model ?? '').length > MODEL_CHARACTERS) return undefined
+  const kept = await db.selectFrom('usage_kept').selectAll().execute()
+  const keptSince = (name: string) => kept.find(row => row.name === name)?.since.getTime() ?? -Infinity
+  const oldest = floor(Math.max(known.since?.getTime() ?? -Infinity, keptSince('usage')), sizes.day)
+  if (Math.max(keptSince('usage_hour'), keptSince('usage_day')) > oldest) return undefined
+  const end = Math.min(before?.getTime() ?? Infinity, known.until?.getTime() ?? Infinity)
+
+  const busy = async (grain: 'hour' | 'day', where: RawBuilder<unknown>) => {
+    const { rows } = await sql<{ at: Date; requests: number }>`
+      select at, sum(requests)::float8 as requests from ${sql.table(rollupFor(known, grain))} t
+      where ${where} and ${terms(known, 't', 'roll-up')} group by at order by at desc`.execute(db)
+    // The bucket that holds `end` counts as empty: its rows may lie behind it.
+    return enough(rows, limit, at => at.getTime() + sizes[grain] <= end)
+  }
+  let days: Date[] = []
+  for (const reach of reaches) {
+    const begin = Math.max(oldest, floor(Math.min(end, Date.now()), sizes.day) - reach * sizes.day)
+    const upTo = end === Infinity ? sql`true` : sql`at <= ${new Date(end)}`
+    const { times, full } = await busy('day', sql`at >= ${new Date(begin)} and ${upTo}`)
+    days = times
+    if (full || begin === oldest) break
+  }
+  if (days.length === 0) return []
+  const hours = days.flatMap(day => Array.from({ length: 24 }, (_, n) => new Date(day.getTime() + n * sizes.hour)))
+  const upTo = hours.filter(hour => hour.getTime() <= end)
+  return (await busy('hour', sql`at = any(${upTo})`)).times
+}
+
+/** The first times that have `limit` requests, of those that count. */
+function enough(rows: { at: Date; requests: number }[], limit: number, counts: (at: Date) => boolean) {
+  let sum = 0
+  let taken = 0
+  while (taken < rows.length && sum < limit) {
+    const { at, requests } = rows[taken++]!
+    if (counts(at)) sum += requests
+  }
+  return { times: rows.slice(0, taken).map(row => row.at), full: sum >= limit }
 }

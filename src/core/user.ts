@@ -1,6 +1,10 @@
 // Users: who pays, and how many requests at once they may have.
+import { sql } from 'kysely'
+import { atomic } from '../db/atomic.ts'
 import type { Db } from '../db/connect.ts'
-import type { Nano } from './money.ts'
+import type { Nano } from '../lib/money.ts'
+import { Refusal } from '../lib/refusal.ts'
+import { move } from './ledger.ts'
 import { checkName, pick, unique } from './named.ts'
 
 export interface User {
@@ -19,6 +23,8 @@ export interface NewUser {
   email?: string | undefined
   balance?: Nano | undefined
   concurrency: number
+  /** who adds it, for the ledger */
+  actor?: string | undefined
 }
 
 export function listUsers(db: Db): Promise<User[]> {
@@ -30,19 +36,32 @@ export async function findUser(db: Db, ref: string): Promise<User> {
   return pick('user', await listUsers(db), ref)
 }
 
-/** @throws Refusal `conflict` when the name or e-mail is taken */
-export async function addUser(db: Db, user: NewUser): Promise<User> {
+/** A user that is there, or one that was taken away: its books are kept. @throws Refusal `missing` */
+export async function findOwner(db: Db, ref: string): Promise<{ id: number; name: string }> {
+  try {
+    return await findUser(db, ref)
+  } catch (error) {
+    if (!(error instanceof Refusal && error.kind === 'missing')) throw error
+    const named = /^\d+$/.test(ref) ? sql<boolean>`id::text = ${ref}` : sql<boolean>`name = ${ref}`
+    const gone = db.selectFrom('users').select(['id', 'name']).where(named).orderBy('id', 'desc')
+    return gone.executeTakeFirstOrThrow(() => error)
+  }
+}
+
+/** A balance to start with stands in the ledger. @throws Refusal `conflict` when the name or e-mail is taken */
+export function addUser(db: Db, user: NewUser): Promise<User> {
   const row = { name: checkName('user', user.name), email: user.email ?? null, concurrency: user.concurrency }
-  const { id } = await unique(
-    'user',
-    user.name,
-    db.insertInto('users').values(row).returning('id').executeTakeFirstOrThrow(),
-  )
-  await db
-    .insertInto('balances')
-    .values({ user_id: id, balance: user.balance ?? 0n })
-    .execute()
-  return selectUsers(db).where('users.id', '=', id).executeTakeFirstOrThrow()
+  return atomic(db, async tx => {
+    const { id } = await unique(
+      'user',
+      user.name,
+      tx.insertInto('users').values(row).returning('id').executeTakeFirstOrThrow(),
+    )
+    await tx.insertInto('balances').values({ user_id: id, balance: 0n }).execute()
+    const { balance = 0n, actor } = user
+    if (balance !== 0n) await move(tx, { user: id, amount: balance, kind: 'opening', actor })
+    return selectUsers(tx).where('users.id', '=', id).executeTakeFirstOrThrow()
+  })
 }
 
 export async function setUser(
@@ -64,17 +83,20 @@ export async function setUser(
   return selectUsers(db).where('users.id', '=', id).executeTakeFirstOrThrow()
 }
 
-/** Takes the user away and revokes its keys; usage and balance stay for the books. */
+/** Takes the user away and revokes its keys and subscriptions; usage, balance and ledger stay for the books. */
 export async function removeUser(db: Db, ref: string): Promise<User> {
   const user = await findUser(db, ref)
   const now = new Date()
-  await db.updateTable('users').set({ deleted_at: now, updated_at: now }).where('id', '=', user.id).execute()
-  await db
-    .updateTable('api_keys')
-    .set({ status: 'revoked', revoked_at: now })
-    .where('user_id', '=', user.id)
-    .where('status', '=', 'active')
-    .execute()
+  await atomic(db, async tx => {
+    await tx.updateTable('users').set({ deleted_at: now, updated_at: now }).where('id', '=', user.id).execute()
+    for (const table of ['api_keys', 'subscriptions'] as const)
+      await tx
+        .updateTable(table)
+        .set({ status: 'revoked', revoked_at: now, updated_at: now })
+        .where('user_id', '=', user.id)
+        .where('status', '=', 'active')
+        .execute()
+  })
   return user
 }
 

@@ -16,7 +16,9 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
   const { db } = database
   // One write after the other: of two changes of one account the later must stand.
   let writing: Promise<unknown> = Promise.resolve()
+  let changes = 0
   const write = (what: string, work: () => Promise<unknown>): Promise<void> => {
+    changes++
     const done = writing.then(work).then(
       () => {},
       // Traffic goes on by what this process knows; it will be stored with the next change.
@@ -64,19 +66,25 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
   })
   const load = async () => {
     try {
-      health.load(await listHealth(db, new Date()))
+      await writing
+      const before = changes
+      const rows = await listHealth(db, new Date())
+      // What was learnt meanwhile is not in what was read and must not be taken for cured; its own notification brings us back.
+      if (before === changes) health.load(rows)
       changed()
     } catch (error) {
       log.warn(`could not read the health of accounts: ${(error as Error).message}`)
     }
   }
+  let loading: Promise<void> = Promise.resolve()
+  const loadNext = () => (loading = loading.then(load))
   const ears = await listen(
     database.connection,
     HEALTH,
-    () => void load(),
+    () => void loadNext(),
     (level, line) => log[level](line),
   )
-  await load()
+  await loadNext()
   return {
     health,
     async close() {

@@ -9,7 +9,10 @@ import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
 import type { BindingsToClear, SlotsToClear, StatusView } from '../control/view.ts'
-import { openSpool } from '../core/spool.ts'
+import { book } from '../core/book.ts'
+import { readLine } from '../core/line.ts'
+import { openSpool, spoolId } from '../core/spool.ts'
+import { openTill } from '../core/till.ts'
 import { openDatabase } from '../db/connect.ts'
 import { createEngine } from '../gateway/forward.ts'
 import type { Gateway } from '../gateway/gateway.ts'
@@ -30,9 +33,11 @@ import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { keepHealth } from './health.ts'
+import { startJanitor } from './janitor.ts'
 import { activatedFd, notify, type Phase, untilSignal } from './lifecycle.ts'
 import { createLive } from './live.ts'
 import { lockDataDir } from './lock.ts'
+import { keepMoney } from './money.ts'
 import { followSnapshots } from './snapshots.ts'
 import { bindingViews, liveView, slotViews, waiters, waitingNow } from './view.ts'
 
@@ -70,14 +75,6 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
     const secret = openSecret(config['secret.key_file'])
 
-    const spool = openSpool({
-      folder: path.join(config['data_dir'], 'spool'),
-      batch: config['usage.batch'],
-      intervalMs: config['usage.flush_interval'],
-      db: database.db,
-      log: (level, line) => log[level](line),
-    })
-    opened.push(() => spool.close())
     const snapshots = await followSnapshots(database, secret, log, snapshot => {
       gateway.snapshot = snapshot
       // An account that was added or resumed may serve who waits.
@@ -100,6 +97,29 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       log: (level, line) => log[level](line),
     })
     opened.push(() => store.close())
+    const folder = path.join(config['data_dir'], 'spool')
+    const { purses, ...money } = await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log })
+    opened.push(() => money.close())
+    const bookLines = async (lines: readonly string[]) =>
+      purses.booked(await book(database.db, lines, config['timezone']))
+    const spool = openSpool({
+      folder,
+      batch: config['usage.batch'],
+      intervalMs: config['usage.flush_interval'],
+      book: bookLines,
+      inherited: text => purses.inherit(readLine(text)),
+      refused: text => purses.forget(readLine(text)),
+      log: (level, line) => log[level](line),
+    })
+    opened.push(() => spool.close())
+    const till = openTill({
+      spool,
+      folder,
+      policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
+      book: bookLines,
+      log: (level, line) => log[level](line),
+    })
+    opened.push(() => till.close())
     const leases = createLeases({ store, processId })
     opened.push(() => leases.close())
     const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
@@ -126,7 +146,8 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       waitingAtPool: new Map(),
       bindings: new Map(),
       engine,
-      spool,
+      purses,
+      till,
       outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
       log,
       now,
@@ -134,6 +155,9 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       chosen: new Map(),
       draining: false,
     }
+
+    const janitor = startJanitor({ database, config: () => gateway.config, log })
+    opened.push(() => janitor.close())
 
     const started = now()
     let phase: Phase = 'starting'
@@ -145,6 +169,8 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       if (trouble !== undefined) problems.push(trouble)
       const { error } = spool.state()
       if (error !== undefined) problems.push(`usage spool: ${error}`)
+      const full = till.trouble()
+      if (full !== undefined) problems.push(`usage spool: ${full}`)
       return problems
     }
 
@@ -153,7 +179,11 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     if (opsListen !== 'off') {
       const ops = createOpsServer({
         metrics,
-        readiness: () => ({ ready: phase === 'ready', degraded: degraded() }),
+        readiness: () => ({
+          phase,
+          refusing: till.closed(),
+          degraded: degraded(),
+        }),
         token: config['ops.token'],
       })
       opsUrl = await listenOn(ops, opsListen, 'ops.listen')
@@ -308,7 +338,7 @@ Nothing is set up yet. Three commands lead to the first request:
 
   gw group add main --platform anthropic
   gw account add first --platform anthropic --group main --api-key-file FILE
-  gw user add me && gw key create --user me --group main
+  gw user add me --balance 10 && gw key create --user me --group main
 
 Then point a client at ${url} with that key; gw try sends a first request.
 

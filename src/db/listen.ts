@@ -1,22 +1,24 @@
 // Hears what other processes change: LISTEN on a connection of its own that comes back when it is lost.
 import pg from 'pg'
 
-/** Channels that the triggers of migrations/ notify: the nouns of the snapshot, and the health of accounts. */
+/** Channels that the triggers of migrations/ notify: the nouns of the snapshot, the health of accounts, and the user whose money was changed. */
 export const CHANGED = 'gw_changed'
 export const HEALTH = 'gw_health'
+export const MONEY = 'gw_money'
 
 export interface Listening {
   close(): Promise<void>
 }
 
 /**
- * Calls `heard` for every notification, and once after every (re)connection, since what happened in between was missed.
+ * Calls `heard` with the payload of every notification, and with '' after every reconnection, since what happened in between
+ * was missed.
  * Resolves when the first connection listens. @throws when that fails
  */
 export async function listen(
   connection: pg.ClientConfig,
   channel: string,
-  heard: () => void,
+  heard: (payload: string) => void,
   log: (level: 'info' | 'warn', line: string) => void,
 ): Promise<Listening> {
   let client: pg.Client | undefined
@@ -42,7 +44,7 @@ export async function listen(
     }
     if (closed) return fresh.end()
     client = fresh
-    fresh.on('notification', heard)
+    fresh.on('notification', ({ payload = '' }) => heard(payload))
     fresh.once('end', () => {
       if (closed) return
       log('warn', 'lost the connection that hears changes; reconnecting')
@@ -56,7 +58,7 @@ export async function listen(
         () => {
           if (closed) return
           log('info', 'hearing changes again')
-          heard()
+          heard('')
         },
         () => {
           if (!closed) retry(Math.min(ms * 2, 5_000))

@@ -20,6 +20,8 @@ export interface UsersTable {
 export interface BalancesTable {
   user_id: number
   balance: bigint
+  /** grows with every change */
+  version: Generated<bigint>
   updated_at: Stamp
 }
 
@@ -34,6 +36,10 @@ export interface GroupsTable {
   weekly_limit: bigint | null
   monthly_limit: bigint | null
   exclusive: Generated<boolean>
+  unknown_model: Generated<'reject' | 'fallback' | 'free'>
+  fallback_model: string | null
+  /** 0: an upstream is aborted when its client leaves */
+  drain_ms: Generated<number>
   created_at: Stamp
   updated_at: Stamp
   deleted_at: Date | null
@@ -101,6 +107,7 @@ export interface PricesTable {
   cache_write_1h: bigint | null
   cache_read: bigint | null
   tier: ColumnType<Record<string, string | number> | null, string | null, string | null>
+  extra: ColumnType<Record<string, unknown>, string | undefined, string>
 }
 
 export interface SettingsTable {
@@ -126,14 +133,66 @@ export interface UsageTable {
   cache_write_5m_tokens: number
   cache_write_1h_tokens: number
   cache_read_tokens: number
+  web_searches: number
+  mode: string | null
   cost: bigint
   charged: bigint
   billing: string
+  subscription_id: number | null
   price: string | null
   partial: boolean
   duration_ms: number
   first_token_ms: number | null
   attempts: number
+}
+
+export interface KeyUsageTable {
+  key_id: number
+  used: bigint
+  /** the part of `used` that a key rotated into this one had used */
+  carried: Generated<bigint>
+  version: Generated<bigint>
+  updated_at: Stamp
+}
+
+export interface SubscriptionsTable {
+  id: Generated<number>
+  user_id: number
+  group_id: number
+  status: Generated<'active' | 'revoked'>
+  starts_at: Stamp
+  expires_at: Date
+  note: string | null
+  created_at: Stamp
+  updated_at: Stamp
+  revoked_at: Date | null
+}
+
+export interface SubscriptionUsageTable {
+  subscription_id: number
+  day_start: Date | null
+  day_used: Generated<bigint>
+  week_start: Date | null
+  week_used: Generated<bigint>
+  month_start: Date | null
+  month_used: Generated<bigint>
+  version: Generated<bigint>
+  updated_at: Stamp
+}
+
+export interface LedgerTable {
+  entry_id: string
+  at: Date
+  seq: Generated<bigint>
+  booked_at: Stamp
+  user_id: number
+  kind: 'opening' | 'topup' | 'adjustment' | 'charge' | 'subscription'
+  amount: bigint
+  balance: bigint
+  key_id: number | null
+  subscription_id: number | null
+  actor: string | null
+  note: string | null
 }
 
 export interface AccountHealthTable {
@@ -148,6 +207,37 @@ export interface AccountHealthTable {
   updated_at: Stamp
 }
 
+interface UsageSums {
+  /** its beginning, UTC */
+  at: Date
+  account_id: number
+  group_id: number
+  model: string
+  requests: number
+  errors: number
+  partials: number
+  web_searches: number
+  first_tokens: number
+  input_tokens: bigint
+  output_tokens: bigint
+  cache_write_tokens: bigint
+  cache_read_tokens: bigint
+  cost: bigint
+  charged: bigint
+  duration_ms: bigint
+  first_token_ms: bigint
+}
+
+export interface UsageRollupTable extends UsageSums {
+  key_id: number
+  user_id: number
+}
+
+export interface UsageKeptTable {
+  name: 'usage' | 'usage_minute' | 'usage_hour' | 'usage_day'
+  since: Date
+}
+
 export interface Tables {
   account_health: AccountHealthTable
   users: UsersTable
@@ -160,4 +250,14 @@ export interface Tables {
   prices: PricesTable
   settings: SettingsTable
   usage: UsageTable
+  key_usage: KeyUsageTable
+  subscriptions: SubscriptionsTable
+  subscription_usage: SubscriptionUsageTable
+  ledger: LedgerTable
+  usage_minute: UsageRollupTable
+  usage_hour: UsageRollupTable
+  usage_day: UsageRollupTable
+  usage_pool_hour: UsageSums
+  usage_pool_day: UsageSums
+  usage_kept: UsageKeptTable
 }

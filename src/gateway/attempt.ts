@@ -4,6 +4,7 @@ import type { Outcome } from '../core/outcome.ts'
 import { Failure, type FailureCode } from '../lib/failure.ts'
 import { networkVerdict } from '../platform/verdict.ts'
 import { accountsOf, type Caller } from './authenticate.ts'
+import type { Bill } from './bill.ts'
 import type { Downstream } from './downstream.ts'
 import { exchange, type Refused } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
@@ -23,6 +24,7 @@ export async function attempt(
   caller: Caller,
   down: Downstream,
   record: Outcome,
+  bill?: Bill,
 ): Promise<void> {
   const excluded = new Set<number>()
   const accounts = accountsOf(gw, caller)
@@ -64,10 +66,11 @@ export async function attempt(
         record.intercepted = true
         return await answerWarmup(call, down)
       }
-      let refused = await exchange(gw, call, caller, candidate, down, record, answered)
+      const asked = { gw, call, caller, candidate, down, record, bill, answered }
+      let refused = await exchange(asked)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
       // The others that are kept may be no better, so the second try makes its own.
-      if (refused?.stale) refused = await exchange(gw, call, caller, candidate, down, record, answered, true)
+      if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
       if (!refused) return
       last = refused
       // Before the place is given back: a waiter woken by that must already see the account as out.

@@ -31,7 +31,7 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   if (!key.allows(req.socket.remoteAddress ?? '')) throw new Failure('ACCESS_DENIED')
   const { group } = key
   const platform = group?.platform ?? 'anthropic'
-  if (route.kind !== 'models' && !speaks[route.protocol.name].includes(platform))
+  if ((route.kind === 'generate' || route.kind === 'count') && !speaks[route.protocol.name].includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
   return { key, user: key.user, group, platform }
 }

@@ -50,9 +50,9 @@ export class Downstream {
     return this.#res.statusCode
   }
 
-  /** Ends the request early, once. */
+  /** Ends the request early. The first reason stands; whoever goes on in spite of it hears of a second. */
   interrupt(why: Failure): void {
-    if (this.interrupted) return
+    if (this.interrupted) return void this.watcher?.(why)
     this.interrupted = why
     this.quiet()
     this.watcher?.(why)

@@ -9,13 +9,15 @@ import { networkVerdict, statusOfClass, type Verdict } from '../platform/verdict
 import { renameBody, renameFrame } from '../protocol/anthropic/rename.ts'
 import type { Meter } from '../protocol/protocol.ts'
 import type { Caller } from './authenticate.ts'
+import type { Bill } from './bill.ts'
 import type { Downstream } from './downstream.ts'
+import { Drain } from './drain.ts'
 import type { Attempt, Listener } from './forward.ts'
 import type { Gateway } from './gateway.ts'
+import { Held } from './held.ts'
 import { bodyFor, endToEnd, idHeader, patience, relayedHeaders, streamHeaders } from './hop.ts'
 import type { Call } from './receive.ts'
 import type { Candidate } from './select.ts'
-import { settle } from './settle.ts'
 import { WholeEvents } from './whole.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
@@ -33,33 +35,37 @@ const HOLD_BYTES = 32 * 1024 * 1024
 // What is read of an error to know whose it is; one larger than this is judged by what there is.
 const JUDGED_BYTES = 64 * 1024
 
+export interface ExchangeOptions {
+  gw: Gateway
+  call: Call
+  caller: Caller
+  candidate: Candidate
+  down: Downstream
+  record: Outcome
+  /** undefined: it costs nothing */
+  bill: Bill | undefined
+  /** told when the account has proved that it serves: with a stream's first frame that counts, or a whole answer */
+  answered: () => void
+  /** over a connection that nobody has used */
+  fresh?: boolean
+}
+
 /**
- * Sends the call to the candidate, over a connection of its own if `fresh`, and relays its answer. `answered` is told when
- * the account has proved that it serves: with a stream's first frame that counts, or a whole answer.
+ * Sends the call to the candidate and relays its answer.
  * @returns undefined when the client has its answer, or why another account should be tried
  * @throws Failure when the answer broke off after the client had seen some of it, or the client left
  */
-export function exchange(
-  gw: Gateway,
-  call: Call,
-  caller: Caller,
-  candidate: Candidate,
-  down: Downstream,
-  record: Outcome,
-  answered: () => void,
-  fresh = false,
-): Promise<Refused | undefined> {
-  return new Promise((resolve, reject) =>
-    new Exchange(gw, call, caller, candidate, down, record, answered, resolve, reject).start(fresh),
-  )
+export function exchange(options: ExchangeOptions): Promise<Refused | undefined> {
+  return new Exchange(options).start()
 }
 
 /**
  * connecting → (judging | opening | holding) → relaying → over.
  * judging: an error status, its body is read to know whose it is. opening: a stream without a frame that
  * counts yet. holding: a whole answer, relayed when its last byte proved it good. relaying: the client sees bytes.
+ * From any of them, when the client leaves: draining → over.
  */
-type State = 'connecting' | 'judging' | 'opening' | 'holding' | 'relaying' | 'over'
+type State = 'connecting' | 'judging' | 'opening' | 'holding' | 'relaying' | 'draining' | 'over'
 
 class Exchange implements Listener {
   #state: State = 'connecting'
@@ -67,76 +73,58 @@ class Exchange implements Listener {
   #headers: IncomingHttpHeaders = {}
   #meter: Meter | undefined
   #events: WholeEvents | undefined
-  #held: Buffer[] = []
-  #heldBytes = 0
-  #settled = false
+  readonly #held = new Held()
   #attempt!: Attempt
   readonly #tried: AttemptRecord
   readonly #platform: Platform
-  readonly #gw: Gateway
-  readonly #call: Call
-  readonly #candidate: Candidate
-  readonly #down: Downstream
-  readonly #record: Outcome
-  readonly #answered: () => void
-  readonly #resolve: (refused: Refused | undefined) => void
-  readonly #reject: (failure: Failure) => void
+  readonly #by: ExchangeOptions
+  readonly #done = Promise.withResolvers<Refused | undefined>()
 
-  constructor(
-    gw: Gateway,
-    call: Call,
-    caller: Caller,
-    candidate: Candidate,
-    down: Downstream,
-    record: Outcome,
-    answered: () => void,
-    resolve: (refused: Refused | undefined) => void,
-    reject: (failure: Failure) => void,
-  ) {
-    this.#gw = gw
-    this.#call = call
-    this.#candidate = candidate
-    this.#down = down
-    this.#record = record
-    this.#answered = answered
-    this.#resolve = resolve
-    this.#reject = reject
+  constructor(by: ExchangeOptions) {
+    const { gw, caller, candidate, record } = by
+    this.#by = by
     this.#platform = platformTable[caller.platform]!
     this.#tried = { account: candidate.account, startedMs: gw.now() - record.at, endedMs: 0, status: 0, error: '' }
     record.attempts.push(this.#tried)
+    record.upstreamRequestId = ''
   }
 
-  start(fresh: boolean): void {
-    const { route, req, query } = this.#call
+  start(): Promise<Refused | undefined> {
+    const { route, req, query } = this.#by.call
     const request = this.#platform.prepare(
       { method: route.method, path: route.path, query, headers: endToEnd(req) },
-      this.#candidate.account,
+      this.#by.candidate.account,
     )
-    this.#record.phase = 'connecting'
-    this.#attempt = this.#gw.engine.send(
+    this.#by.record.phase = 'connecting'
+    this.#attempt = this.#by.gw.engine.send(
       request,
-      bodyFor(this.#call, this.#candidate.upstreamModel),
-      patience(this.#gw),
+      bodyFor(this.#by.call, this.#by.candidate.upstreamModel),
+      patience(this.#by.gw),
       this,
-      fresh,
+      this.#by.fresh,
     )
-    this.#down.watcher = why => this.#interrupted(why)
-    this.#down.onDrain = () => this.#attempt.resume()
-    if (this.#down.interrupted) this.#interrupted(this.#down.interrupted)
+    this.#by.down.watcher = why => this.#interrupted(why)
+    this.#by.down.onDrain = () => this.#attempt.resume()
+    if (this.#by.down.interrupted) this.#interrupted(this.#by.down.interrupted)
+    return this.#done.promise
   }
 
   head(response: IncomingMessage): void {
-    this.#status = response.statusCode ?? 502
-    this.#headers = response.headers
-    this.#tried.status = this.#status
-    this.#record.phase = 'waiting'
-    const id = this.#headers['request-id'] ?? this.#headers['x-request-id']
-    if (typeof id === 'string') this.#record.upstreamRequestId = id
+    this.#note(response)
+    this.#by.record.phase = 'waiting'
     const type = this.#headers['content-type'] ?? ''
     if (this.#status >= 400) this.#state = 'judging'
-    else if (!this.#call.peek.stream || type.includes('json')) this.#hold()
+    else if (!this.#by.call.peek.stream || type.includes('json')) this.#hold()
     else if (type.includes('text/event-stream') || type === '') this.#open()
     else this.#broken(`answered a stream with content-type ${type}`)
+  }
+
+  #note({ statusCode = 502, headers }: IncomingMessage): void {
+    this.#status = statusCode
+    this.#headers = headers
+    this.#tried.status = statusCode
+    const id = headers['request-id'] ?? headers['x-request-id']
+    if (typeof id === 'string') this.#by.record.upstreamRequestId = id
   }
 
   data(chunk: Buffer): void {
@@ -145,21 +133,21 @@ class Exchange implements Listener {
         this.#relay(chunk)
         return
       case 'opening':
-        this.#keep(chunk)
+        this.#held.keep(chunk)
         this.#meter!.push(chunk)
         if (this.#meter!.error && !this.#meter!.begun) this.#refuseError(this.#meter!.error)
         else if (this.#meter!.begun) this.#commitStream()
         return
       case 'holding':
         // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
-        if (this.#heldBytes === 0) this.#attempt.begun()
-        this.#keep(chunk)
+        if (this.#held.bytes === 0) this.#attempt.begun()
+        this.#held.keep(chunk)
         this.#meter?.push(chunk)
-        if (this.#heldBytes > HOLD_BYTES) this.#commitLarge()
+        if (this.#held.bytes > HOLD_BYTES) this.#commitLarge()
         return
       case 'judging':
-        this.#keep(chunk)
-        if (this.#heldBytes >= JUDGED_BYTES) this.#judge()
+        this.#held.keep(chunk)
+        if (this.#held.bytes >= JUDGED_BYTES) this.#judge()
     }
   }
 
@@ -185,19 +173,17 @@ class Exchange implements Listener {
 
   fail(error: NodeJS.ErrnoException): void {
     if (this.#state === 'over') return
-    const reason =
-      error.code === undefined
-        ? error.message
-        : `${error.message.includes(error.code) ? '' : `${error.code}: `}${error.message}`
+    const { code, message } = error
+    const reason = code === undefined || message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
     if (this.#state === 'relaying') {
-      if (error.code === 'ECLIENTSTALLED') this.#down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+      if (error.code === 'ECLIENTSTALLED') this.#by.down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
       // The client has the end already, good or bad; what the connection did after it is of no interest.
       else if (this.#meter?.complete || this.#meter?.error) this.#endRelay()
       else
         this.#break(
           error.code === 'EIDLE'
-            ? new Failure('UPSTREAM_IDLE', [formatDuration(this.#gw.config['timeouts.idle'])])
+            ? new Failure('UPSTREAM_IDLE', [formatDuration(this.#by.gw.config['timeouts.idle'])])
             : new Failure('UPSTREAM_BROKE', [], { cause: error }),
         )
     } else if (this.#state === 'judging') this.#judge()
@@ -213,52 +199,40 @@ class Exchange implements Listener {
   // A whole answer: kept until its end.
   #hold(): void {
     this.#state = 'holding'
-    if (this.#call.route.kind === 'generate') this.#meter = this.#call.route.protocol.meter(false)
+    if (this.#by.call.route.kind === 'generate') this.#meter = this.#by.call.route.protocol.meter(false)
   }
 
   #open(): void {
     this.#state = 'opening'
-    this.#meter = this.#call.route.protocol.meter(true)
-  }
-
-  #keep(chunk: Buffer): void {
-    this.#held.push(chunk)
-    this.#heldBytes += chunk.length
-  }
-
-  #take(): Buffer {
-    const all = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held, this.#heldBytes)
-    this.#held = []
-    this.#heldBytes = 0
-    return all
+    this.#meter = this.#by.call.route.protocol.meter(true)
   }
 
   get #renamed(): boolean {
-    return this.#candidate.upstreamModel !== this.#call.peek.model
+    return this.#by.candidate.upstreamModel !== this.#by.call.peek.model
   }
 
   #commitStream(): void {
     this.#begin()
     this.#attempt.begun()
-    this.#down.head(this.#status, { ...streamHeaders, ...idHeader(this.#record) }, true)
-    this.#down.quiet()
-    const held = this.#take()
+    this.#by.down.head(this.#status, { ...streamHeaders, ...idHeader(this.#by.record) }, true)
+    this.#by.down.quiet()
+    const held = this.#held.take()
     this.#events = new WholeEvents()
-    this.#pass(this.#renamed ? renameFrame(held, this.#call.peek.model) : held)
+    this.#pass(this.#renamed ? renameFrame(held, this.#by.call.peek.model) : held)
   }
 
   #commitLarge(): void {
     this.#begin()
     this.#attempt.begun()
-    this.#down.head(this.#status, relayedHeaders(this.#headers, this.#record))
-    this.#pass(this.#take())
+    this.#by.down.head(this.#status, relayedHeaders(this.#headers, this.#by.record))
+    this.#pass(this.#held.take())
   }
 
   #begin(): void {
     this.#state = 'relaying'
-    this.#answered()
-    this.#record.phase = 'streaming'
-    this.#record.firstTokenMs = this.#gw.now() - this.#record.at
+    this.#by.answered()
+    this.#by.record.phase = 'streaming'
+    this.#by.record.firstTokenMs = this.#by.gw.now() - this.#by.record.at
   }
 
   #relay(chunk: Buffer): void {
@@ -268,9 +242,9 @@ class Exchange implements Listener {
 
   #pass(chunk: Buffer): void {
     // The stream's last frame is in this chunk: what it cost must be on disk before the client can know that it is done.
-    if (this.#meter?.complete && !this.#settled) this.#settle()
+    if (this.#meter?.complete) this.#settle()
     const whole = this.#events ? this.#events.push(chunk) : chunk
-    if (whole.length > 0 && !this.#down.write(whole)) this.#attempt.pause()
+    if (whole.length > 0 && !this.#by.down.write(whole)) this.#attempt.pause()
   }
 
   #endRelay(): void {
@@ -282,20 +256,20 @@ class Exchange implements Listener {
     }
     if (this.#meter?.error) {
       // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
-      const verdict = this.#platform.judgeEvent(this.#meter.error.type, this.#meter.error.message, this.#gw.now())
+      const verdict = this.#platform.judgeEvent(this.#meter.error.type, this.#meter.error.message, this.#by.gw.now())
       if (!verdict.relay)
-        this.#gw.health.refused(this.#candidate.account.id, this.#call.peek.model, verdict, this.#gw.now())
+        this.#by.gw.health.refused(this.#by.candidate.account.id, this.#by.call.peek.model, verdict, this.#by.gw.now())
       this.#tried.error = this.#meter.error.message
-      this.#record.error = this.#meter.error.message
+      this.#by.record.error = this.#meter.error.message
     }
     this.#settle()
     this.#finish()
-    this.#down.end(this.#events?.rest())
-    this.#resolve(undefined)
+    this.#by.down.end(this.#events?.rest())
+    this.#done.resolve(undefined)
   }
 
   #endHold(): void {
-    const body = this.#take()
+    const body = this.#held.take()
     if (this.#meter) {
       this.#meter.end()
       if (this.#meter.error) {
@@ -306,26 +280,29 @@ class Exchange implements Listener {
         this.#broken('answered with something that is not a message')
         return
       }
-      this.#record.firstTokenMs = this.#gw.now() - this.#record.at
+      this.#by.record.firstTokenMs = this.#by.gw.now() - this.#by.record.at
       this.#settle()
     }
-    this.#answered()
+    this.#by.answered()
     this.#finish()
-    const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#call.peek.model) : body
+    const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#by.call.peek.model) : body
     // Pings have made it a stream; what is no stream can then only be told as an error.
-    if (this.#down.committed) this.#down.failWith(this.#call.route.protocol.asErrorFrame(answer))
+    if (this.#by.down.committed) this.#by.down.failWith(this.#by.call.route.protocol.asErrorFrame(answer))
     else this.#relayWhole(answer)
-    this.#resolve(undefined)
+    this.#done.resolve(undefined)
   }
 
   #relayWhole(answer: Buffer): void {
-    this.#down.head(this.#status, { ...relayedHeaders(this.#headers, this.#record), 'content-length': answer.length })
-    this.#down.end(answer)
+    this.#by.down.head(this.#status, {
+      ...relayedHeaders(this.#headers, this.#by.record),
+      'content-length': answer.length,
+    })
+    this.#by.down.end(answer)
   }
 
   // An error inside a 200: the client's own is relayed, anything else is the account's.
   #refuseError(error: { type: string; message: string }): void {
-    const verdict = this.#platform.judgeEvent(error.type, error.message, this.#gw.now())
+    const verdict = this.#platform.judgeEvent(error.type, error.message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
     else if (this.#state === 'opening') this.#commitStream()
     else this.#broken(error.message || error.type)
@@ -333,18 +310,18 @@ class Exchange implements Listener {
 
   // An error status: the account's, or the client's own and then relayed as it came.
   #judge(): void {
-    const body = this.#take()
+    const body = this.#held.take()
     const verdict = this.#platform.judge(
       this.#status,
       this.#headers,
       body.toString('utf8', 0, JUDGED_BYTES),
-      this.#gw.now(),
+      this.#by.gw.now(),
     )
     if (!verdict.relay) {
       this.#refuse(this.#status, verdict)
       return
     }
-    this.#keep(body)
+    this.#held.keep(body)
     if (body.length < JUDGED_BYTES) this.#endHold()
     else this.#commitLarge()
   }
@@ -359,41 +336,64 @@ class Exchange implements Listener {
     this.#tried.status = status
     this.#attempt?.abort()
     this.#finish()
-    this.#resolve({ status, verdict, stale })
+    this.#done.resolve({ status, verdict, stale })
   }
 
   // The client has seen some of it: it gets a terminal error, never a second answer.
   #break(failure: Failure): void {
     if (this.#meter) this.#settle()
     this.#finish()
-    this.#reject(failure)
+    this.#done.reject(failure)
   }
 
   #interrupted(why: Failure): void {
+    if (this.#state === 'over') this.#attempt.abort()
+    else {
+      this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
+      // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
+      const owed = this.#by.bill?.settled === false && this.#attempt.sent && this.#status < 400
+      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter !== undefined)
+      else if (this.#by.bill!.drainMs === 0 || this.#attempt.over) this.#cut(why, true)
+      else this.#readOn(why)
+    }
+  }
+
+  #cut(why: Failure, owed: boolean): void {
     this.#attempt.abort()
-    if (this.#state === 'over') return
-    this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
-    if (this.#meter && this.#status < 400) {
-      if (this.#state !== 'relaying') this.#meter.end()
+    if (owed) {
+      if (this.#state !== 'relaying') this.#meter?.end()
       this.#settle()
     }
     this.#finish()
-    this.#reject(why)
+    this.#done.reject(why)
+  }
+
+  #readOn(why: Failure): void {
+    this.#state = 'draining'
+    this.#by.record.phase = 'draining'
+    this.#held.take()
+    const drain = new Drain({
+      attempt: this.#attempt,
+      protocol: this.#by.call.route.protocol,
+      meter: this.#meter,
+      withinMs: this.#by.bill!.drainMs,
+      head: response => this.#note(response),
+      over: (meter, owed) => {
+        this.#meter = meter
+        this.#cut(why, owed)
+      },
+    })
+    this.#by.down.watcher = () => drain.stop()
   }
 
   #settle(): void {
-    if (this.#settled || this.#call.route.kind !== 'generate') return
-    this.#settled = true
-    this.#record.usage = this.#meter!.usage
-    this.#record.partial = !this.#meter!.complete
-    this.#record.status = this.#down.interrupted?.status ?? this.#status
-    settle(this.#gw, this.#record)
+    this.#by.bill?.settle(this.#meter, this.#by.down.interrupted?.status ?? this.#status)
   }
 
   #finish(): void {
     this.#state = 'over'
-    this.#tried.endedMs = this.#gw.now() - this.#record.at
-    this.#down.watcher = undefined
-    this.#down.onDrain = undefined
+    this.#tried.endedMs = this.#by.gw.now() - this.#by.record.at
+    this.#by.down.watcher = undefined
+    this.#by.down.onDrain = undefined
   }
 }

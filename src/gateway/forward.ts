@@ -129,6 +129,8 @@ export class Attempt extends EventEmitter {
 
   /** The connection had carried a request before: a reset on it before any answer says nothing about the account. */
   reused = false
+  /** There is a connection, so the upstream may have the request and bill it. */
+  sent = false
   #response: http.IncomingMessage | undefined
   #source: Readable | undefined
   #timer: NodeJS.Timeout | undefined
@@ -136,13 +138,18 @@ export class Attempt extends EventEmitter {
   #paused = false
   #begun = false
   readonly #patience: Patience
-  readonly #listener: Listener
+  #listener: Listener
 
   constructor(patience: Patience, listener: Listener) {
     super()
     this.#patience = patience
     this.#listener = listener
     this.#arm(patience.connect, 'ETIMEDOUT', 'connect timeout')
+  }
+
+  /** From now on another hears what becomes of it. */
+  tell(listener: Listener): void {
+    this.#listener = listener
   }
 
   /** Ends it at any stage; the upstream's connection is closed, the listener hears nothing more. */
@@ -161,6 +168,7 @@ export class Attempt extends EventEmitter {
     this.#arm(this.#patience.idle, 'ECLIENTSTALLED', 'the client stopped reading')
   }
   resume(): void {
+    if (!this.#paused) return
     this.#paused = false
     this.#source?.resume()
     this.#arm(this.#patience.idle, 'EIDLE', 'idle timeout')
@@ -217,7 +225,12 @@ export class Attempt extends EventEmitter {
     this.#listener.fail(error)
   }
 
+  get over(): boolean {
+    return this.#over
+  }
+
   #waitForHead(): void {
+    this.sent = true
     if (!this.#response) this.#arm(this.#patience.responseHeader, 'EHEADERS', 'response header timeout')
   }
 

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
 import type { Snapshot } from '../core/snapshot.ts'
-import type { Spool } from '../core/spool.ts'
+import type { Till } from '../core/till.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Store } from '../store/store.ts'
 import type { Downstream } from './downstream.ts'
@@ -12,6 +12,7 @@ import type { Leases } from './leases.ts'
 import type { Occupied } from './occupy.ts'
 import type { Outcomes } from './outcomes.ts'
 import type { Places } from './places.ts'
+import type { Purses } from './purses.ts'
 import type { FairQueue } from './queue.ts'
 import type { Binding } from './sticky.ts'
 
@@ -32,7 +33,8 @@ export interface Gateway {
   /** how many wait at accounts, by pool */
   readonly waitingAtPool: Map<string, number>
   readonly engine: Engine
-  readonly spool: Spool
+  readonly purses: Purses
+  readonly till: Till
   readonly outcomes: Outcomes
   readonly log: Logger
   /** Unix ms */

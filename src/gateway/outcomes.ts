@@ -32,6 +32,7 @@ export function createOutcomes(now: () => number, folds: readonly Fold[]): Outco
         ip: req.socket.remoteAddress ?? '',
         key: null,
         group: null,
+        subscription: null,
         platform: '',
         model: '',
         upstreamModel: '',

@@ -10,7 +10,7 @@ import type { Downstream } from './downstream.ts'
 import type { Gateway } from './gateway.ts'
 
 /** What a route does. */
-export type RouteKind = 'generate' | 'count' | 'models'
+export type RouteKind = 'generate' | 'count' | 'models' | 'usage'
 
 export interface Route {
   kind: RouteKind
@@ -36,6 +36,7 @@ const routes = new Map<string, Route>(
       { kind: 'generate', protocol: messages, method: 'POST', path: '/v1/messages' },
       { kind: 'count', protocol: messages, method: 'POST', path: '/v1/messages/count_tokens' },
       { kind: 'models', protocol: messages, method: 'GET', path: '/v1/models' },
+      { kind: 'usage', protocol: messages, method: 'GET', path: '/v1/usage' },
     ] satisfies Route[]
   ).map(route => [route.path, route]),
 )

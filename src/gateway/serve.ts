@@ -8,10 +8,12 @@ import { messages } from '../protocol/anthropic/messages.ts'
 import { admit } from './admit.ts'
 import { attempt } from './attempt.ts'
 import { authenticate, type Caller } from './authenticate.ts'
+import { openBill } from './bill.ts'
 import { Downstream } from './downstream.ts'
 import type { Gateway } from './gateway.ts'
 import { models } from './models.ts'
 import { receive, route } from './receive.ts'
+import { usageOf } from './usage.ts'
 
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
 export async function serve(gw: Gateway, req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -43,6 +45,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, record:
   const caller = authenticate(gw, req, found)
   note(record, caller)
   if (found.kind === 'models') return down.json(200, models(gw, caller, record.path))
+  if (found.kind === 'usage') return down.json(200, await usageOf(gw, caller))
   const call = await receive(gw, req, found, down)
   record.model = call.peek.model
   record.stream = call.peek.stream
@@ -52,8 +55,10 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, record:
   if (call.peek.stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4).
   if (found.kind === 'count') return attempt(gw, call, caller, down, record)
+  using bill = openBill(gw, call, caller, record)
   using _slot = await admit(gw, caller, down, record)
-  await attempt(gw, call, caller, down, record)
+  await bill.reserve()
+  await attempt(gw, call, caller, down, record, bill)
 }
 
 function note(record: Outcome, caller: Caller): void {

@@ -2,8 +2,8 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { Head } from './call.ts'
 import type { Made } from './script.ts'
-import { emptySums, type Outcome, type Row, type Stats, type Sums, statsOf } from './stats.ts'
-import type { Usage } from './step.ts'
+import { emptySums, noCounts, type Outcome, type Row, type Stats, type Sums, statsOf } from './stats.ts'
+import type { Counts, Usage } from './step.ts'
 
 export interface BookOptions {
   now: () => number
@@ -199,5 +199,5 @@ function openPage(sums: Sums[], row: Row | null, { now, keep }: BookOptions, cha
 
 function add(billed: Stats['billed'], usage: Usage): void {
   billed.requests++
-  for (const field of Object.keys(usage) as (keyof Usage)[]) billed[field] += usage[field]
+  for (const field of Object.keys(noCounts) as (keyof Counts)[]) billed[field] += usage[field]
 }

@@ -5,16 +5,51 @@ import type { Step, Usage } from './step.ts'
 
 const lineEnds = { lf: '\n', crlf: '\r\n', cr: '\r' } as const
 
-/** A reply that is a stream. `usage` is counted once all events up to and with `billedAfter` are out. */
-export function streamed(events: Event[], step: Step, usage: Usage | null, billedAfter = events.length): Reply {
+/** The events of a stream, and what there is to say of them. */
+export interface Story {
+  events: Event[]
+  usage: Usage | null
+  /** The usage is told once so many events are out. Default: all of them. */
+  billedAfter?: number
+  /** Said in place of what comes after the step's `errorAt`. */
+  error?: Event[] | null
+}
+
+/** A reply that is a stream of server-sent events. */
+export function streamed(story: Story, step: Step): Reply {
   const end = lineEnds[step.eol ?? 'lf']
-  const pieces = events.map(({ name, data }, index) => {
-    const payload = index === step.brokenAt ? halfOf(data) : data
+  return inPieces(story, step, 'text/event-stream; charset=utf-8', ({ name, data }) => {
     const line = name === undefined || step.unnamed ? '' : `event: ${name}${end}`
-    return Buffer.from(`${line}data: ${payload}${end}${end}`)
+    return `${line}data: ${data}${end}${end}`
   })
-  const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', ...lower(step) }
-  return { status: step.status ?? 200, headers, pieces, stream: true, usage, billedAfter, keep: false }
+}
+
+/** A reply that is one JSON array, written element by element. */
+export function listed(story: Story, step: Step): Reply {
+  return inPieces(
+    story,
+    step,
+    'application/json',
+    ({ data }, nth, all) => `${nth === 0 ? '[' : ',\r\n'}${data}${nth === all.length - 1 ? ']' : '\r\n'}`,
+  )
+}
+
+function inPieces(
+  { events, usage, billedAfter = events.length, error }: Story,
+  step: Step,
+  type: string,
+  write: (event: Event, nth: number, all: Event[]) => string,
+): Reply {
+  const { errorAt = events.length } = step
+  const said = error ? [...events.slice(0, errorAt), ...error] : events
+  const pieces = said.map((event, nth) => {
+    const data = nth === step.brokenAt ? halfOf(event.data) : event.data
+    return Buffer.from(write({ ...event, data }, nth, said))
+  })
+  const told = error && errorAt < billedAfter ? null : usage
+  const status = error ? 200 : (step.status ?? 200)
+  const headers = { 'content-type': type, 'cache-control': 'no-cache', ...lower(step) }
+  return { status, headers, pieces, stream: true, usage: told, billedAfter, keep: false }
 }
 
 /** A reply that is one JSON body. */

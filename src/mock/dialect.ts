@@ -27,12 +27,14 @@ export interface Reply {
 }
 
 export interface Dialect {
-  /** The response header that carries the request id. */
-  idHeader: string
+  /** The response header that carries the request id, or null when this provider gives none. */
+  idHeader: string | null
   /** A request id as this provider would give it. */
   newId(n: number): string
   /** Whether a request is in this dialect. */
   owns(head: Head): boolean
+  /** What is said elsewhere than in the body. */
+  read?(head: Head): { model: string; stream: boolean }
   /** What the step makes of the request. */
   answer(call: Call, step: Step): Reply
 }

@@ -12,8 +12,8 @@ export interface Scene {
   page: Page
   made: Made
   step: Step
-  /** Name and value of the header that carries the request id. */
-  id: [name: string, value: string]
+  /** Names and values in turn of the headers that carry the request id. */
+  id: string[]
   /** Resolves at the next release. */
   released(): Promise<void>
   /** Aborts when the client goes away. */

@@ -6,11 +6,13 @@ import { portionBytes } from './bytes.ts'
 import { type Call, callFrom, collect, readHead } from './call.ts'
 import type { Dialect } from './dialect.ts'
 import type { Gate } from './gate.ts'
+import { gemini } from './gemini/dialect.ts'
+import { openai } from './openai/dialect.ts'
 import { flat, framing, play } from './play.ts'
 import { type Made, type Ready, readyFor, type Scripts } from './script.ts'
 
 /** Asked in this order; the last one answers for everything that no other knows. */
-const dialects: Dialect[] = [anthropic]
+const dialects: Dialect[] = [openai, gemini, anthropic]
 
 const nothingMore = readyFor({
   status: 500,
@@ -27,6 +29,7 @@ export function createServe(scripts: Scripts, book: Book, gate: Gate, connection
     const head = readHead(req)
     const dialect = dialects.find(one => one.owns(head)) ?? anthropic
     const id = dialect.newId(++served)
+    const idHeaders = [...(dialect.idHeader ? [dialect.idHeader, id] : []), 'x-mock-request-id', id]
     const page = book.begin(head, id, connectionOf(req))
     // Taken when the request arrives, not when its body is there: steps follow the order of arrival.
     let ready = scripts.next(head.credential, head.path)
@@ -47,26 +50,26 @@ export function createServe(scripts: Scripts, book: Book, gate: Gate, connection
     res.on('close', gone)
 
     collect(req, raw => {
-      const call = callFrom(head, id, raw)
+      const call = { ...callFrom(head, id, raw), ...dialect.read?.(head) }
       page.body(raw, call.model, call.stream)
       const made = makeOnce(dialect, call, ready)
-      if (ready.atOnce && made.bytes.length <= portionBytes) return sendAtOnce(made, [dialect.idHeader, id], page, res)
+      if (ready.atOnce && made.bytes.length <= portionBytes) return sendAtOnce(made, idHeaders, page, res)
       playing = new AbortController()
       const released = () => gate.wait(head.credential)
-      play({ made, step: ready.step, page, res, id: [dialect.idHeader, id], released, gone: playing.signal })
+      play({ made, step: ready.step, page, res, id: idHeaders, released, gone: playing.signal })
     })
   }
 }
 
 // The page ends before the bytes leave, see play.ts.
-function sendAtOnce(made: Made, id: [string, string], page: Page, res: ServerResponse): void {
+function sendAtOnce(made: Made, id: string[], page: Page, res: ServerResponse): void {
   page.whole(made)
   res.writeHead(made.reply.status, [...id, ...made.head])
   res.end(made.bytes)
 }
 
 function makeOnce(dialect: Dialect, call: Call, { step, made }: Ready): Made {
-  const key = `${call.method} ${call.path} ${call.stream} ${call.body.length} ${call.model}`
+  const key = `${call.method} ${call.path} ${call.query} ${call.stream} ${call.body.length} ${call.model}`
   const usable = call.credential !== '' && call.fault === null
   const kept = usable && made.get(key)
   if (kept) return kept

@@ -11,7 +11,7 @@ import type { Stats } from './stats.ts'
 import type { Step } from './step.ts'
 
 export type { Outcome, Seen, Stats } from './stats.ts'
-export type { Point, Step, ToolCall, Usage } from './step.ts'
+export type { Counts, Point, Step, ToolCall, Usage } from './step.ts'
 
 export interface MockOptions {
   /** Default 127.0.0.1. */

@@ -1,6 +1,6 @@
 // What the scripted provider saw and said: the record of a request, and the sums tests compare with.
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Usage } from './step.ts'
+import type { Counts, Usage } from './step.ts'
 
 /**
  * How a request ended.
@@ -13,7 +13,7 @@ export type Outcome = 'open' | 'completed' | 'aborted' | 'cut'
 
 /** One request and what became of it. Times are those of `MockOptions.now`. */
 export interface Seen {
-  /** As the response header with the request id said. */
+  /** As the response header `x-mock-request-id` said, and the vendor's own if it has one. */
   id: string
   credential: string
   method: string
@@ -68,18 +68,19 @@ export interface Stats {
   /** Response heads sent, by status. */
   statuses: Record<string, number>
   /** The sums of what replies reported in full: the truth that a ledger must come to. */
-  billed: Usage & { requests: number }
+  billed: Counts & { requests: number }
   /** The last requests, oldest first; empty while recording is off. */
   bodies: Seen[]
 }
 
-export const noUsage: Readonly<Usage> = Object.freeze({
+export const noCounts: Readonly<Counts> = Object.freeze({
   input_tokens: 0,
   output_tokens: 0,
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
   ephemeral_5m_input_tokens: 0,
   ephemeral_1h_input_tokens: 0,
+  web_search_requests: 0,
 })
 
 /** Sums as they are kept; the records beside them carry the raw body, which is turned into text only when read. */
@@ -104,7 +105,7 @@ export function emptySums(): Sums {
     lastAbortAt: null,
     closedAt: null,
     statuses: {},
-    billed: { requests: 0, ...noUsage },
+    billed: { requests: 0, ...noCounts },
     rows: [],
   }
 }

@@ -16,8 +16,11 @@ export interface ToolCall {
   id?: string
 }
 
-/** Tokens as a reply reports them, with the field names of Anthropic Messages, `input_tokens` without the cached ones. */
-export interface Usage {
+/**
+ * Tokens as a reply reports them, with the field names of Anthropic Messages whatever the dialect: `input_tokens` without the
+ * cached ones. What a dialect cannot say is 0 in it: OpenAI's cache writes are all of 5 minutes, Gemini knows none.
+ */
+export interface Counts {
   input_tokens: number
   output_tokens: number
   cache_creation_input_tokens: number
@@ -26,6 +29,13 @@ export interface Usage {
   ephemeral_5m_input_tokens: number
   /** The part of `cache_creation_input_tokens` that is kept for an hour. */
   ephemeral_1h_input_tokens: number
+  /** Searches that the provider made itself; said by Messages and Responses. */
+  web_search_requests: number
+}
+
+export interface Usage extends Counts {
+  /** The vendor's word, `''` for the standard one; said by all but Gemini. `fast` is a speed in Messages. */
+  service_tier: string
 }
 
 /**
@@ -50,7 +60,7 @@ export interface Step {
   thinking?: string | string[]
   /** Tool calls after the text. Left out (and answered with text) when the request carries no `tools`. */
   tools?: ToolCall[]
-  /** Default `tool_use` after a tool call, else `end_turn`. */
+  /** In the vendor's words; the default is those for a tool call or a plain end. Of Responses it is why it is `incomplete`. */
   stopReason?: string
   /** The model the reply says it comes from. Default: the one that was asked for. */
   model?: string
@@ -60,7 +70,7 @@ export interface Step {
    * missing split stays off the wire.
    */
   usage?: Partial<Usage>
-  /** A ping after every this many deltas. Default 0: none. */
+  /** A ping after every this many deltas, where the dialect has pings: Messages. Default 0: none. */
   pings?: number
   /** More response headers; they replace the usual ones, so a wrong `content-type` is said here. */
   headers?: Record<string, string | string[]>
@@ -101,7 +111,7 @@ export interface Step {
 
   // How the bytes look
 
-  /** Line ends of the stream. Default `lf`. */
+  /** Line ends of the stream. Default `lf`, of Gemini `crlf`. */
   eol?: 'lf' | 'crlf' | 'cr'
   /** Leaves the `event:` lines out of the stream. */
   unnamed?: boolean

@@ -4,8 +4,9 @@ import http from 'node:http'
 import type { Metrics } from './metrics.ts'
 
 export interface Readiness {
-  /** requests can be served */
-  ready: boolean
+  phase: string
+  /** why every new request is refused; undefined when it is not */
+  refusing: string | undefined
   /** what works less well than it should, in words */
   degraded: string[]
 }
@@ -23,11 +24,10 @@ export function createOpsServer(options: {
     // Never asks a dependency: a lost database must not make a supervisor kill us.
     if (path === '/livez') return send(200, '{"status":"ok"}')
     if (path === '/readyz') {
-      const { ready, degraded } = options.readiness()
-      return send(
-        ready ? 200 : 503,
-        JSON.stringify({ status: !ready ? 'draining' : degraded.length > 0 ? 'degraded' : 'ok', degraded }),
-      )
+      const { phase, refusing, degraded } = options.readiness()
+      const status =
+        phase !== 'ready' ? 'draining' : refusing !== undefined ? 'refusing' : degraded.length > 0 ? 'degraded' : 'ok'
+      return send(status === 'ok' || status === 'degraded' ? 200 : 503, JSON.stringify({ status, degraded }))
     }
     if (path === '/metrics') {
       if (!allowed(req.headers.authorization, options.token))

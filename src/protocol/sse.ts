@@ -1,21 +1,26 @@
 // Reads Server-Sent Events as bytes pass by: cuts lines, keeps only the data lines somebody wants.
+import { LARGE, Squeezer } from './squeeze.ts'
 
-/** Told of each event. `data` is empty when `wants` declined it. */
+/** Told of each event. */
 export interface SseReader {
   /**
    * Whether to keep the data of an event, asked at its first data line with the event name seen so far ('' when none)
-   * and the line's first bytes. Declined data is skipped, never buffered: an image of 5 MB costs nothing.
+   * and the line's first bytes, or `whole` all of them. Declined data is skipped, never buffered: an image of 5 MB costs nothing.
    */
-  wants(event: string, head: Buffer): boolean
-  event(event: string, data: string, wanted: boolean): void
+  wants(event: string, head: Buffer, whole: boolean): boolean
+  /** `data` is empty when `wants` declined it; `bytes` is its length on the wire either way. */
+  event(event: string, data: string, wanted: boolean, bytes: number): void
+  /** Kept data is JSON whose long strings nobody needs: of a large line they are shortened, its shape stays. */
+  readonly squeeze?: true
 }
 
 const LF = 10
 const CR = 13
 // A kept event that grows beyond this is given up: what is kept is usage, and usage is small.
 const MAX_KEPT = 16 * 1024 * 1024
-// How much of a data line must be there before `wants` is asked, unless the line is shorter.
-const HEAD = 64
+// How much of a data line must be there before `wants` is asked, unless the line is shorter. Beyond what comes before the
+// text in the deltas of any dialect.
+const HEAD = 512
 
 /** Line ends LF, CRLF and CR; comments and unknown fields are skipped (WHATWG HTML §9.2.6). */
 export class SseCutter {
@@ -23,13 +28,17 @@ export class SseCutter {
   #event = ''
   #data: string[] = []
   #kept = 0
+  #bytes = 0
   #wanted: boolean | undefined
   #hasData = false
-  // The unfinished line: its bytes so far, whether its head was looked at, or skipping when nobody wants the rest of it.
+  // The unfinished line: its bytes so far, whether its head was looked at, or skipping when nobody wants the rest of it,
+  // and whether what is skipped is data.
   #line: Buffer[] = []
+  #squeezer: Squeezer | undefined
   #lineBytes = 0
   #judged = false
   #skipping = false
+  #skippingData = false
   #afterCr = false
   #firstLine = true
 
@@ -72,8 +81,12 @@ export class SseCutter {
   }
 
   #partial(piece: Buffer): void {
-    if (this.#skipping) return
-    this.#line.push(piece)
+    if (this.#skipping) {
+      if (this.#skippingData) this.#bytes += piece.length
+      return
+    }
+    if (this.#squeezer) this.#squeezer.push(piece)
+    else this.#line.push(piece)
     this.#lineBytes += piece.length
     if (this.#lineBytes < HEAD) return
     if (!this.#judged) {
@@ -83,19 +96,24 @@ export class SseCutter {
       this.#judged = true
       if (isData(head)) {
         this.#hasData = true
-        if (!this.#keeps(dataOf(head))) this.#skip()
-      } else if (!startsEvent(head)) this.#skip()
+        if (!this.#keeps(dataOf(head), false)) this.#skip(dataOf(head).length)
+        else if (this.#reader.squeeze) this.#squeezer = squeezing(head)
+      } else if (!startsEvent(head)) this.#skip(-1)
     }
-    if (this.#kept + this.#lineBytes > MAX_KEPT) {
+    if (this.#kept + (this.#squeezer?.bytes ?? this.#lineBytes) > MAX_KEPT) {
       this.#giveUp()
-      this.#skip()
+      this.#skip(this.#hasData ? this.#lineBytes : -1)
     }
   }
 
-  #skip(): void {
+  /** Skips the rest of this line. `bytes` were there of its data; -1: it is no data line. */
+  #skip(bytes: number): void {
     this.#line = []
     this.#lineBytes = 0
+    this.#squeezer = undefined
     this.#skipping = true
+    this.#skippingData = bytes !== -1
+    if (this.#skippingData) this.#bytes += bytes
   }
 
   #giveUp(): void {
@@ -106,13 +124,22 @@ export class SseCutter {
   #finish(rest: Buffer): void {
     this.#judged = false
     if (this.#skipping) {
+      if (this.#skippingData) this.#bytes += rest.length
       this.#skipping = false
       return
     }
     let line = rest
-    if (this.#lineBytes > 0) {
+    if (this.#squeezer) {
+      this.#squeezer.push(rest)
+      line = this.#squeezer.take()
+      this.#squeezer = undefined
+      // What was left out is counted here, what is there below.
+      this.#bytes += this.#lineBytes + rest.length - line.length
+    } else if (this.#lineBytes > 0) {
       this.#line.push(rest)
       line = Buffer.concat(this.#line, this.#lineBytes + rest.length)
+    }
+    if (this.#lineBytes > 0) {
       this.#line = []
       this.#lineBytes = 0
     }
@@ -121,10 +148,12 @@ export class SseCutter {
     else if (isData(line)) {
       this.#hasData = true
       const data = dataOf(line)
-      if (this.#keeps(data)) {
-        this.#kept += data.length
+      this.#bytes += data.length
+      if (this.#keeps(data, true)) {
+        const kept = this.#reader.squeeze && data.length > LARGE ? squeezing(data).take() : data
+        this.#kept += kept.length
         if (this.#kept > MAX_KEPT) this.#giveUp()
-        else this.#data.push(data.toString('utf8'))
+        else this.#data.push(kept.toString('utf8'))
       }
     } else if (startsEvent(line)) this.#event = fieldValue(line, 6)
   }
@@ -136,19 +165,26 @@ export class SseCutter {
     return marked ? line.subarray(3) : line
   }
 
-  #keeps(head: Buffer): boolean {
-    this.#wanted ??= this.#reader.wants(this.#event, head)
+  #keeps(head: Buffer, whole: boolean): boolean {
+    this.#wanted ??= this.#reader.wants(this.#event, head, whole)
     return this.#wanted
   }
 
   #dispatch(): void {
-    if (this.#hasData) this.#reader.event(this.#event, this.#data.join('\n'), this.#wanted === true)
+    if (this.#hasData) this.#reader.event(this.#event, this.#data.join('\n'), this.#wanted === true, this.#bytes)
     if (this.#data.length > 0) this.#data = []
     this.#event = ''
     this.#kept = 0
+    this.#bytes = 0
     this.#wanted = undefined
     this.#hasData = false
   }
+}
+
+function squeezing(piece: Buffer): Squeezer {
+  const squeezer = new Squeezer()
+  squeezer.push(piece)
+  return squeezer
 }
 
 // "data:" and "event:" by bytes: this runs for every line of every stream.

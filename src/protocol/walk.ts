@@ -104,8 +104,9 @@ export function valueEnd(b: Buffer, start: number): number {
   return i
 }
 
-// Quoted code has an escape every few bytes: there looking at each byte is cheaper than a native search per quote.
-function stringEnd(b: Buffer, start: number): number {
+/** Where the string that begins at `start` ends, its quotes included; the end of the body when it does not. */
+export function stringEnd(b: Buffer, start: number): number {
+  // Quoted code has an escape every few bytes: there looking at each byte is cheaper than a native search per quote.
   for (let i = start + 1; ; ) {
     for (const near = i + NEAR; i < near; i++) {
       const c = b[i]

@@ -1,6 +1,8 @@
 // The store of a single process: exact, and done before the call returns.
 import { Leases } from './leases.ts'
-import type { Held, Store } from './store.ts'
+import { Purses } from './purses.ts'
+import { Rates } from './rates.ts'
+import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
 import { Values } from './values.ts'
 
 /**
@@ -10,11 +12,15 @@ import { Values } from './values.ts'
 export class MemoryStore implements Store {
   readonly #leases: Leases
   readonly #values: Values
+  readonly #purses: Purses
+  readonly #rates: Rates
 
   /** `now` in ms; default the monotonic clock */
   constructor(now?: () => number) {
     this.#leases = new Leases(now)
     this.#values = new Values(now)
+    this.#purses = new Purses(now)
+    this.#rates = new Rates(now)
   }
 
   async acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean> {
@@ -47,6 +53,26 @@ export class MemoryStore implements Store {
 
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) this.#values.delete(key)
+  }
+
+  async reserve(purse: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Reserved> {
+    return this.#purses.reserve(purse, holder, wants, ttlMs)
+  }
+
+  async record(purse: string, change: Change): Promise<void> {
+    this.#purses.record(purse, change)
+  }
+
+  async purse(purse: string): Promise<Purse> {
+    return this.#purses.purse(purse)
+  }
+
+  async take(key: string, wants: readonly Draw[]): Promise<number> {
+    return this.#rates.take(key, wants)
+  }
+
+  async give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
+    this.#rates.give(key, bucket, amount, perMinute)
   }
 
   onFreed(listener: (key: string) => void): () => void {

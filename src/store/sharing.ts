@@ -1,8 +1,11 @@
 // The store of many processes: Redis while it answers, this process's share of every limit while it does not.
 import { Breaker } from './breaker.ts'
 import { byKey, Leases } from './leases.ts'
+import { Mending } from './mending.ts'
+import { checkWants, Purses } from './purses.ts'
+import { Rates } from './rates.ts'
 import type { RedisShare, RedisShareOptions } from './redis/redis.ts'
-import type { Held, Store } from './store.ts'
+import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
 import { Values } from './values.ts'
 
 export interface SharingOptions {
@@ -25,8 +28,6 @@ const CONNECT_MS = 2_000
 /** How long a value that was read is kept for the time that Redis is silent, and how many. */
 const COPY_MS = 10 * 60_000
 const COPIES = 100_000
-/** Keys brought up to date at once when Redis is back. */
-const SLICE = 200
 
 /**
  * Never throws and never makes a caller wait more than about 250 ms for Redis.
@@ -36,6 +37,10 @@ const SLICE = 200
  * of processes, where that is more); what goes beyond it is at most one share for each process that had less than its
  * share when the silence began, and it is gone when the leases of before are. One process cut off alone: one share.
  * Processes are counted every second; one that ends says so at once.
+ *
+ * Money is divisible: a process admits while all it holds of a bucket is at most its share of what was left there,
+ * rounded down, by the last facts it heard. What it holds is not given back at the end: it may not be in Postgres yet.
+ * Rates are divided the same way, and nothing is made up for later.
  */
 export class SharingStore implements Store {
   readonly #redis: RedisShare
@@ -46,10 +51,11 @@ export class SharingStore implements Store {
   #soundSince = performance.now()
   /** All that this process holds, wherever it was admitted. */
   readonly #mine: Leases
-  /** What Redis may believe this process holds; kept only while it is silent. */
-  readonly #believed = new Map<string, Set<string>>()
-  /** Keys that changed here while Redis is being told. */
-  #changed: Set<string> | undefined
+  readonly #places: Mending
+  /** What this process holds of purses, wherever it was admitted, and the last facts it heard. */
+  readonly #money: Purses
+  readonly #purses: Mending
+  readonly #rates: Rates
   readonly #copies: Values
   #heart: NodeJS.Timeout | undefined
 
@@ -66,6 +72,19 @@ export class SharingStore implements Store {
     this.#options = options
     this.#processes = options.processes ?? 1
     this.#mine = new Leases(options.now)
+    this.#places = new Mending({
+      keys: () => this.#mine.keys(),
+      holders: key => this.#mine.holders(key).map(lease => lease.holder),
+      // Releases before it puts: a holder may have lost its place and found one again.
+      tell: (key, gone) => Promise.all([this.#redis.release(key, gone), this.#redis.put(key, this.#mine.holders(key))]),
+    })
+    this.#money = new Purses(options.now)
+    this.#purses = new Mending({
+      keys: () => this.#money.keys(),
+      holders: key => this.#money.holders(key),
+      tell: (key, gone) => this.#redis.record(key, { ...this.#money.all(key), gone }, true),
+    })
+    this.#rates = new Rates(options.now)
     this.#copies = new Values(options.now, COPIES)
     this.#redis = options.redis({
       onFreed: key => {
@@ -88,10 +107,10 @@ export class SharingStore implements Store {
       const taken = await this.#breaker.ask(() => this.#redis.acquire(key, holder, limit, ttlMs))
       if (taken === true) this.#mine.acquire(key, holder, 0, ttlMs)
       if (taken !== undefined) return taken
-      this.#believe(key, holder) // No answer, and yet it may have happened.
+      this.#places.believe(key, [holder]) // No answer, and yet it may have happened.
     }
     const share = limit > 0 ? Math.max(1, Math.floor(limit / this.#processes)) : 0
-    this.#changed?.add(key)
+    this.#places.touch(key)
     return this.#mine.acquire(key, holder, share, ttlMs)
   }
 
@@ -101,7 +120,7 @@ export class SharingStore implements Store {
       Promise.all(keys.map(([key, holders]) => this.#redis.renew(key, holders, ttlMs))),
     )
     if (!gone) {
-      for (const [key] of keys) this.#changed?.add(key)
+      for (const [key] of keys) this.#places.touch(key)
       return this.#mine.renew(leases, ttlMs)
     }
     const lost = keys.flatMap(([key], i) => gone[i]!.map(holder => ({ key, holder })))
@@ -113,14 +132,14 @@ export class SharingStore implements Store {
   async release(leases: readonly Held[]): Promise<void> {
     const keys = byKey(leases)
     const open = this.#breaker.open
-    if (open) for (const [key] of keys) this.#changed?.add(key)
+    if (open) for (const [key] of keys) this.#places.touch(key)
     // Sent before this process's own waiters hear of it: what they ask then is answered after.
     const asked = this.#breaker.ask(() => Promise.all(keys.map(([key, holders]) => this.#redis.release(key, holders))))
     const heard = this.#mine.release(leases)
     const freed = await asked
     keys.forEach(([key, holders], i) => {
       // What was held when the breaker opened is believed already; what was taken since, Redis never heard of.
-      if (!freed) for (const holder of open ? [] : holders) this.#believe(key, holder)
+      if (!freed) this.#places.believe(key, open ? [] : holders)
       // Somebody else's lease: the others have heard from Redis, this process has not.
       else if (freed[i]! > 0 && !heard.has(key)) this.#mine.announce(key)
     })
@@ -157,6 +176,44 @@ export class SharingStore implements Store {
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) this.#copies.delete(key)
     await this.#breaker.ask(() => Promise.all(keys.map(key => this.#redis.delete(key))))
+  }
+
+  async reserve(purse: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Reserved> {
+    checkWants(wants)
+    if (!this.#breaker.open) {
+      const said = await this.#breaker.ask(() => this.#redis.reserve(purse, holder, wants, ttlMs))
+      if (said && !said.held) return said
+      if (said) {
+        this.#money.correct(purse, said.facts)
+        this.#money.record(purse, { holds: [{ holder, amounts: wants, ttlMs }] })
+        return { held: true }
+      }
+      this.#purses.believe(purse, [holder])
+    }
+    this.#purses.touch(purse)
+    return this.#money.reserve(purse, holder, wants, ttlMs, this.#processes)
+  }
+
+  async record(purse: string, change: Change): Promise<void> {
+    this.#money.record(purse, change)
+    if (this.#breaker.open) return this.#purses.touch(purse)
+    const told = await this.#breaker.ask(() => this.#redis.record(purse, change).then(() => true))
+    const { holds = [], gone = [] } = change
+    if (!told) this.#purses.believe(purse, [...gone, ...holds.map(hold => hold.holder)])
+  }
+
+  async purse(purse: string): Promise<Purse> {
+    return (await this.#breaker.ask(() => this.#redis.purse(purse))) ?? this.#money.purse(purse)
+  }
+
+  async take(key: string, wants: readonly Draw[]): Promise<number> {
+    const share = (want: Draw) => ({ ...want, perMinute: want.perMinute / this.#processes })
+    return (await this.#breaker.ask(() => this.#redis.take(key, wants))) ?? this.#rates.take(key, wants.map(share))
+  }
+
+  async give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
+    const given = await this.#breaker.ask(() => this.#redis.give(key, bucket, amount, perMinute).then(() => true))
+    if (!given) this.#rates.give(key, bucket, amount, perMinute / this.#processes)
   }
 
   onFreed(listener: (key: string) => void): () => void {
@@ -199,52 +256,23 @@ export class SharingStore implements Store {
   }
 
   #opened(): void {
-    for (const { key, holder } of this.#mine.all()) this.#believe(key, holder)
+    this.#places.begin()
+    this.#purses.begin()
     this.#options.log('warn', this.trouble()!)
   }
 
-  #believe(key: string, holder: string): void {
-    const holders = this.#believed.get(key)
-    if (holders) holders.add(holder)
-    else this.#believed.set(key, new Set([holder]))
-  }
-
-  // Tells Redis what this process holds, slice by slice, and what changed meanwhile, until little is left.
   async #tellAll(): Promise<void> {
-    let keys = [...new Set([...this.#believed.keys(), ...this.#mine.keys()])]
-    do {
-      this.#changed = new Set()
-      while (keys.length > 0) await Promise.all(keys.splice(-SLICE).map(key => this.#tell(key)))
-      keys = [...this.#changed]
-    } while (keys.length > SLICE)
+    const all = [this.#places, this.#purses]
+    await Promise.all(all.map(each => each.tellAll()))
+    while (all.some(each => each.behind)) await Promise.all(all.map(each => each.tellChanged()))
   }
 
-  // The rest goes ahead of every later call on the same connection, so nothing needs to wait for it.
   #mended(openMs: number): void {
-    for (const key of this.#changed ?? []) {
-      const believed = [...(this.#believed.get(key) ?? [])]
-      void this.#breaker
-        .ask(() => this.#tell(key))
-        .then(told => {
-          if (!told) for (const holder of believed) this.#believe(key, holder)
-        })
-    }
-    this.#changed = undefined
-    this.#believed.clear()
+    for (const each of [this.#places, this.#purses]) each.end(tell => this.#breaker.ask(tell))
     this.#soundSince = performance.now()
     const silent = `${(openMs / 1000).toFixed(1)} s`
     this.#options.log('info', `redis: answers again after ${silent}; limits are shared by ${this.#processes} again`)
     // Where the share was full there may be room now.
     for (const key of this.#mine.keys()) this.#mine.announce(key)
-  }
-
-  // Releases before it puts: a holder may have lost its place and found one again.
-  async #tell(key: string): Promise<true> {
-    const held = this.#mine.holders(key)
-    const holds = new Set(held.map(lease => lease.holder))
-    const gone = [...(this.#believed.get(key) ?? [])].filter(holder => !holds.has(holder))
-    for (const holder of holds) this.#believe(key, holder)
-    await Promise.all([this.#redis.release(key, gone), this.#redis.put(key, held)])
-    return true
   }
 }

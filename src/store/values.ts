@@ -1,4 +1,5 @@
 // Small values with an end: strings by key, forgotten in time.
+import { Broom } from './broom.ts'
 
 interface Value {
   value: string
@@ -10,7 +11,7 @@ export class Values {
   readonly #values = new Map<string, Value>()
   readonly #capacity: number
   readonly #now: () => number
-  #broom = this.#values.entries()
+  readonly #broom = new Broom(this.#values, ({ until }, at) => until <= at)
 
   constructor(now: () => number = () => performance.now(), capacity: number = Number.POSITIVE_INFINITY) {
     this.#now = now
@@ -27,7 +28,7 @@ export class Values {
 
   set(key: string, value: string, ttlMs: number): void {
     const at = this.#now()
-    this.#sweep(at)
+    this.#broom.sweep(at)
     this.#values.delete(key) // so that the map's order is the order of setting
     this.#values.set(key, { value, until: at + ttlMs })
     if (this.#values.size > this.#capacity) this.#values.delete(this.#values.keys().next().value!)
@@ -35,18 +36,5 @@ export class Values {
 
   delete(key: string): void {
     this.#values.delete(key)
-  }
-
-  // Every set looks at two others, so what nobody asks for again goes too, without a timer and without a long pause.
-  #sweep(at: number): void {
-    for (let i = 0; i < 2; i++) {
-      const next = this.#broom.next()
-      if (next.done) {
-        this.#broom = this.#values.entries()
-        return
-      }
-      const [key, { until }] = next.value
-      if (until <= at) this.#values.delete(key)
-    }
   }
 }

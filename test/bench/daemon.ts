@@ -22,8 +22,8 @@ const config = {
 }
 const database = await openDatabase(config)
 const secret = openSecret(config['secret.key_file'])
-await addUser(database.db, { name: 'bench', concurrency: 0 })
-await addGroup(database.db, { name: 'bench', platform: 'anthropic' })
+await addUser(database.db, { name: 'bench', concurrency: 0, balance: 10n ** 18n })
+await addGroup(database.db, { name: 'bench', platform: 'anthropic', unknown_model: 'free', drain_ms: 0 })
 for (let i = 0; i < Number(accounts); i++)
   await addAccount(database.db, secret, {
     name: `a${i}`,

@@ -21,7 +21,7 @@ t.test('fairness', { timeout: 120_000 }, async t => {
   const { db } = gw.database
   const keys: string[] = []
   for (let i = 0; i < POLITE; i++) {
-    await addUser(db, { name: `polite${i}`, concurrency: 0 })
+    await addUser(db, { name: `polite${i}`, concurrency: 0, balance: 10n ** 18n })
     keys.push((await createKey(db, gw.secret, { user: `polite${i}`, group: 'main', valuePrefix: 'sk-' })).key)
   }
   await gw.inForce()

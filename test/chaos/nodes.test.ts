@@ -1,6 +1,7 @@
 // Two nodes, one Redis, one Postgres: limits hold over both, and what one loses the other gets.
 import path from 'node:path'
 import t from 'tap'
+import { formatUsd } from '../../src/lib/money.ts'
 import { startMock } from '../../src/mock/server.ts'
 import { dataDir, type Served, serve, setUp } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
@@ -54,6 +55,31 @@ t.test('limits are exact over both nodes', { skip }, async t => {
   t.ok(mock.stats('cred-a1').maxConcurrency <= 5, `a1: ${mock.stats('cred-a1').maxConcurrency}`)
   t.ok(mock.stats('cred-a2').maxConcurrency <= 4, `a2: ${mock.stats('cred-a2').maxConcurrency}`)
   for (const node of [one, two]) await until(t, 'nothing is held', async () => (await held(node)) === 0)
+})
+
+t.test('one budget for both nodes: what exactly 7 may cost lets in exactly 7 of 100', { skip }, async t => {
+  // As many bytes whatever the number, so that all cost the same: 45 input tokens at the price of a cache write, 64 of output.
+  const worst = 45n * 2_500n + 64n * 10_000n
+  const { mock, one, two, send } = await twoNodes(t, {
+    user: { concurrency: 0, balance: formatUsd(7n * worst) },
+    accounts: [{ script: { hold: 'start', usage: { input_tokens: 0, output_tokens: 64 } } }],
+  })
+  let refused = 0
+  const replies = Array.from({ length: 100 }, async (_, n) => {
+    const reply = await send(n % 2 ? one : two, 10 + (n % 90))
+    if (reply.status !== 200) refused++
+    return { status: reply.status, text: await reply.text() }
+  })
+  await until(t, 'the others are refused', () => refused === 93)
+  await mock.until(s => s.holding === 7)
+  mock.release()
+  const answers = await Promise.all(replies)
+  t.equal(answers.filter(({ status }) => status === 200).length, 7)
+  t.strictSame([...new Set(answers.map(({ status }) => status))].sort(), [200, 429])
+  // What the seven left of it, 7 × 45 × 2500, is there for whoever comes next at either node: it is enough for one.
+  mock.script('cred-a1', { usage: { input_tokens: 0, output_tokens: 64 } })
+  t.equal((await send(two, 99)).status, 200)
+  await until(t, 'the other node says that it is spent', async () => (await send(one, 99)).status === 403)
 })
 
 t.test(

@@ -1,6 +1,5 @@
-// What commands do to records that are there: nothing in a dry run, sums in the books, questions before the end.
+// What commands do to records that are there: nothing in a dry run, questions before the end.
 import t from 'tap'
-import { insertUsage } from '../../src/core/usage.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home, noTerminal } from './gw.ts'
 
@@ -48,71 +47,6 @@ t.test('a dry run prints the same and changes nothing', async t => {
   })
   t.match(await gw('user add bob --dry-run'), { code: 7 }, 'it validates as the real one does')
   t.same(await everything(), before)
-})
-
-t.test('usage is listed and summed', async t => {
-  const { id: user } = await json('user show bob')
-  const { id: key } = await json('key show dry')
-  const { id: account } = await json('account show main')
-  const line = (n: number, more: object) =>
-    JSON.stringify({
-      request_id: `01990000-0000-7000-8000-00000000000${n}`,
-      at: new Date(Date.now() - n * 3_600_000).toISOString(),
-      user_id: user,
-      key_id: key,
-      group_id: null,
-      account_id: account,
-      platform: 'anthropic',
-      model: 'm',
-      upstream_model: 'm',
-      upstream_request_id: null,
-      stream: true,
-      status: 200,
-      input_tokens: 10,
-      output_tokens: 5,
-      cache_write_5m_tokens: 0,
-      cache_write_1h_tokens: 0,
-      cache_read_tokens: 0,
-      cost: '1500000000',
-      charged: '3000000001',
-      billing: 'balance',
-      price: null,
-      partial: false,
-      duration_ms: 100,
-      first_token_ms: 10,
-      attempts: 1,
-      ...more,
-    })
-  await insertUsage(db, [line(1, {}), line(2, { model: 'other', status: 500 }), line(3, { account_id: null })])
-
-  t.match(await json('usage list'), [
-    {
-      user: 'bob',
-      key: 'dry',
-      account: 'main',
-      model: 'm',
-      status: 200,
-      cost: '1.50',
-      charged: '3.000000001',
-      stream: true,
-    },
-    { model: 'other', status: 500 },
-    { account: null },
-  ])
-  t.equal((await json<unknown[]>('usage list --limit 1')).length, 1)
-  t.equal((await json<unknown[]>('usage list --since 90m')).length, 1)
-  t.match(await json('usage list --model other --user bob --key dry --account main'), [{ status: 500 }])
-  t.match((await gw('usage list')).stdout, /^1h ago +01990000-\S+1 +bob +dry +main +m +200 +10 +5 /m)
-  t.match(await gw('usage list --user bobb'), { code: 6, stdout: '', stderr: /did you mean "bob"/ })
-
-  t.match(await json('usage stats'), [{ name: 'bob', requests: 3, errors: 1, cost: '4.50', input_tokens: 30 }])
-  t.match(await json('usage stats --by model'), [
-    { name: 'm', requests: 2 },
-    { name: 'other', requests: 1 },
-  ])
-  await each(['key', 'account', 'group', 'day', 'hour'], async by => {
-    t.ok((await json<unknown[]>(['usage', 'stats', '--by', by])).length > 0, by)
-  })
 })
 
 t.test('a price says which layer and which rule answered', async t => {
@@ -170,7 +104,6 @@ t.test('groups and accounts leave, and what belonged to them stays', async t => 
   t.match(await json('group rm team --yes'), { name: 'team' })
   t.match(await json('key show dry'), { group: null, status: 'active' })
   t.match(await json('account rm main --yes'), { name: 'main' })
-  t.match(await json('usage list --limit 1'), [{ account: 'main' }])
   t.match(await json('user rm bob --yes'), { name: 'bob' })
   t.match(await gw('key show dry'), { code: 6 }, 'its keys are revoked')
 })

@@ -106,7 +106,7 @@ t.test('serve runs in the foreground until it is told to stop', async t => {
   t.match(await json('status'), { phase: 'ready', listen: `http://${listen}`, pid: child.pid })
   t.equal((await fetch(`http://${listen}/health`)).status, 200)
   t.match(await json('db status'), { kind: 'embedded', data_dir: dataDir, pending: 0 })
-  t.match(await gw('user add x'), { code: 0, stderr: '' })
+  t.match(await gw('user add x --balance 1'), { code: 0, stderr: '' })
   child.kill('SIGTERM')
   t.same(await ended, [0, null])
   t.match(await json('user list'), [{ name: 'x' }], 'and the records are there without it')

@@ -63,6 +63,46 @@ t.test('a group carries platform, price and limits', async t => {
   t.match(await json('group show team'), { name: 'team' })
   t.match((await gw('group list')).stdout, /team +anthropic +1\.5 +balance/)
   t.match(await gw('group add team --platform openai'), { code: 7 })
+
+  t.test('and says what becomes of unknown models, and of clients that leave', async t => {
+    t.match(added, { unknown_model: 'reject', on_disconnect: 'drain 30s' })
+    const changed = await json('group set team --unknown-model claude-sonnet-4-5 --on-disconnect 90s')
+    t.match(changed, { unknown_model: 'fallback claude-sonnet-4-5', on_disconnect: 'drain 90s' })
+    t.notOk('fallback_model' in changed || 'drain_ms' in changed)
+    t.match(
+      (await gw('group show team')).stdout,
+      /^unknown model +fallback claude-sonnet-4-5\non disconnect +drain 90s$/m,
+    )
+    const row = db.selectFrom('groups').select(['unknown_model', 'fallback_model', 'drain_ms'])
+    t.match(await row.where('name', '=', 'team').executeTakeFirst(), {
+      unknown_model: 'fallback',
+      fallback_model: 'claude-sonnet-4-5',
+      drain_ms: 90_000,
+    })
+    t.match(await gw('group set team --unknown-model claude-sonet --dry-run'), {
+      code: 0,
+      stderr: /^warning: "claude-sonet" has no price either/m,
+    })
+    t.match(await json('group set team --unknown-model free --on-disconnect abort'), {
+      unknown_model: 'free',
+      on_disconnect: 'abort',
+    })
+    t.match(
+      await json('group set team --multiplier 1.5'),
+      { unknown_model: 'free', on_disconnect: 'abort' },
+      'and stays',
+    )
+    t.match(await json('group set team --unknown-model reject --on-disconnect 30s'), { unknown_model: 'reject' })
+    const cases = [
+      ['--unknown-model', 'a b', /reject, free, or the name of a model/],
+      ['--unknown-model', 'claude-*', /the name of a model/],
+      ['--on-disconnect', '11m', /abort, or a duration up to 10m/],
+      ['--on-disconnect', '0s', /abort, or a duration/],
+    ] as const
+    await each(cases, async ([flag, value, says]) => {
+      t.match(await gw(['group', 'set', 'team', flag, value]), { code: 2, stdout: '', stderr: says })
+    })
+  })
   t.match(await json('group add openai-default --platform openai'), { multiplier: 1 })
 })
 
@@ -211,9 +251,50 @@ t.test('a key is printed once', async t => {
   t.match(await json('key set bob --concurrency 3 --dry-run'), { concurrency: 3 })
   t.match((await gw('key set bob --concurrency 3')).stdout, /^concurrency +3$/m)
 
+  t.test('and has limits of its own', async t => {
+    t.match(await json('key show bob'), { quota: null, used: '0.00', rpm: null, tpm: null })
+    t.match(await json('key set bob --quota 2.5 --rpm 60 --tpm 1000'), {
+      quota: '2.50',
+      used: '0.00',
+      rpm: 60,
+      tpm: 1000,
+    })
+    t.match(
+      (await gw('key list')).stdout,
+      /^ID .* USED +QUOTA +CONCURRENCY +RPM +TPM .*\n.* 0\.00 +2\.50 +3 +60 +1000 /,
+    )
+    t.match((await gw('key show bob')).stdout, /^quota +2\.50$/m)
+    t.match(await json('key set bob --rpm none --tpm none'), { quota: '2.50', rpm: null, tpm: null })
+    t.match(await json('key create --user bob --name small --quota 0.5 --rpm 1 --tpm 2 --dry-run'), {
+      quota: '0.50',
+      used: '0.00',
+      rpm: 1,
+      tpm: 2,
+    })
+    const cases = [
+      ['--quota', '0', /more than 0/],
+      ['--rpm', '0', /--rpm must be a whole number of 1 or more/],
+      ['--tpm', '1.5', /--tpm must be a whole number/],
+    ] as const
+    await each(cases, async ([flag, value, says]) => {
+      t.match(await gw(['key', 'set', 'bob', flag, value]), { code: 2, stdout: '', stderr: says })
+    })
+  })
+
   t.test('and rotates into one with the same settings', async t => {
+    await db
+      .insertInto('key_usage')
+      .values({ key_id: Number(shown['id']), used: 2_000_000_000n })
+      .execute()
+    const dry = await json('key rotate bob --dry-run')
+    t.match(dry, { used: '2.00' })
     const next = await json('key rotate bob --grace 1h')
     t.match(next, { name: 'bob', user: 'bob', group: 'team', concurrency: 3, allow_ip: ['10.0.0.0/8'], key: /^sk-/ })
+    t.match(next, { quota: '2.50', used: '2.00' }, 'rotating refills no quota')
+    t.match(await db.selectFrom('key_usage').selectAll().orderBy('key_id').execute(), [
+      { key_id: shown['id'], used: 2_000_000_000n, carried: 0n },
+      { key_id: next['id'], used: 2_000_000_000n, carried: 2_000_000_000n },
+    ])
     t.not(next['key'], value)
     const old = await json('key show bob-old')
     const left = Date.parse(String(old['expires_at'])) - Date.now()

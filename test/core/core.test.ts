@@ -1,4 +1,4 @@
-// The pure rooms: money, prices, names, choice, secrets, ids, addresses.
+// The pure rooms: money, names, choice, secrets, ids, addresses.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -6,18 +6,16 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { formatUsd, mulDiv, parseUsd } from '../../src/core/money.ts'
 import { checkName, pick, unique } from '../../src/core/named.ts'
-import { cost, type Price, priceTable, type Rates, shippedPrices } from '../../src/core/price.ts'
 import { type AccountFacts, modelMap } from '../../src/core/snapshot.ts'
 import { reasons, select } from '../../src/gateway/select.ts'
 import { allowList, cidrProblem } from '../../src/lib/address.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { formatUsd, mulDiv, parseUsd } from '../../src/lib/money.ts'
 import { Refusal } from '../../src/lib/refusal.ts'
 import { openSecret, secretFrom } from '../../src/lib/secret.ts'
 import { suggest } from '../../src/lib/suggest.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/lib/units.ts'
-import { noUsage, type Usage } from '../../src/protocol/usage.ts'
 
 const random = (below: number) => Math.floor(Math.random() * below)
 
@@ -66,131 +64,6 @@ t.test('money times a rate is rounded half up', async t => {
     const [a, b, c] = [BigInt(random(1e6)), BigInt(random(50_000)), BigInt(1 + random(10_000))]
     if (mulDiv(a, b, c) !== nearest(a * b, c)) t.fail(`${a} × ${b} ÷ ${c} is ${mulDiv(a, b, c)}`)
   }
-})
-
-const rates = (n: number): Rates => ({
-  input: BigInt(n),
-  output: BigInt(n) * 10n,
-  cacheWrite5m: BigInt(n) * 100n,
-  cacheWrite1h: BigInt(n) * 1000n,
-  cacheRead: BigInt(n) * 10_000n,
-})
-const price = (model: string, n: number, more: Partial<Price> = {}): Price => ({
-  model,
-  vendor: null,
-  layer: 'shipped',
-  from: 0,
-  ...rates(n),
-  tier: null,
-  ...more,
-})
-
-t.test('a price is found by the name, by a dated release of it, and by nothing that only looks alike', async t => {
-  const table = priceTable([
-    price('gpt-5', 1),
-    price('claude-x', 2),
-    price('claude-x-20250101', 3),
-    price('dear', 4, { from: 1000 }),
-    price('dear', 5, { from: 2000 }),
-    price('dear', 6, { from: 1500, layer: 'operator' }),
-    price('dear', 7, { from: 500 }),
-    price('own', 8, { layer: 'operator', from: 900 }),
-  ])
-  const cases: [name: string, at: number, rate: bigint | undefined, match?: string][] = [
-    ['gpt-5', 0, 1n, 'exact'],
-    ['GPT-5', 0, 1n, 'exact'],
-    ['models/gpt-5', 0, 1n, 'exact'],
-    ['publishers/google/models/gpt-5', 0, 1n, 'exact'],
-    ['gpt-5-20251001', 0, 1n, 'release'],
-    ['gpt-5@20251001', 0, 1n, 'release'],
-    ['gpt-5-2025-10-01', 0, 1n, 'release'],
-    ['gpt-5-latest', 0, 1n, 'release'],
-    ['gpt-5-mini', 0, undefined],
-    ['gpt-5-latest-mini', 0, undefined],
-    ['gpt-50', 0, undefined],
-    ['gpt', 0, undefined],
-    ['gpt-5-2025', 0, undefined],
-    ['gpt-5-20251001-v2', 0, undefined],
-    ['my-gpt-5', 0, undefined],
-    ['', 0, undefined],
-    ['__proto__', 0, undefined],
-    ['claude-x-20250101', 0, 3n, 'exact'],
-    ['claude-x-20250102', 0, 2n, 'release'],
-    ['dear', 499, undefined],
-    ['dear', 500, 7n, 'exact'],
-    ['dear', 999, 7n, 'exact'],
-    ['dear', 1000, 4n, 'exact'],
-    ['dear', 1499, 4n, 'exact'],
-    ['dear', 1500, 6n, 'exact'],
-    ['dear', 9999, 6n, 'exact'],
-    ['own', 899, undefined],
-    ['own-latest', 900, 8n, 'release'],
-  ]
-  for (const [name, at, rate, match] of cases) {
-    const found = table.find(name, at)
-    t.same([found?.price.input, found?.match], [rate, match], `"${name}" at ${at}`)
-  }
-  t.same(
-    table.all().map(p => p.input),
-    [2n, 3n, 5n, 6n, 4n, 7n, 1n, 8n],
-    'all are listed, by name, the latest first',
-  )
-})
-
-t.test('a cost is exact to half a nano-dollar, and every bucket has its own rate', async t => {
-  const used = (usage: Partial<Usage>) => ({ ...noUsage(), ...usage })
-  const million = 1_000_000
-  for (const [bucket, rate] of Object.entries(rates(3)))
-    t.equal(cost(used({ [bucket]: million }), price('m', 3)), rate, `a million of ${bucket}`)
-  t.equal(cost(noUsage(), price('m', 3)), 0n)
-  t.equal(cost(used({ input: 499_999 }), price('m', 1)), 0n)
-  t.equal(cost(used({ input: 500_000 }), price('m', 1)), 1n)
-  t.equal(cost(used({ input: 250_000, output: 25_000 }), price('m', 1)), 1n, 'rounded once, not once a bucket')
-
-  for (let i = 0; i < 1000; i++) {
-    const usage: Usage = {
-      input: random(2 ** 31),
-      output: random(2 ** 31),
-      cacheWrite5m: random(1e6),
-      cacheWrite1h: random(1e6),
-      cacheRead: random(1e7),
-    }
-    const at = Object.fromEntries(Object.keys(usage).map(key => [key, BigInt(random(1e11))])) as unknown as Rates
-    const sum = (Object.keys(usage) as (keyof Usage)[]).reduce((n, key) => n + BigInt(usage[key]) * at[key], 0n)
-    const exact = { n: sum, d: 1_000_000n }
-    const got = cost(usage, price('m', 0, at))
-    // |got − exact| ≤ ½, and of two that near the upper.
-    const off = 2n * (got * exact.d - exact.n)
-    if (!(off > -exact.d && off <= exact.d)) t.fail(`${JSON.stringify(usage)} costs ${got}`)
-  }
-})
-
-t.test('a prompt above the tier reprices the whole request; one exactly at it does not', async t => {
-  const tiered = price('m', 1, { tier: { above: 100, ...rates(1_000_000) } })
-  const prompt = { input: 40, cacheRead: 30, cacheWrite5m: 20, cacheWrite1h: 10 }
-  const at = cost({ ...prompt, output: 1_000_000 }, tiered)
-  t.equal(at, cost({ ...prompt, output: 1_000_000 }, price('m', 1)), 'exactly at it, and output is no prompt')
-  for (const bucket of ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h'] as const) {
-    const usage = { ...prompt, output: 7, [bucket]: prompt[bucket] + 1 }
-    t.equal(cost(usage, tiered), cost(usage, price('m', 1_000_000)), `one more of ${bucket}`)
-  }
-})
-
-t.test('the prices that gw ships are whole and can be found', async t => {
-  const all = shippedPrices()
-  const table = priceTable(all)
-  t.ok(all.length > 40)
-  t.equal(new Set(all.map(p => `${p.model} ${p.from}`)).size, all.length, 'none twice')
-  for (const p of all) {
-    if (table.find(p.model, Math.max(p.from, Date.now()))?.match !== 'exact') t.fail(`${p.model} is not found`)
-    for (const rate of [p, ...(p.tier ? [p.tier] : [])])
-      if (rate.input < 0n || rate.output < 0n || rate.cacheRead > rate.input || rate.cacheWrite1h < rate.cacheWrite5m)
-        t.fail(`${p.model} has odd rates`)
-  }
-  t.match(table.find('claude-sonnet-4-5-20250929', Date.now()), {
-    match: 'release',
-    price: { model: 'claude-sonnet-4-5' },
-  })
 })
 
 t.test('a model map', async t => {

@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import { book } from '../../src/core/book.ts'
 import { openSpool, type Spool, type SpoolOptions } from '../../src/core/spool.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
@@ -362,8 +363,14 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
   t.teardown(() => rmSync(parent, { recursive: true, force: true }))
   const folder = path.join(parent, 'spool')
   const db = await connect(t, url)
-  await sql`truncate usage`.execute(db)
-  await sql`select usage_partition(${new Date(noon)})`.execute(db)
+  await sql`truncate usage, usage_minute, usage_hour, usage_day, ledger, key_usage, users restart identity cascade`.execute(
+    db,
+  )
+  await sql`insert into users (id, name, concurrency) overriding system value values (1, 'payer', 1)`.execute(db)
+  await sql`insert into balances (user_id) values (1)`.execute(db)
+  await sql`insert into api_keys (id, user_id, name, prefix, digest) overriding system value values (2, 1, 'k', 'sk', 'd')`.execute(
+    db,
+  )
   const options =
     settings.timezone === undefined ? '' : `&options=${encodeURIComponent(`-c TimeZone=${settings.timezone}`)}`
   const through = await connect(t, postgres.url + options)
@@ -381,7 +388,7 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
         folder,
         batch: 500,
         intervalMs: NEVER,
-        db: through,
+        book: lines => book(through, lines, 'UTC'),
         log: (level, line) => {
           log.push(`${level} ${line}`)
           news.emit('line')

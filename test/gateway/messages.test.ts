@@ -5,7 +5,7 @@ import { gateway, hello } from '../helpers/gateway.ts'
 
 t.test('a whole answer is relayed byte for byte, and what it used is recorded and priced', async t => {
   const gw = await gateway(t, {
-    multiplier: '1.5',
+    group: { multiplier: '1.5' },
     accounts: [
       {
         script: {

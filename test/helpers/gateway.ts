@@ -9,13 +9,14 @@ import type { Config } from '../../src/config/schema.ts'
 import { controlClient } from '../../src/control/client.ts'
 import type { LiveView } from '../../src/control/view.ts'
 import { addAccount, setAccount, setAccountStatus } from '../../src/core/account.ts'
-import { addGroup } from '../../src/core/group.ts'
+import { addGroup, type NewGroup } from '../../src/core/group.ts'
 import { clearHealth } from '../../src/core/health.ts'
 import { createKey, revokeKey, setKey } from '../../src/core/key.ts'
 import { listUsage, type UsageRecord } from '../../src/core/usage.ts'
 import { addUser, setUser } from '../../src/core/user.ts'
 import { type Daemon, startDaemon } from '../../src/daemon/main.ts'
 import { type Database, type Db, openDatabase } from '../../src/db/connect.ts'
+import { parseUsd } from '../../src/lib/money.ts'
 import { openSecret, type Secret } from '../../src/lib/secret.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
 import type { Step } from '../../src/mock/step.ts'
@@ -34,9 +35,10 @@ export interface AccountSetup {
 
 export interface Setup {
   accounts?: AccountSetup[]
-  user?: { concurrency?: number }
+  user?: { concurrency?: number; balance?: string }
   config?: Partial<Config>
-  multiplier?: string
+  /** of group main; models without a price are free there, and a client that leaves ends its upstream at once */
+  group?: Omit<NewGroup, 'name' | 'platform'>
   log?: Logger
 }
 
@@ -81,8 +83,12 @@ const credential = (account: string) => `cred-${account}`
 
 /** Makes user `alice`, group `main` and its accounts, and gives alice's key. */
 export async function populate(db: Db, secret: Secret, mock: Mock, setup: Setup): Promise<string> {
-  await addUser(db, { name: 'alice', concurrency: setup.user?.concurrency ?? 0, balance: 1_000_000_000_000n })
-  await addGroup(db, { name: 'main', platform: 'anthropic', multiplier: setup.multiplier ?? '1' })
+  await addUser(db, {
+    name: 'alice',
+    concurrency: setup.user?.concurrency ?? 0,
+    balance: parseUsd(setup.user?.balance ?? '1000'),
+  })
+  await addGroup(db, { name: 'main', platform: 'anthropic', unknown_model: 'free', drain_ms: 0, ...setup.group })
   for (const [i, a] of (setup.accounts ?? [{}]).entries()) {
     const name = a.name ?? `a${i + 1}`
     await addAccount(db, secret, {
@@ -224,6 +230,7 @@ async function nothingHeld(t: Test, daemon: Daemon, mock: Mock): Promise<void> {
   }
   await until(t, 'every request is over', () => gw.live.size === 0)
   await until(t, 'every slot is given back', async () => (await held()).length === 0)
+  await until(t, 'no money is put aside', () => gw.purses.size() === 0)
   await until(t, 'the provider has no request open', () => mock.stats().inFlight === 0)
 }
 

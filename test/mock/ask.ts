@@ -22,6 +22,8 @@ export interface Question {
   body?: unknown
   signal?: AbortSignal
   headers?: Record<string, string>
+  /** Told how many bytes of the answer are here, whenever there are more. */
+  seen?: (bytes: number) => void
 }
 
 /** A mock that ends with the test. The steps are the script of the credential `k`. */
@@ -42,7 +44,7 @@ export const whole = { ...streaming, stream: false }
 
 /** Asks with the credential `k` for a streamed message, unless told otherwise. Never rejects. */
 export function ask(mock: Mock, question: Question = {}): Promise<Answer> {
-  const { credential = 'k', path = '/v1/messages', body = streaming, headers = {}, signal } = question
+  const { credential = 'k', path = '/v1/messages', body = streaming, headers = {}, signal, seen } = question
   const method = question.method ?? 'POST'
   const payload = method === 'GET' ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body)
   return new Promise(resolve => {
@@ -53,12 +55,16 @@ export function ask(mock: Mock, question: Question = {}): Promise<Answer> {
       ...(signal && { signal }),
     }
     const chunks: Buffer[] = []
+    let bytes = 0
     const settle = (failure: string | null, status = 0, got: http.IncomingHttpHeaders = {}) => {
       const all = Buffer.concat(chunks)
       resolve({ status, headers: got, chunks, body: all, text: all.toString(), failure })
     }
     const req = http.request(`${mock.url}${path}`, options, res => {
-      res.on('data', chunk => chunks.push(chunk))
+      res.on('data', (chunk: Buffer) => {
+        chunks.push(chunk)
+        seen?.((bytes += chunk.length))
+      })
       res.on('error', (error: NodeJS.ErrnoException) =>
         settle(error.code ?? error.message, res.statusCode, res.headers),
       )

@@ -94,6 +94,7 @@ t.test('usage is reported as scripted and billed to the sums', async t => {
     cache_read_input_tokens: 70,
     ephemeral_5m_input_tokens: 29,
     ephemeral_1h_input_tokens: 30,
+    web_search_requests: 0,
   })
   t.same(mock.stats('k').statuses, { 200: 2, 529: 1 })
 })

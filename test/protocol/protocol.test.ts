@@ -1,7 +1,4 @@
 // What gw reads of bodies and streams on their way through: never more than it must, never anything else than is there.
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Failure } from '../../src/lib/failure.ts'
 import type { Step } from '../../src/mock/server.ts'
@@ -12,6 +9,8 @@ import { JsonError, scanObject } from '../../src/protocol/json.ts'
 import { SseCutter } from '../../src/protocol/sse.ts'
 import { noUsage, promptTokens, type Usage } from '../../src/protocol/usage.ts'
 import { ask, mockFor, streaming, whole } from '../mock/ask.ts'
+import { heldBy } from './memory.ts'
+import { generator, one, type Random } from './random.ts'
 
 const wanted = new Set(['model', 'stream', '__proto__'])
 
@@ -210,7 +209,7 @@ type Event = [name: string, data: string, wanted: boolean]
 
 function cut(chunks: Iterable<Buffer>, wants: (event: string, head: Buffer) => boolean = () => true): Event[] {
   const events: Event[] = []
-  const cutter = new SseCutter({ wants, event: (...event) => events.push(event) })
+  const cutter = new SseCutter({ wants, event: (event, data, wanted) => events.push([event, data, wanted]) })
   for (const chunk of chunks) cutter.push(chunk)
   cutter.end()
   return events
@@ -303,19 +302,33 @@ t.test('data is kept only when it is wanted, and asked for once with its name an
   t.pass('at every split')
 })
 
-t.test('an event of many megabytes is not held in memory unless it is wanted, and then only to a bound', async t => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
-  const mb = 1024 * 1024
-  const inUse = () => process.memoryUsage().arrayBuffers / mb
-  // What is garbage is not gone at the first collection; what is held is not gone at the hundredth.
-  const heldBeyond = async (before: number) => {
-    for (let i = 0; i < 100 && inUse() - before > 3; i++) {
-      await nextTurn()
-      gc()
-    }
-    return inUse() - before
+t.test('the size of data is told whether it was wanted or not', async t => {
+  const bytes = Buffer.from(
+    `data: ${'v'.repeat(2000)}\n\n${lines.map(event => `${event.join('\r\n')}\r\n\r\n`).join('')}`,
+  )
+  // Of data over several lines, without what joins them.
+  const sizes = [2000, ...told.map(([, data]) => Buffer.byteLength(data.replaceAll('\n', '')))]
+  for (const wants of [true, false]) {
+    const wrong = [...splits(bytes)].findIndex(chunks => {
+      const seen: number[] = []
+      const cutter = new SseCutter({ wants: () => wants, event: (...event) => seen.push(event[3]) })
+      for (const chunk of chunks) cutter.push(chunk)
+      cutter.end()
+      return !same(seen, sizes)
+    })
+    t.equal(wrong, -1, wants ? 'kept' : 'declined')
   }
+  const large = Buffer.from(`data: {"a":"${'v'.repeat(300_000)}"}\n\n`)
+  for (const chunks of [[large], pieces(large, 50_000)]) {
+    let seen: unknown[] = []
+    const cutter = new SseCutter({ squeeze: true, wants: () => true, event: (...event) => (seen = event) })
+    for (const chunk of chunks) cutter.push(chunk)
+    t.same([(seen[1] as string).length, seen[3]], [8 + 1024, 8 + 300_000], 'squeezed')
+  }
+})
+
+t.test('an event of many megabytes is not held in memory unless it is wanted, and then only to a bound', async t => {
+  const mb = 1024 * 1024
   const flood = async (wants: boolean, megabytes: number, ...head: string[]) => {
     const events: Event[] = []
     let asked = 0
@@ -324,14 +337,12 @@ t.test('an event of many megabytes is not held in memory unless it is wanted, an
         asked++
         return wants
       },
-      event: (...event) => events.push(event),
+      event: (event, data, wanted) => events.push([event, data, wanted]),
     })
-    await nextTurn()
-    gc()
-    const before = inUse()
-    for (const piece of head) cutter.push(Buffer.from(piece))
-    for (let i = 0; i < megabytes; i++) cutter.push(Buffer.alloc(mb, 'x'))
-    const grown = await heldBeyond(before)
+    const grown = await heldBy(() => {
+      for (const piece of head) cutter.push(Buffer.from(piece))
+      for (let i = 0; i < megabytes; i++) cutter.push(Buffer.alloc(mb, 'x'))
+    })
     cutter.push(Buffer.from('\n\nevent: next\ndata: y\n\n'))
     return { grown, events, asked }
   }
@@ -356,7 +367,10 @@ t.test('an event of many megabytes is not held in memory unless it is wanted, an
   ])
 
   const seen: Event[] = []
-  const lineByLine = new SseCutter({ wants: () => true, event: (...event) => seen.push(event) })
+  const lineByLine = new SseCutter({
+    wants: () => true,
+    event: (event, data, wanted) => seen.push([event, data, wanted]),
+  })
   for (let i = 0; i < 20; i++)
     lineByLine.push(Buffer.concat([Buffer.from('data: '), Buffer.alloc(mb, 'x'), Buffer.from('\n')]))
   lineByLine.push(Buffer.from('\ndata: z\n\n'))
@@ -521,6 +535,53 @@ t.test('the usage of a stream', async t => {
         stop,
       ),
       { output: 2, cacheWrite5m: 2 ** 31 - 1 },
+    ],
+    'searches are cumulative, and those of a delta that does not count them stay': [
+      sse(
+        start({ input_tokens: 1, output_tokens: 1, server_tool_use: { web_search_requests: 1 } }),
+        delta({ output_tokens: 2, server_tool_use: { web_search_requests: 3 } }),
+        delta({ output_tokens: 3, server_tool_use: { web_search_requests: 0 } }),
+        delta({ output_tokens: 4, server_tool_use: null }),
+        delta({ output_tokens: 5, server_tool_use: { web_search_requests: -7 } }),
+        stop,
+      ),
+      { input: 1, output: 5, webSearches: 3 },
+    ],
+    'searches that are none become no money': [
+      sse(start({ input_tokens: 1, server_tool_use: { web_search_requests: '3' } }), delta({ output_tokens: 2 }), stop),
+      { input: 1, output: 2 },
+    ],
+    'a part of a search is none': [
+      sse(start({ input_tokens: 1, server_tool_use: { web_search_requests: 2.9 } }), delta({ output_tokens: 2 }), stop),
+      { input: 1, output: 2, webSearches: 2 },
+    ],
+    'a tier is its word, and a delta without one takes it not back': [
+      sse(start({ input_tokens: 1, service_tier: 'priority' }), delta({ output_tokens: 2 }), stop),
+      { input: 1, output: 2, mode: 'priority' },
+    ],
+    'nor does one that says standard': [
+      sse(
+        start({ input_tokens: 1, service_tier: 'batch' }),
+        delta({ output_tokens: 2, service_tier: 'standard' }),
+        stop,
+      ),
+      { input: 1, output: 2, mode: 'batch' },
+    ],
+    'fast goes before a tier': [
+      sse(start({ input_tokens: 1, service_tier: 'priority', speed: 'fast' }), delta({ output_tokens: 2 }), stop),
+      { input: 1, output: 2, mode: 'fast' },
+    ],
+    'standard, auto and default are no mode': [
+      sse(
+        start({ service_tier: 'auto', speed: 'standard' }),
+        delta({ output_tokens: 2, service_tier: 'default' }),
+        stop,
+      ),
+      { output: 2 },
+    ],
+    'a mode that is no word is none': [
+      sse(start({ service_tier: null, speed: 'a b' }), delta({ output_tokens: 2, service_tier: { a: 1 } }), stop),
+      { output: 2 },
     ],
     'usage that is no object': [sse(start('many' as unknown as object), delta('more' as unknown as object), stop), {}],
     'a whole answer in message_start, used 0': [
@@ -771,19 +832,6 @@ t.test('only the model changes when an answer is renamed', async t => {
 
 // Random texts.
 
-type Random = (below: number) => number
-
-/** mulberry32: the same texts at every run. */
-function generator(seed: number): Random {
-  return below => {
-    seed = (seed + 0x6d2b79f5) | 0
-    let x = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
-    return ((x ^ (x >>> 14)) >>> 0) % below
-  }
-}
-
-const one = <T>(random: Random, of: readonly T[]): T => of[random(of.length)]!
 const space = (random: Random) => one(random, ['', '', '', ' ', '\n', '\t ', '\r\n'])
 
 function stringText(random: Random): string {

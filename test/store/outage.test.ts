@@ -3,29 +3,14 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { createStore } from '../../src/store/open.ts'
 import type { Held, Store } from '../../src/store/store.ts'
 import { type RedisServer, redisMissing, redisServer, until } from '../helpers/redis.ts'
 import type { Order } from './child.ts'
+import { inTrouble, two, well } from './two.ts'
 
 t.jobs = 4 // each has a server of its own, and they mostly wait
 const skip = await redisMissing()
 const LONG = 60_000
-
-async function two(t: Test, server: RedisServer, more: { processes?: number } = {}): Promise<[Store, Store]> {
-  const open = async (processId: string) => {
-    const store = await createStore({ redisUrl: server.url, processId, log: (_, line) => t.comment(line), ...more })
-    t.teardown(() => store.close())
-    return store
-  }
-  const pair: [Store, Store] = [await open('one'), await open('two')]
-  if (more.processes === undefined)
-    await until(t, 'the first has looked since the second came', async () => {
-      const [last, first] = (await pair[0].holders(['processes'])).sort((a, b) => b.leftMs - a.leftMs)
-      return last?.holder === 'one' && first?.holder === 'two'
-    })
-  return pair
-}
 
 /** Takes places until one is refused, at most 50. */
 async function fill(store: Store, key: string, limit: number, name: string): Promise<Held[]> {
@@ -80,8 +65,6 @@ function traffic(stores: Store[], limit: number) {
   }
 }
 
-const inTrouble = (stores: Store[]) => stores.every(store => store.trouble() !== undefined)
-const well = (stores: Store[]) => stores.every(store => store.trouble() === undefined)
 t.test('a Redis that is silent for a while', { skip }, async t => {
   const server = await redisServer(t)
   const stores = await two(t, server)

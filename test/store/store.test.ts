@@ -5,9 +5,15 @@ import { createStore } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
 import { freePort, redisCluster, redisMissing, redisServer, until } from '../helpers/redis.ts'
 import { storeContract } from './contract.ts'
+import { purseContract } from './purse-contract.ts'
+import { rateContract } from './rate-contract.ts'
 
 const skip = await redisMissing()
 let made = 0
+
+function everyContract(t: Test, make: (t: Test) => Promise<Store[]>): void {
+  for (const contract of [storeContract, purseContract, rateContract]) contract(t, make)
+}
 
 /** Two stores on one Redis, as two processes would have them, apart from those of other tests. */
 async function pair(t: Test, redisUrl: string): Promise<[Store, Store]> {
@@ -19,7 +25,7 @@ async function pair(t: Test, redisUrl: string): Promise<[Store, Store]> {
 }
 
 t.test('memory', async t => {
-  storeContract(t, async t => {
+  everyContract(t, async t => {
     const store = await createStore({ processId: 'one', log() {} })
     t.teardown(() => store.close())
     return [store]
@@ -69,9 +75,88 @@ t.test('memory', async t => {
   })
 })
 
+t.test('memory, by the clock', async t => {
+  const hour = 3_600_000
+  const spent = (amount: bigint) => ({ facts: [{ bucket: 'a', spent: amount, version: 1n }] })
+  const one = [{ bucket: 'a', amount: 1n, limit: 1n }]
+
+  t.test('a hold ends on time, and not before', async t => {
+    let now = 0
+    const store = new MemoryStore(() => now)
+    await store.record('p', spent(0n))
+    t.same(await store.reserve('p', 'first', one, 100), { held: true })
+    now = 99
+    t.same(await store.reserve('p', 'second', one, 100), { held: false, bucket: 'a' })
+    now = 100
+    t.same(await store.reserve('p', 'second', one, 100), { held: true })
+    t.same((await store.purse('p')).holders, ['second'])
+    const amounts = [{ bucket: 'a', amount: 1n }]
+    await store.record('p', { holds: [{ holder: 'third', amounts, ttlMs: 200 }] })
+    now = 200
+    t.same((await store.purse('p')).holders, ['third'])
+    now = 300
+    t.same(await store.purse('p'), {
+      buckets: [{ bucket: 'a', used: 0n, spent: 0n, start: undefined }],
+      holders: [],
+    })
+    await store.close()
+  })
+
+  t.test('has reserved before it returns', async t => {
+    const store = new MemoryStore()
+    void store.record('p', spent(0n))
+    const asked = [store.reserve('p', 'a', one, 1000), store.reserve('p', 'b', one, 1000)]
+    void store.record('p', { gone: ['a'] })
+    asked.push(store.reserve('p', 'c', one, 1000))
+    t.same(
+      (await Promise.all(asked)).map(answer => answer.held),
+      [true, false, true],
+    )
+    await store.close()
+  })
+
+  t.test('a purse is forgotten 25 h after it was touched, unless something is held of it', async t => {
+    let now = 0
+    const store = new MemoryStore(() => now)
+    await store.record('idle', spent(0n))
+    await store.record('held', {
+      ...spent(0n),
+      holds: [{ holder: 'h', amounts: [{ bucket: 'a', amount: 1n }], ttlMs: 50 * hour }],
+    })
+    now = 24 * hour
+    for (let i = 0; i < 10; i++) await store.record('other', spent(0n))
+    now = 25 * hour // 1 h after the others; nobody touched these
+    for (let i = 0; i < 10; i++) await store.record('other', spent(0n))
+    t.same(await store.reserve('held', 'x', one, 1000), { held: false, bucket: 'a' })
+    t.same(await store.reserve('idle', 'x', one, 1000), { held: false, unknown: ['a'] })
+    await store.close()
+  })
+
+  t.test('a rate fills evenly, and is worth asking for when it said so', async t => {
+    let now = 0
+    const store = new MemoryStore(() => now)
+    const take = (amount: number) => store.take('k', [{ bucket: 'a', amount, perMinute: 60_000 }]) // one each ms
+    t.equal(await take(60_000), 0)
+    t.equal(await take(10_000), 10_000)
+    now = 4000
+    t.equal(await take(10_000), 6000)
+    t.equal(await take(4000), 0)
+    now = 9999
+    t.equal(await take(6000), 1)
+    now = 10_000
+    t.equal(await take(6000), 0)
+    now = 100_000
+    t.equal(await take(61_000), 0, 'full is full')
+    t.equal(await take(1), 1)
+    await store.give('k', 'a', -30_000, 60_000)
+    t.equal(await take(1), 30_001)
+    await store.close()
+  })
+})
+
 t.test('redis', { skip }, async t => {
   const server = await redisServer(t)
-  storeContract(t, t => pair(t, server.url))
+  everyContract(t, t => pair(t, server.url))
 
   t.test('leaves nothing behind', async t => {
     const [one, two] = await pair(t, server.url)
@@ -94,6 +179,44 @@ t.test('redis', { skip }, async t => {
     await one.close()
     await two.close()
     t.same(await redis.keys(`t${made}:*`), [], 'nor does a process that ends leave its name')
+  })
+
+  t.test('purses and rates end by themselves, but not before what they hold', async t => {
+    const [one, two] = await pair(t, server.url)
+    const redis = server.client()
+    const hour = 3_600_000
+    const left = async (kind: string, key: string) => (await redis.pttl(`t${made}:${kind}:{${key}}`)) / hour
+    const hold = (holder: string, ttlMs: number) => ({ holder, amounts: [{ bucket: 'a', amount: 1n }], ttlMs })
+    await one.record('p', { facts: [{ bucket: 'a', spent: 0n, version: 1n }] })
+    await two.reserve('p', 'h', [{ bucket: 'a', amount: 1n, limit: 9n }], 1000)
+    for (const kind of ['purse', 'purse-ends']) {
+      t.ok((await left(kind, 'p')) > 24.9 && (await left(kind, 'p')) <= 25)
+      await redis.pexpire(`t${made}:${kind}:{p}`, hour)
+    }
+    await one.record('p', { gone: ['nobody'] })
+    for (const kind of ['purse', 'purse-ends']) t.ok((await left(kind, 'p')) > 24.9, 'whoever touches it')
+    await one.record('p', { holds: [hold('long', 50 * hour)] })
+    await one.record('p', { holds: [hold('short', 1000)] })
+    for (const kind of ['purse', 'purse-ends']) t.ok((await left(kind, 'p')) > 49.9)
+
+    await one.take('k', [{ bucket: 'a', amount: 30, perMinute: 60 }])
+    await two.take('k', [{ bucket: 'b', amount: 1, perMinute: 60 }])
+    const seconds = (await left('rate', 'k')) * 3600
+    t.ok(seconds > 10 && seconds <= 31, `${seconds} s until it is full again`)
+    for (const key of await redis.keys(`t${made}:*`)) t.ok((await redis.pttl(key)) > 0, `${key} ends by itself`)
+  })
+
+  t.test('many holders of one purse are told and dropped at once', async t => {
+    const [one, two] = await pair(t, server.url)
+    const names = Array.from({ length: 1300 }, (_, i) => `r${i}`)
+    const holds = names.map(holder => ({ holder, amounts: [{ bucket: 'a', amount: 3n }], ttlMs: 60_000 }))
+    const facts = [{ bucket: 'a', spent: 100n, version: 1n }]
+    await one.record('p', { facts, holds })
+    t.match(await two.purse('p'), { buckets: [{ bucket: 'a', used: 4000n, spent: 100n }], holders: names.toSorted() })
+    await two.record('p', { gone: names.slice(1) })
+    t.match(await one.purse('p'), { buckets: [{ used: 103n }], holders: ['r0'] })
+    t.equal(await server.client().zcard(`t${made}:purse-ends:{p}`), 1)
+    t.equal(one.trouble() ?? two.trouble(), undefined)
   })
 
   t.test('a process that closes gives back what it holds', async t => {
@@ -128,6 +251,10 @@ t.test('redis', { skip }, async t => {
     t.notOk(await two.acquire('k', 'b', 1, 60_000))
     await one.release(leases)
     t.ok(await two.acquire('k', 'b', 1, 60_000))
+    await server.client().script('FLUSH')
+    const wants = [{ bucket: 'a', amount: 1n, limit: 1n }]
+    t.same(await one.reserve('p', 'h', wants, 60_000), { held: false, unknown: ['a'] })
+    t.equal(await two.take('k', [{ bucket: 'a', amount: 1, perMinute: 1 }]), 0)
     t.equal(one.trouble() ?? two.trouble(), undefined)
   })
 
@@ -178,7 +305,7 @@ t.test('a URL says which server, which database and who asks', { skip }, async t
 
 t.test('redis cluster', { skip }, async t => {
   const { url, servers } = await redisCluster(t)
-  storeContract(t, t => pair(t, url))
+  everyContract(t, t => pair(t, url))
 
   t.test('keys are spread over its servers', async t => {
     const [one, two] = await pair(t, url)

@@ -2,7 +2,9 @@
 import type { Command } from 'commander'
 import type { Group } from '../../core/group.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
+import { formatDuration } from '../../lib/units.ts'
 import { destroys, examples, writes } from '../declare.ts'
+import type { Invocation } from '../invocation.ts'
 import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
@@ -13,12 +15,23 @@ interface Fields {
   weeklyLimit?: read.OrNone<bigint>
   monthlyLimit?: read.OrNone<bigint>
   exclusive?: boolean
+  unknownModel?: ReturnType<typeof read.unknownModel>
+  onDisconnect?: number
 }
 
 const billings = ['balance', 'subscription'] as const
 
-// Four decimal places survive a JSON number, and jq can compare it.
-const record = (group: Group) => ({ ...group, multiplier: Number(group.multiplier) })
+const record = (group: Group) => {
+  const { fallback_model, drain_ms, created_at, ...fields } = group
+  return {
+    ...fields,
+    // Four decimal places survive a JSON number, and jq can compare it.
+    multiplier: Number(group.multiplier),
+    unknown_model: fallback_model === null ? group.unknown_model : `fallback ${fallback_model}`,
+    on_disconnect: drain_ms === 0 ? 'abort' : `drain ${formatDuration(drain_ms)}`,
+    created_at,
+  }
+}
 
 const view = (group: Group) => {
   const { created_at, ...fields } = record(group)
@@ -33,6 +46,16 @@ function fieldOptions(command: Command): Command {
     .option('--daily-limit <usd>', 'of each subscription, or none', limit('--daily-limit'))
     .option('--weekly-limit <usd>', 'of each subscription, or none', limit('--weekly-limit'))
     .option('--monthly-limit <usd>', 'of each subscription, or none', limit('--monthly-limit'))
+    .option(
+      '--unknown-model <what>',
+      'a model without a price: reject (default), free, or the model whose price it gets',
+      read.unknownModel,
+    )
+    .option(
+      '--on-disconnect <what>',
+      'when a client leaves: abort, or how long its answer is still read, to charge all of it; default: 30s',
+      read.drain,
+    )
     .option('--exclusive', 'only for users who were let in')
 }
 
@@ -43,6 +66,8 @@ const columns = (fields: Fields) => ({
   weekly_limit: fields.weeklyLimit,
   monthly_limit: fields.monthlyLimit,
   exclusive: fields.exclusive,
+  ...fields.unknownModel,
+  drain_ms: fields.onDisconnect,
 })
 
 export function define(noun: Command, act: Act): void {
@@ -58,6 +83,7 @@ export function define(noun: Command, act: Act): void {
         const { addGroup } = await import('../../core/group.ts')
         const fields = { ...read.given(columns(options)), name, platform: options.platform }
         const group = await gw.write(db => addGroup(db, fields))
+        await warnUnpriced(gw, options)
         gw.out.record(record(group), view(group))
       }),
     )
@@ -92,23 +118,54 @@ export function define(noun: Command, act: Act): void {
     .option('--no-exclusive', 'for every user')
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string }) => {
-        const { setGroup } = await import('../../core/group.ts')
+        const { findGroup, groupTies, setGroup } = await import('../../core/group.ts')
         const change = read.change({ name: options.name, ...columns(options) })
-        const group = await gw.write(db => setGroup(db, ref, change))
+        const { before, group, ties } = await gw.write(async db => {
+          const before = await findGroup(db, ref)
+          const group = await setGroup(db, String(before.id), change)
+          return { before, group, ties: await groupTies(db, group.id) }
+        })
+        if (group.billing !== before.billing) warnTied(gw, group, ties)
+        await warnUnpriced(gw, options)
         gw.out.record(record(group), view(group))
       }),
     )
 
   destroys(noun.command('rm'))
-    .description('take a group away; its keys then belong to no group')
+    .description('take a group away; its keys then belong to no group, and its subscriptions end')
     .argument('<group>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
         const { findGroup, removeGroup } = await import('../../core/group.ts')
         const found = await findGroup(await gw.db(), ref)
-        await gw.confirm(`remove group "${found.name}" and leave its keys without a group`)
+        await gw.confirm(`remove group "${found.name}", revoke its subscriptions and leave its keys without a group`)
         const group = await gw.write(db => removeGroup(db, String(found.id)))
         gw.out.record(record(group), view(group))
       }),
+    )
+}
+
+/** Says whom a change of billing meets. */
+function warnTied(gw: Invocation, { name, billing }: Group, ties: { keys: number; subscriptions: number }): void {
+  const { keys, subscriptions } = ties
+  if (billing === 'subscription' && keys > 0)
+    gw.out.note(
+      `warning: keys of group "${name}" (${keys}) now need a subscription of their user: gw sub assign --user USER --group ${name}`,
+    )
+  if (billing === 'balance' && subscriptions > 0)
+    gw.out.note(
+      `warning: subscriptions of group "${name}" (${subscriptions}) count no longer; requests are charged to balances`,
+    )
+}
+
+/** Says that the model to fall back to has no price itself: a slip, or one that is still to be set. */
+async function warnUnpriced(gw: Invocation, { unknownModel }: Fields): Promise<void> {
+  const model = unknownModel?.fallback_model
+  if (!model) return
+  const { operatorPrices, priceTable, shippedPrices } = await import('../../core/price.ts')
+  const table = priceTable([...shippedPrices(), ...(await operatorPrices(await gw.db()))])
+  if (table.find(model, Date.now()) === undefined)
+    gw.out.note(
+      `warning: "${model}" has no price either, so unknown models are rejected until it has: gw price set ${model}`,
     )
 }

@@ -11,21 +11,20 @@ interface Fields {
   expires?: read.OrNone<Date>
   allowIp?: string[]
   models?: string[]
+  quota?: read.OrNone<bigint>
   concurrency?: read.OrNone<number>
+  rpm?: read.OrNone<number>
+  tpm?: read.OrNone<number>
 }
 
-// Limits of a key that nothing enforces yet are not shown, so that nobody relies on them.
-function record<K extends Key>(key: K) {
-  const { quota: _quota, rpm: _rpm, tpm: _tpm, ...fields } = key
-  return fields
+const limits = ({ quota, expires, allowIp, models, concurrency, rpm, tpm }: Fields) => {
+  return { quota, expires_at: expires, allow_ip: allowIp, models, concurrency, rpm, tpm }
 }
 
-const view = (key: Key) => {
-  const { created_at, expires_at, ...fields } = record(key)
-  return { ...fields, expires: expires_at, created: created_at }
-}
+const view = ({ created_at, expires_at, ...fields }: Key) => ({ ...fields, expires: expires_at, created: created_at })
 
-const row = ({ id, name, prefix, user, group, status, concurrency, allow_ip, models, expires_at, created_at }: Key) => {
+const row = ({ id, name, prefix, user, group, status, expires_at, created_at, ...rest }: Key) => {
+  const { quota, used, concurrency, rpm, tpm, allow_ip, models } = rest
   const state = status === 'active' && expires_at !== null && expires_at <= new Date() ? 'expired' : status
   return {
     id,
@@ -34,7 +33,11 @@ const row = ({ id, name, prefix, user, group, status, concurrency, allow_ip, mod
     user,
     group,
     status: state,
+    used,
+    quota,
     concurrency,
+    rpm,
+    tpm,
     allow_ip,
     models,
     expires: expires_at,
@@ -45,7 +48,7 @@ const row = ({ id, name, prefix, user, group, status, concurrency, allow_ip, mod
 /** Prints a record that carries the key itself. */
 function reveal(gw: Invocation, key: Key & { key: string }): void {
   const { id, name, prefix, ...rest } = view(key)
-  gw.out.record(record(key), { id, name, prefix, key: key.key, ...rest })
+  gw.out.record(key, { id, name, prefix, key: key.key, ...rest })
   if (gw.dryRun) gw.out.note('the key shown does not exist')
   else gw.out.note('this is the only time the key is shown')
   if (key.group === null)
@@ -65,6 +68,9 @@ function fieldOptions(command: Command): Command {
       "requests at once by this key, within its user's; none for only the user's limit",
       read.orNone(read.concurrency),
     )
+    .option('--quota <usd>', 'what it may cost in all, or none', read.orNone(read.usd('--quota', 'above zero')))
+    .option('--rpm <n>', 'requests a minute, or none', read.orNone(read.whole('--rpm', 1, read.LARGEST)))
+    .option('--tpm <n>', 'tokens a minute, or none', read.orNone(read.whole('--tpm', 1, read.LARGEST)))
     .option('--models <model>', 'only such models; repeat it, or separate several with commas', read.several())
 }
 
@@ -72,7 +78,7 @@ export function define(noun: Command, act: Act): void {
   noun.description('Keys let clients in; only a digest of each is kept.')
   examples(noun, [
     'gw key create --user alice --group team',
-    'gw key create --user ci --group team --expires 30d --allow-ip 10.0.0.0/8',
+    'gw key create --user ci --group team --quota 5 --expires 30d --allow-ip 10.0.0.0/8',
     'gw key rotate alice --grace 1h',
   ])
 
@@ -85,8 +91,8 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: Fields & { user: string; group?: string }) => {
         const { createKey } = await import('../../core/key.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
-        const { user, group, name, expires, allowIp, models, concurrency } = options
-        const fields = read.given({ expires_at: expires, allow_ip: allowIp, models, concurrency })
+        const { user, group, name } = options
+        const fields = read.given(limits(options))
         const valuePrefix = config['keys.prefix']
         reveal(gw, await gw.write(db => createKey(db, secret, { user, group, name, valuePrefix, ...fields })))
       }),
@@ -100,8 +106,7 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: { all?: boolean }) => {
         const { listKeys } = await import('../../core/key.ts')
         const keys = await listKeys(await gw.db(), { revoked: options.all ?? false })
-        if (gw.out.json) gw.out.print(keys.map(record), '')
-        else gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one')
+        gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one')
       }),
     )
 
@@ -113,7 +118,7 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, ref: string) => {
         const { findKey } = await import('../../core/key.ts')
         const key = await findKey(await gw.db(), ref)
-        gw.out.record(record(key), view(key))
+        gw.out.record(key, view(key))
       }),
     )
 
@@ -128,11 +133,11 @@ export function define(noun: Command, act: Act): void {
     .option('--name <name>', 'a new name')
     .action(
       act(async (gw, ref: string, options: Fields & { group?: read.OrNone<string> }) => {
-        const { name, group, expires, allowIp, models, concurrency } = options
-        const change = read.change({ name, group, expires_at: expires, allow_ip: allowIp, models, concurrency })
+        const { name, group } = options
+        const change = read.change({ name, group, ...limits(options) })
         const { setKey } = await import('../../core/key.ts')
         const key = await gw.write(db => setKey(db, ref, change))
-        gw.out.record(record(key), view(key))
+        gw.out.record(key, view(key))
       }),
     )
 
@@ -145,12 +150,14 @@ export function define(noun: Command, act: Act): void {
         const found = await findKey(await gw.db(), ref)
         await gw.confirm(`revoke key "${found.name}" of ${found.user} (${found.prefix}…) for good`)
         const key = await gw.write(db => revokeKey(db, String(found.id)))
-        gw.out.record(record(key), view(key))
+        gw.out.record(key, view(key))
       }),
     )
 
   writes(noun.command('rotate'))
-    .description('create a key like this one, print it once, and let the old one end')
+    .description(
+      'create a key like this one, print it once, and let the old one end; what is used of its quota stays used',
+    )
     .argument('<key>', 'name, number or the beginning that is shown')
     .option('--grace <duration>', 'how long the old one still works; default: not at all', read.duration('--grace'))
     .action(

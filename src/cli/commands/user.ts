@@ -1,7 +1,10 @@
 // gw user: who pays, and how many requests at once they may have.
 import type { Command } from 'commander'
+import type { Movement } from '../../core/ledger.ts'
 import type { User } from '../../core/user.ts'
+import { actor } from '../actor.ts'
 import { destroys, examples, writes } from '../declare.ts'
+import type { Invocation } from '../invocation.ts'
 import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
@@ -18,7 +21,11 @@ const view = ({ id, name, email, balance, concurrency, status, created_at }: Use
 
 export function define(noun: Command, act: Act): void {
   noun.description('Users pay for requests and own client keys.')
-  examples(noun, ['gw user add alice --balance 20', 'gw user set alice --status disabled'])
+  examples(noun, [
+    'gw user add alice --balance 20',
+    "gw user topup alice 50 --note 'invoice 1234'",
+    'gw user set alice --status disabled',
+  ])
 
   writes(noun.command('add'))
     .description('add a user')
@@ -30,8 +37,10 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, name: string, options: { email?: string; concurrency?: number; balance?: bigint }) => {
         const { addUser } = await import('../../core/user.ts')
         const { email, balance, concurrency = (await gw.config())['defaults.user_concurrency'] } = options
-        const user = await gw.write(db => addUser(db, { name, email, balance, concurrency }))
+        const user = await gw.write(db => addUser(db, { name, email, balance, concurrency, actor: actor() }))
         gw.out.record(user, view(user))
+        if (user.balance === 0n)
+          gw.out.note(`${name} has no balance, and pays only for what is free; gw user topup ${name} USD gives one`)
       }),
     )
 
@@ -74,8 +83,33 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
+  writes(noun.command('topup'))
+    .description('add to a balance, with an entry in the ledger')
+    .argument('<user>', 'name or number')
+    .argument('<usd>', 'how much', read.amount)
+    .option('--note <text>', 'why, for the ledger', read.note)
+    .action(
+      act(async (gw, ref: string, amount: bigint, { note }: { note?: string }) => {
+        await moveBalance(gw, ref, { kind: 'topup', amount, note })
+      }),
+    )
+
+  writes(noun.command('deduct'))
+    .description('take from a balance, with an entry in the ledger')
+    .argument('<user>', 'name or number')
+    .argument('<usd>', 'how much', read.amount)
+    .option('--note <text>', 'why, for the ledger', read.note)
+    .option('--allow-negative', 'even below zero')
+    .action(
+      act(async (gw, ref: string, amount: bigint, options: { note?: string; allowNegative?: boolean }) => {
+        const { note, allowNegative } = options
+        const floor = allowNegative ? undefined : 0n
+        await moveBalance(gw, ref, { kind: 'adjustment', amount: -amount, note, floor })
+      }),
+    )
+
   destroys(noun.command('rm'))
-    .description('take a user away and revoke its keys; usage stays')
+    .description('take a user away and revoke its keys and subscriptions; usage and ledger stay')
     .argument('<user>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
@@ -86,4 +120,15 @@ export function define(noun: Command, act: Act): void {
         gw.out.record(user, view(user))
       }),
     )
+}
+
+async function moveBalance(gw: Invocation, ref: string, movement: Omit<Movement, 'user' | 'actor'>): Promise<void> {
+  const [{ findUser }, { move }] = await Promise.all([import('../../core/user.ts'), import('../../core/ledger.ts')])
+  const { user, moved } = await gw.write(async db => {
+    const user = await findUser(db, ref)
+    return { user, moved: await move(db, { ...movement, user: user.id, actor: actor() }) }
+  })
+  const { entry, before, balance } = moved
+  const now = { ...user, balance }
+  gw.out.record({ ...now, old_balance: before, entry_id: entry }, { ...view(now), old_balance: before, entry })
 }

@@ -1,13 +1,12 @@
 // Anthropic Messages: which request is which, and what a script makes of it.
-
-import { verbatim, whole } from '../bytes.ts'
+import { whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Dialect, Reply } from '../dialect.ts'
 import type { Step } from '../step.ts'
-import { errorBody, errorOf, refusal } from './errors.ts'
+import { usageOf } from '../usage.ts'
+import { outOfTurn, refusal } from './errors.ts'
 import { message } from './message.ts'
 import { model, models } from './models.ts'
-import { usageOf } from './usage.ts'
 
 type Route = (call: Call, step: Step) => Reply
 
@@ -24,19 +23,10 @@ export const anthropic: Dialect = {
   idHeader: 'request-id',
   newId: n => `req_mock${String(n).padStart(10, '0')}`,
 
-  // The only dialect so far, so it also answers for the paths that nobody knows.
+  // Asked last, so it also answers for the paths that nobody knows.
   owns: () => true,
 
-  answer(call, step) {
-    if (call.credential === '') return refusal(call, 401, 'x-api-key header is required')
-    if (step.body !== undefined)
-      return verbatim(step.body, step, step.usage ? usageOf(step, call.body.length, 0) : null)
-    const error = errorOf(step)
-    if (error && !(call.stream && step.errorAt !== undefined))
-      return whole(errorBody(error, call.id), step, null, error.status)
-    if (call.fault !== null) return refusal(call, 400, `The request body is not valid JSON: ${call.fault}`)
-    return routeOf(call)(call, step)
-  },
+  answer: (call, step) => outOfTurn(call, step) ?? routeOf(call)(call, step),
 }
 
 function withModel(route: Route): Route {

@@ -1,12 +1,12 @@
 // An answer in Anthropic Messages, whole or as the events of a stream.
-import { hash } from 'node:crypto'
 import { streamed, whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Event, Reply } from '../dialect.ts'
+import { type Speech, speechOf } from '../speech.ts'
 import type { Step } from '../step.ts'
-import { cut, words } from '../words.ts'
+import { cut } from '../words.ts'
 import { errorBody, errorOf } from './errors.ts'
-import { cumulative, usageOf, written } from './usage.ts'
+import { cumulative, written } from './usage.ts'
 
 /** A content block: its finished form, and the form it opens with and the deltas in a stream. */
 interface Block {
@@ -17,20 +17,12 @@ interface Block {
 
 /** Answers POST /v1/messages. */
 export function message(call: Call, step: Step): Reply {
-  const mayCall = step.tools !== undefined && call.body.includes('"tools"')
-  const model = step.model ?? call.model
-  // Of what is said and not of how it is sent, so that a dripped stream holds the same bytes as a plain one.
-  const { text, chunks, thinking } = step
-  const seed = hash('sha256', JSON.stringify([model, call.body.length, text, chunks, thinking, step.tools]))
-  const { tools, ...rest } = step
-  const blocks = blocksOf(call, mayCall ? step : rest, seed)
-
-  const says = Buffer.byteLength(blocks.flatMap(block => block.deltas.map(spoken)).join(''))
-  const usage = usageOf(step, call.body.length, says)
-  const stop = { stop_reason: step.stopReason ?? (mayCall ? 'tool_use' : 'end_turn'), stop_sequence: null }
+  const speech = speechOf(call, step, 'toolu_')
+  const { model, seed, usage, keep } = speech
+  const blocks = blocksOf(speech)
+  const stop_reason = step.stopReason ?? (speech.tools.length > 0 ? 'tool_use' : 'end_turn')
+  const stop = { stop_reason, stop_sequence: null }
   const shell = { id: `msg_${seed.slice(0, 24)}`, type: 'message', role: 'assistant', model }
-  // Two bodies of one size may differ in whether they carry tools, and an error tells the id of its request.
-  const keep = tools === undefined && step.errorAt === undefined
 
   if (!call.stream) {
     const content = blocks.map(block => block.done)
@@ -39,30 +31,24 @@ export function message(call: Call, step: Step): Reply {
 
   const first = { ...shell, content: [], stop_reason: null, stop_sequence: null }
   const events = [
-    event('message_start', { message: { ...first, usage: written({ ...usage, output_tokens: 1 }, step) } }),
+    event('message_start', { message: { ...first, usage: written({ ...usage, ...notYet }, step) } }),
     ...blocks.flatMap((block, index) => blockEvents(block, index, step)),
     event('message_delta', { delta: stop, usage: cumulative(usage) }),
     event('message_stop', {}),
   ]
   const error = errorOf(step)
-  if (!error) return { ...streamed(events, step, usage, events.length - 1), keep }
-  const said = [...events.slice(0, step.errorAt), { name: 'error', data: JSON.stringify(errorBody(error, call.id)) }]
-  const told = said.length >= events.length ? usage : null
-  return { ...streamed(said, { ...step, status: 200 }, told, events.length - 1), keep }
+  const broken = error && [{ name: 'error', data: JSON.stringify(errorBody(error, call.id)) }]
+  return { ...streamed({ events, usage, billedAfter: events.length - 1, error: broken }, step), keep }
 }
 
-function blocksOf(call: Call, step: Step, seed: string): Block[] {
+/** What a stream's start cannot know. */
+const notYet = { output_tokens: 1, web_search_requests: 0 }
+
+function blocksOf({ seed, thinking: thoughts, text: deltas, tools }: Speech): Block[] {
   const blocks: Block[] = []
-  if (step.thinking !== undefined) blocks.push(thinking(words(step.thinking), seed.slice(0, 32)))
-  const spoken = words(step.chunks ?? step.text ?? [])
-  if (step.hugeBytes) spoken.push('x'.repeat(step.hugeBytes))
-  if (spoken.length === 0 && !step.tools?.length) {
-    spoken.push(...words(`This is ${step.model ?? call.model}, answering ${call.body.length} bytes.`))
-  }
-  if (spoken.length > 0) blocks.push(text(spoken))
-  for (const [index, tool] of (step.tools ?? []).entries()) {
-    blocks.push(toolUse(tool.id ?? `toolu_${seed.slice(24, 44)}${index}`, tool.name, JSON.stringify(tool.input ?? {})))
-  }
+  if (thoughts) blocks.push(thinking(thoughts, seed.slice(0, 32)))
+  if (deltas.length > 0) blocks.push(text(deltas))
+  for (const { id, name, input } of tools) blocks.push(toolUse(id, name, input))
   return blocks
 }
 
@@ -89,11 +75,6 @@ function toolUse(id: string, name: string, input: string): Block {
     // The vendor's first piece is empty too.
     deltas: ['', ...cut(input, 3)].map(partial_json => ({ type: 'input_json_delta', partial_json })),
   }
-}
-
-/** What of a delta costs output tokens. */
-function spoken({ text, thinking, partial_json }: Record<string, unknown>): unknown {
-  return text ?? thinking ?? partial_json ?? ''
 }
 
 function blockEvents({ opening, deltas }: Block, index: number, { pings = 0 }: Step): Event[] {

@@ -3,9 +3,10 @@ import { Failure } from '../../lib/failure.ts'
 import { JsonError, type Span, scanObject } from '../json.ts'
 import type { Peek, Protocol } from '../protocol.ts'
 import { messagesMeter } from './meter.ts'
+import { promptBytes } from './prompt.ts'
 import { sessionFields } from './session.ts'
 
-const wanted = new Set(['model', 'stream', ...sessionFields])
+const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', ...sessionFields])
 
 // Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
 const types: Record<string, string> = { upstream_error: 'api_error' }
@@ -32,8 +33,23 @@ export const messages: Protocol = {
     const streamSpan = found.get('stream')
     const stream = streamSpan ? parse(body, streamSpan) : false
     if (typeof stream !== 'boolean') throw new Failure('BODY_INVALID', ['stream must be true or false'])
-    return { model, modelSpan, stream, fields: found } satisfies Peek
+    const value = (name: string) => {
+      const span = found.get(name)
+      return span && parse(body, span)
+    }
+    const maxTokens = value('max_tokens')
+    const speed = value('speed')
+    return {
+      model,
+      modelSpan,
+      stream,
+      maxTokens: Number.isSafeInteger(maxTokens) && Number(maxTokens) >= 0 ? Number(maxTokens) : undefined,
+      mode: typeof speed === 'string' && speed !== 'standard' ? speed : '',
+      fields: found,
+    } satisfies Peek
   },
+
+  promptBytes: (body, peek) => promptBytes(body, peek.fields.get('messages')),
 
   // The official SDKs drop events without an event line, so a ping needs one too.
   ping: Buffer.from('event: ping\ndata: {"type":"ping"}\n\n'),

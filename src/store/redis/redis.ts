@@ -1,8 +1,11 @@
-// Leases, values and messages in Redis: one script, one key, one trip each; who calls copes with failure.
+// What is shared, in Redis: one script, one key, one trip each; who calls copes with failure.
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
+import { KEEP_MS } from '../purses.ts'
+import type { Change, Draw, Purse, Want } from '../store.ts'
 import { type Client, createClient } from './connect.ts'
+import { type Judged, readPurse, readReserved, writeChange } from './purse.ts'
 
 /** Shared state as far as one server can give it: every call may fail or hang. Limits and times as in `Store`. */
 export interface RedisShare {
@@ -18,6 +21,13 @@ export interface RedisShare {
   get(key: string): Promise<string | undefined>
   set(key: string, value: string, ttlMs: number): Promise<void>
   delete(key: string): Promise<void>
+  /** With what Redis knows of the buckets, when it said yes. */
+  reserve(key: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Judged>
+  /** `mend` after a silence: what Redis knows is brought up to date, but no bucket becomes known by it. */
+  record(key: string, change: Change, mend?: boolean): Promise<void>
+  purse(key: string): Promise<Purse>
+  take(key: string, wants: readonly Draw[]): Promise<number>
+  give(key: string, bucket: string, amount: number, perMinute: number): Promise<void>
   /** Waits for the first connection, at most `withinMs`; afterwards it is kept up without help. */
   connect(withinMs: number): Promise<void>
   /** Hangs up a connection that says nothing any more; one that is being made is left alone. */
@@ -45,14 +55,16 @@ interface Scripts {
   gwRelease: Script<number>
   gwHeld: Script<number>
   gwHolders: Script<(string | number)[]>
+  gwPurse: (purse: string, ends: string, change: string, keepMs: number) => Promise<(string | null)[]>
+  gwRate: Script<number>
 }
 
 /** Holders a script call takes at most: many are no problem, but one call must not stop the server for long. */
 const BATCH = 500
 
-const script = (name: string) => ({
+const script = (name: string, numberOfKeys = 1) => ({
   lua: readFileSync(new URL(`${name}.lua`, import.meta.url), 'utf8'),
-  numberOfKeys: 1,
+  numberOfKeys,
 })
 
 /** A share in the Redis at `url`; nothing happens before `connect`. @throws TypeError when the URL cannot be read */
@@ -64,11 +76,15 @@ export function openRedis({ url, prefix = 'gw:', onFreed, onLost }: RedisShareOp
     gwRelease: script('release'),
     gwHeld: script('held'),
     gwHolders: script('holders'),
+    gwPurse: script('purse', 2),
+    gwRate: script('rate'),
   }) as Client & Scripts
   const ears = createClient(url, {})
   // The braces are Redis Cluster's hash tag: all there is about one key lives on one node.
   const leases = (key: string) => `${prefix}lease:{${key}}`
   const value = (key: string) => `${prefix}value:{${key}}`
+  const purse = (key: string) => `${prefix}purse:{${key}}`
+  const rate = (key: string) => `${prefix}rate:{${key}}`
   const channel = `${prefix}freed`
   // A process hears its own releases without Redis; the signature tells it which messages those are.
   const signature = `${randomBytes(8).toString('hex')} `
@@ -91,6 +107,9 @@ export function openRedis({ url, prefix = 'gw:', onFreed, onLost }: RedisShareOp
   ears.on('message', (_channel: string, message: string) => {
     if (!message.startsWith(signature)) onFreed(message.slice(message.indexOf(' ') + 1))
   })
+
+  const change = (key: string, json: string) =>
+    client.gwPurse(purse(key), `${prefix}purse-ends:{${key}}`, json, KEEP_MS)
 
   return {
     async acquire(key, holder, limit, ttlMs) {
@@ -119,6 +138,29 @@ export function openRedis({ url, prefix = 'gw:', onFreed, onLost }: RedisShareOp
     },
     async delete(key) {
       await client.unlink(value(key))
+    },
+    async reserve(key, holder, wants, ttlMs) {
+      const hold = { holder, amounts: wants, ttlMs }
+      return readReserved(await change(key, writeChange({ holds: [hold] }, { wants })), wants)
+    },
+    async record(key, { facts, holds = [], gone = [] }, mend) {
+      // Where one step would take too long: what is counted twice for a moment does less harm than what is not counted.
+      const steps =
+        holds.length + gone.length <= BATCH
+          ? [{ facts, holds, gone }]
+          : [{ facts }, ...batches(holds).map(holds => ({ holds })), ...batches(gone).map(gone => ({ gone }))]
+      await Promise.all(steps.map(step => change(key, writeChange(step, { mend }))))
+    },
+    async purse(key) {
+      await change(key, '{}') // what has expired goes
+      return readPurse(await client.hgetall(purse(key)))
+    },
+    async take(key, wants) {
+      const flat = wants.flatMap(want => [want.bucket, want.amount, want.perMinute])
+      return client.gwRate(rate(key), 0, ...flat)
+    },
+    async give(key, bucket, amount, perMinute) {
+      await client.gwRate(rate(key), 1, bucket, -amount, perMinute)
     },
     async connect(withinMs) {
       const subscribed = new Promise(resolve => (heard = resolve))

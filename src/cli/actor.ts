@@ -1,0 +1,13 @@
+// Who types: the name that the ledger keeps.
+import { userInfo } from 'node:os'
+
+/** The person behind sudo, else the name of the system's user, or its number when it has no name. */
+export function actor(): string {
+  const { SUDO_USER } = process.env
+  if (SUDO_USER) return SUDO_USER
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}`
+  }
+}

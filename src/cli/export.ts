@@ -1,0 +1,153 @@
+// Writes usage rows out by the million: CSV or an object a line, to stdout or into a file that is there only when it is whole.
+import { rmSync } from 'node:fs'
+import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type UsageRecord, usagePages } from '../core/usage.ts'
+import type { UsageFilter } from '../core/usage-filter.ts'
+import type { Database } from '../db/connect.ts'
+import { formatUsd } from '../lib/money.ts'
+import { Refusal } from '../lib/refusal.ts'
+
+const columns = [
+  'request_id',
+  'at',
+  'user',
+  'key',
+  'group',
+  'account',
+  'platform',
+  'model',
+  'upstream_model',
+  'stream',
+  'status',
+  'input_tokens',
+  'output_tokens',
+  'cache_write_5m_tokens',
+  'cache_write_1h_tokens',
+  'cache_read_tokens',
+  'web_searches',
+  'mode',
+  'cost',
+  'charged',
+  'billing',
+  'duration_ms',
+  'first_token_ms',
+  'partial',
+] as const satisfies (keyof UsageRecord)[]
+
+/** One JSON object and a line end; money as decimal USD. */
+export function jsonLine(record: object): string {
+  return `${JSON.stringify(record, (_, value) => (typeof value === 'bigint' ? formatUsd(value) : value))}\n`
+}
+
+const csvHeader = `${columns.join(',')}\r\n`
+
+function csvLine(record: UsageRecord): string {
+  return `${columns.map(column => csvField(record[column])).join(',')}\r\n`
+}
+
+function csvField(value: UsageRecord[keyof UsageRecord]): string {
+  if (value === null) return ''
+  if (value instanceof Date) return value.toISOString()
+  if (typeof value === 'bigint') return formatUsd(value)
+  if (typeof value !== 'string') return String(value)
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+/** Waits until stdout has taken the text. @returns false when its reader has left, as `head` does */
+export function toStdout(text: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, error => {
+      if (!error) resolve(true)
+      else if ((error as NodeJS.ErrnoException).code === 'EPIPE' || process.stdout.destroyed) resolve(false)
+      else reject(error)
+    })
+  })
+}
+
+/** @throws Refusal `missing` for a name that nobody has, `failure` when the file cannot be written */
+export async function exportUsage(options: {
+  db: Database['db']
+  filter: UsageFilter
+  format: 'csv' | 'ndjson'
+  output: string | undefined
+  progress: boolean
+  note: (text: string) => void
+  /** rows held in memory at once */
+  page: number
+}): Promise<void> {
+  const { db, filter, format, output, page } = options
+  const line = format === 'csv' ? csvLine : jsonLine
+  const target = output === undefined || output === '-' ? undefined : await whole(output)
+  const write = target?.write ?? toStdout
+  const progress = meter(options)
+  // The command is being left already, but its connection is ours until we let go of it.
+  let left = false
+  const leave = () => {
+    left = true
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave)
+  if (format === 'csv' && !(await write(csvHeader))) return
+  await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async tx => {
+      for await (const rows of usagePages(tx, filter, page)) {
+        if (left || !(await write(rows.map(line).join('')))) return
+        progress.count(rows.length)
+      }
+    })
+  if (left) return
+  await target?.done()
+  progress.end()
+}
+
+/** A file under a name of its own until it is done; one that is not is removed when the process ends, however it ends. */
+async function whole(file: string) {
+  const making = `${file}.${process.pid}.tmp`
+  const refuse = (error: unknown): never => {
+    throw new Refusal('failure', `--output ${file}: ${(error as Error).message}`, { cause: error })
+  }
+  const handle: FileHandle = await open(making, 'wx', 0o600).catch(refuse)
+  process.once('exit', () => rmSync(making, { force: true }))
+  return {
+    write: (text: string): Promise<boolean> => handle.writeFile(text).then(() => true, refuse),
+    async done() {
+      await handle.sync().catch(refuse)
+      await handle.close()
+      await rename(making, file).catch(refuse)
+    },
+  }
+}
+
+const EVERY_MS = 1000
+
+/** Tells how many rows went out: again and again on one line of a terminal, or a line a second where it was asked for. */
+function meter({
+  output,
+  progress,
+  note,
+}: {
+  output: string | undefined
+  progress: boolean
+  note: (text: string) => void
+}) {
+  const terminal = Boolean(process.stderr.isTTY) && (progress || output !== undefined || !process.stdout.isTTY)
+  let rows = 0
+  let told = performance.now()
+  const text = () => `${rows} row${rows === 1 ? '' : 's'}`
+  return {
+    count(more: number) {
+      rows += more
+      if (performance.now() - told < (terminal ? EVERY_MS / 10 : EVERY_MS)) return
+      told = performance.now()
+      if (terminal) process.stderr.write(`\r${text()}`)
+      else if (progress) note(text())
+    },
+    end() {
+      if (terminal) process.stderr.write('\r')
+      if (terminal || progress || output !== undefined) note(`${text()}${output === undefined ? '' : ` in ${output}`}`)
+    },
+  }
+}

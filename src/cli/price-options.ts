@@ -1,0 +1,110 @@
+// The options of `gw price`: a price to set, a file to take prices from, dates.
+import type { Command } from 'commander'
+import type { PriceRow, Written } from '../core/price-row.ts'
+import { Refusal } from '../lib/refusal.ts'
+import * as read from './values.ts'
+
+export interface SetOptions {
+  input: bigint
+  output: bigint
+  cacheWrite5m?: bigint
+  cacheWrite1h?: bigint
+  cacheRead?: bigint
+  tierAbove?: number
+  tierInput?: bigint
+  tierOutput?: bigint
+  tierCacheRead?: bigint
+  mode?: ReadonlyMap<string, Written>
+  webSearch?: bigint
+  embedding?: boolean
+  from?: Date
+  accept?: boolean
+}
+
+export function setOptions(command: Command): Command {
+  const usd = (flag: string) => read.usd(flag, 'zero')
+  return command
+    .requiredOption('--input <usd>', 'per million tokens of prompt', usd('--input'))
+    .requiredOption('--output <usd>', 'per million tokens of answer, reasoning included', usd('--output'))
+    .option('--cache-write-5m <usd>', 'default: as input', usd('--cache-write-5m'))
+    .option('--cache-write-1h <usd>', 'default: as --cache-write-5m', usd('--cache-write-1h'))
+    .option('--cache-read <usd>', 'default: as input', usd('--cache-read'))
+    .option('--tier-above <tokens>', 'other rates for longer prompts', read.whole('--tier-above', 1, read.LARGEST))
+    .option('--tier-input <usd>', 'the rate of that tier', usd('--tier-input'))
+    .option('--tier-output <usd>', 'the rate of that tier', usd('--tier-output'))
+    .option('--tier-cache-read <usd>', 'default: in proportion to input', usd('--tier-cache-read'))
+    .option('--mode <name=rates>', 'a service mode: priority=INPUT,OUTPUT[,CACHE-READ]; may be repeated', modes)
+    .option('--web-search <usd>', 'per search; default: not billed', usd('--web-search'))
+    .option('--embedding', 'an output rate of 0 is right')
+    .option('--from <date>', 'since when it holds; default: now', date('--from'))
+    .option('--accept', 'even what lint calls an error')
+}
+
+export interface FileOptions {
+  only?: string[]
+  from?: Date
+}
+
+export function fileOptions(command: Command): Command {
+  return command
+    .argument('<file>', "LiteLLM's model_prices_and_context_window.json, or gw's own format; - is stdin")
+    .option('--only <glob>', 'only models that match, such as claude-*; may be repeated', read.several())
+    .option('--from <date>', 'since when they hold; default: now, or what the file says', date('--from'))
+}
+
+/** A date; a length of time could be meant forwards and backwards. */
+export function date(flag: string): (text: string) => Date {
+  return text => {
+    if (/^\d{4}-/.test(text)) return read.since(flag)(text)
+    throw new Refusal(
+      'usage',
+      `${flag} must be a date such as 2026-12-31 or 2026-12-31T18:00Z, got ${JSON.stringify(text)}`,
+    )
+  }
+}
+
+/** Collects `NAME=INPUT,OUTPUT[,CACHE-READ]`. */
+function modes(text: string, before: ReadonlyMap<string, Written> = new Map()): ReadonlyMap<string, Written> {
+  const [, name, list = ''] = /^([^=\s]+)=(.+)$/.exec(text) ?? []
+  const [input = '', output, cacheRead, ...more] = list.split(',')
+  if (name === undefined || output === undefined || more.length > 0)
+    throw new Refusal(
+      'usage',
+      `--mode must be NAME=INPUT,OUTPUT or NAME=INPUT,OUTPUT,CACHE-READ, got ${JSON.stringify(text)}`,
+    )
+  const usd = read.usd('--mode', 'zero')
+  const cache = { cacheWrite5m: null, cacheWrite1h: null, cacheRead: cacheRead === undefined ? null : usd(cacheRead) }
+  return new Map([...before, [name, { input: usd(input), output: usd(output), ...cache }]])
+}
+
+/** The price that the options say. @throws Refusal `usage` */
+export function written(model: string, options: SetOptions): PriceRow {
+  const { tierAbove, tierInput = null, tierOutput = null, tierCacheRead = null } = options
+  if (tierAbove === undefined && [tierInput, tierOutput, tierCacheRead].some(rate => rate !== null))
+    throw new Refusal('usage', 'the --tier options need --tier-above N: the tokens of prompt above which they hold')
+  const { input, output, cacheWrite5m = null, cacheWrite1h = null, cacheRead = null } = options
+  const cache = { cacheWrite5m: null, cacheWrite1h: null, cacheRead: tierCacheRead }
+  return {
+    model: model.toLowerCase(),
+    vendor: null,
+    layer: 'operator',
+    from: (options.from ?? new Date()).getTime(),
+    rates: { input, output, cacheWrite5m, cacheWrite1h, cacheRead },
+    tier: tierAbove === undefined ? null : { above: tierAbove, input: tierInput, output: tierOutput, ...cache },
+    modes: options.mode ?? new Map(),
+    webSearch: options.webSearch ?? null,
+    source: 'gw price set',
+    embedding: options.embedding ?? false,
+    accepted: false,
+  }
+}
+
+/** The text of a file; `-` is stdin. @throws Refusal `usage` */
+export async function contents(file: string): Promise<string> {
+  try {
+    if (file !== '-') return await (await import('node:fs/promises')).readFile(file, 'utf8')
+    return await (await import('node:stream/consumers')).text(process.stdin)
+  } catch (error) {
+    throw new Refusal('usage', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}

@@ -1,0 +1,10 @@
+// Time zones, as this Node's Intl knows them.
+
+/** Whether `name` is a time zone such as `Europe/Berlin` or `UTC`; bare offsets such as `+02:00` are none. */
+export function isTimezone(name: string): boolean {
+  try {
+    return /^[a-z]/i.test(name) && new Intl.DateTimeFormat('en-US', { timeZone: name }) !== undefined
+  } catch {
+    return false
+  }
+}

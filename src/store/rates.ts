@@ -1,0 +1,55 @@
+// Amounts per minute: the token buckets of one process.
+import { Broom } from './broom.ts'
+import type { Draw } from './store.ts'
+
+interface Level {
+  level: number
+  /** when the level was that, ms */
+  at: number
+  /** when it is full again: then it is like one never heard of */
+  fullAt: number
+}
+
+/** Fills and empties buckets. Synchronous; `now` in ms as in `Leases`. */
+export class Rates {
+  readonly #levels = new Map<string, Level>()
+  readonly #broom = new Broom(this.#levels, ({ fullAt }, at) => fullAt <= at)
+  readonly #now: () => number
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
+
+  /** As in `Store`. */
+  take(key: string, wants: readonly Draw[]): number {
+    const at = this.#now()
+    const waits = wants.map(({ bucket, amount, perMinute }) => {
+      const missing = Math.min(amount, perMinute) - this.#level(key, bucket, perMinute, at)
+      return missing > 0 ? Math.ceil((missing * 60_000) / perMinute) : 0
+    })
+    const waitMs = Math.max(0, ...waits)
+    if (waitMs === 0)
+      for (const { bucket, amount, perMinute } of wants)
+        this.#add(key, bucket, -Math.min(amount, perMinute), perMinute, at)
+    return waitMs
+  }
+
+  /** As in `Store`. */
+  give(key: string, bucket: string, amount: number, perMinute: number): void {
+    this.#add(key, bucket, amount, perMinute, this.#now())
+  }
+
+  // Never above full, whatever was given.
+  #level(key: string, bucket: string, perMinute: number, at: number): number {
+    const found = this.#levels.get(nameOf(key, bucket))
+    return found ? Math.min(perMinute, found.level + ((at - found.at) * perMinute) / 60_000) : perMinute
+  }
+
+  #add(key: string, bucket: string, amount: number, perMinute: number, at: number): void {
+    const level = this.#level(key, bucket, perMinute, at) + amount
+    this.#levels.set(nameOf(key, bucket), { level, at, fullAt: at + ((perMinute - level) * 60_000) / perMinute })
+    this.#broom.sweep(at)
+  }
+}
+
+const nameOf = (key: string, bucket: string) => `${key}\0${bucket}`
