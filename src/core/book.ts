@@ -6,7 +6,6 @@ import type { Fact } from '../store/store.ts'
 import { readLine, type UsageLine } from './line.ts'
 import { balanceFact, quotaFact, type SubscriptionUsageRow, spanFacts, spans } from './purse.ts'
 import { rollUp } from './rollup.ts'
-import { asRow } from './usage.ts'
 import { windowsAt } from './window.ts'
 
 export interface Booked {
@@ -31,7 +30,7 @@ export async function book(db: Database['db'], texts: readonly string[], timezon
     await sql`select set_config('gw.booking', 'on', true), month_partition('usage', at), month_partition('ledger', at)
       from unnest(${firstOfEachMonth(lines)}::timestamptz[]) as months(at)`.execute(tx)
     const { rows: inserted } = await sql<{ request_id: string }>`
-      insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(lines.map(asRow))}::jsonb)
+      insert into usage select * from jsonb_populate_recordset(jsonb_populate_record(null::usage, '{"web_searches": 0}'), ${`[${texts.join(',')}]`}::jsonb)
       on conflict do nothing returning request_id`.execute(tx)
     const ids = new Set(inserted.map(row => row.request_id))
     const fresh = lines.filter(line => ids.delete(line.request_id))

@@ -3,7 +3,6 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
 import type { Nano } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
-import type { UsageLine } from './line.ts'
 import { MODEL_CHARACTERS } from './rollup.ts'
 import { type Known, resolve, rollupFor, terms, type UsageFilter } from './usage-filter.ts'
 
@@ -33,24 +32,6 @@ export interface UsageRecord {
   duration_ms: number
   first_token_ms: number | null
   partial: boolean
-}
-
-/**
- * A line as its row has it: what the upstream and the price call the model is left out where it is the client's name for it,
- * as it mostly is. That is a fifth of a row.
- */
-export function asRow(line: UsageLine): UsageLine {
-  const { model, upstream_model, price } = line
-  return {
-    ...line,
-    upstream_model: upstream_model === model ? null : upstream_model,
-    price: price?.endsWith(`:${model}`) ? price.slice(0, -model.length) : price,
-  }
-}
-
-/** Which price answered, layer and model name, from a row. */
-export function priceOf(row: { model: string; price: string | null }): string | null {
-  return row.price?.endsWith(':') ? row.price + row.model : row.price
 }
 
 /** A place between two rows. */

@@ -10,7 +10,7 @@ import { book } from '../../src/core/book.ts'
 import type { UsageLine } from '../../src/core/line.ts'
 import { applyRetention } from '../../src/core/retention.ts'
 import { rollUp } from '../../src/core/rollup.ts'
-import { asRow, listUsage, usagePages } from '../../src/core/usage.ts'
+import { listUsage, usagePages } from '../../src/core/usage.ts'
 import type { UsageFilter } from '../../src/core/usage-filter.ts'
 import { usageDimensions, usageStats } from '../../src/core/usage-stats.ts'
 import { openDatabase } from '../../src/db/connect.ts'
@@ -136,7 +136,7 @@ async function inserting(work: () => Promise<unknown>) {
 type Tx = Parameters<typeof rollUp>[0]
 
 async function write(tx: Tx, batch: UsageLine[]) {
-  await sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch.map(asRow))}::jsonb) on conflict do nothing`.execute(
+  await sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch)}::jsonb) on conflict do nothing`.execute(
     tx,
   )
   await rollUp(tx, batch)
@@ -239,7 +239,7 @@ async function inserts(now: number) {
   }
   const months = [1, 2, 3].map(n => Date.UTC(new Date(now).getUTCFullYear() + 1, n, 5))
   const inserted = (tx: Tx, batch: UsageLine[]) =>
-    sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch.map(asRow))}::jsonb)`.execute(
+    sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch)}::jsonb)`.execute(
       tx,
     )
   for (const month of months)

@@ -24,7 +24,7 @@ $$;
 -- The rows again, with the widest columns first so that nothing is lost between them, and enums for what has few words.
 -- The key begins with the time: it is the order in which rows are listed and exported, and an id of gw's says its time
 -- (UUID version 7), so that this one index is all that is needed. Who looks for a user's few rows finds their hours in
--- usage_hour. `upstream_model` is null where it is `model`, and `price` ends with its colon where that follows (core/usage.ts).
+-- usage_hour. `upstream_model` is null where it is `model`, and `price` ends with its colon where that follows (core/line.ts).
 create temporary table usage_before on commit drop as select * from usage;
 drop table usage;
 create type platform as enum ('anthropic', 'openai', 'gemini', 'antigravity');
