@@ -4,9 +4,9 @@ import type { Database } from '../db/connect.ts'
 import type { Tables } from '../db/schema.ts'
 import type { Fact } from '../store/store.ts'
 import { readLine, type UsageLine } from './line.ts'
-import { balanceFact, quotaFact, type SubscriptionUsageRow, spanFacts, spans } from './purse.ts'
+import { balanceFact, quotaFact, type SubscriptionUsageRow, windowFacts } from './purse.ts'
 import { rollUp } from './rollup.ts'
-import { windowsAt } from './window.ts'
+import { runs, windowNames, windowsAt } from './window.ts'
 
 export interface Booked {
   /** how many lines were new; the others had been booked before */
@@ -131,7 +131,7 @@ async function bookSubscriptions(
   if (changed.size > 0) {
     const news = [...changed].map(row => ({
       ...row,
-      ...Object.fromEntries(spans.map(s => [`${s}_used`, String(row[`${s}_used`])])),
+      ...Object.fromEntries(windowNames.map(s => [`${s}_used`, String(row[`${s}_used`])])),
       version: null,
     }))
     const { rows: written } = await sql<SubscriptionUsageRow>`
@@ -141,19 +141,21 @@ async function bookSubscriptions(
       where u.subscription_id = n.subscription_id returning u.*`.execute(tx)
     for (const row of written) bySubscription.set(row.subscription_id, row)
   }
-  for (const row of bySubscription.values()) learn(owner.get(row.subscription_id)!, spanFacts(row))
+  for (const row of bySubscription.values()) learn(owner.get(row.subscription_id)!, windowFacts(row))
 }
 
 /** Counts `charged` in the windows that run at `settledAt`; a window that ran before and has begun anew since is left alone. */
 function use(row: SubscriptionUsageRow, charged: bigint, settledAt: number, timezone: string): void {
-  const { start, oldest } = windowsAt(settledAt, timezone)
-  for (const span of spans) {
+  const windows = windowsAt(settledAt, timezone)
+  const { start } = windows
+  for (const span of windowNames) {
     const began = row[`${span}_start`]?.getTime()
     if (began !== undefined && began > start) continue
-    if (began === undefined || began < oldest[span]) {
+    if (runs(began, span, windows)) row[`${span}_used`] += charged
+    else {
       row[`${span}_start`] = new Date(start)
       row[`${span}_used`] = charged
-    } else row[`${span}_used`] += charged
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import type { Db } from '../db/connect.ts'
 import type { Nano } from '../lib/money.ts'
 import type { Fact } from '../store/store.ts'
 import type { UsageLine } from './line.ts'
+import { type WindowName, windowNames } from './window.ts'
 
 /** The purse of a user in the store: one key, so that one step can look at all of it. */
 export const purseOf = (user: number): string => `user:${user}`
@@ -11,9 +12,7 @@ export const purseOf = (user: number): string => `user:${user}`
 /** What is spent of a balance is the balance, negative: 5 USD are spent = −5 under a limit of 0. */
 export const balanceBucket = 'balance'
 export const quotaBucket = (key: number): string => `quota:${key}`
-export const spans = ['day', 'week', 'month'] as const
-export type Span = (typeof spans)[number]
-export const spanBucket = (subscription: number, span: Span): string => `sub:${subscription}:${span}`
+export const windowBucket = (subscription: number, span: WindowName): string => `sub:${subscription}:${span}`
 
 export interface Amount {
   bucket: string
@@ -25,7 +24,7 @@ export function takes(amount: Nano, payer: { key: number; billing: string; subsc
   const { key, billing, subscription } = payer
   const from = [quotaBucket(key)]
   if (billing === 'balance') from.push(balanceBucket)
-  else if (subscription !== null) for (const span of spans) from.push(spanBucket(subscription, span))
+  else if (subscription !== null) for (const span of windowNames) from.push(windowBucket(subscription, span))
   return from.map(bucket => ({ bucket, amount }))
 }
 
@@ -53,7 +52,7 @@ export async function loadFacts(db: Db, users?: readonly number[]): Promise<Map<
   const add = (user: number, ...more: Fact[]) => facts.set(user, [...(facts.get(user) ?? []), ...more])
   for (const row of balances.rows) add(row.user_id, balanceFact(row))
   for (const row of keys.rows) add(row.user_id, quotaFact(row))
-  for (const row of subscriptions.rows) add(row.user_id, ...spanFacts(row))
+  for (const row of subscriptions.rows) add(row.user_id, ...windowFacts(row))
   return facts
 }
 
@@ -80,9 +79,9 @@ export interface SubscriptionUsageRow {
   version: bigint
 }
 
-export function spanFacts(row: SubscriptionUsageRow): Fact[] {
-  return spans.map(span => ({
-    bucket: spanBucket(row.subscription_id, span),
+export function windowFacts(row: SubscriptionUsageRow): Fact[] {
+  return windowNames.map(span => ({
+    bucket: windowBucket(row.subscription_id, span),
     spent: row[`${span}_used`],
     version: row.version,
     start: row[`${span}_start`]?.getTime(),

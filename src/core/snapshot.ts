@@ -7,7 +7,7 @@ import type { Nano } from '../lib/money.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Account } from './account.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price.ts'
-import type { Span } from './purse.ts'
+import type { WindowName } from './window.ts'
 
 export interface UserFacts {
   readonly id: number
@@ -25,7 +25,7 @@ export interface GroupFacts {
   readonly multiplier: bigint
   readonly billing: 'balance' | 'subscription'
   /** what a subscription may use in each window; null: as much as it likes */
-  readonly limits: Readonly<Record<Span, Nano | null>>
+  readonly limits: Readonly<Record<WindowName, Nano | null>>
   /** what a model without a price costs: a refusal, nothing, or what the model of this name costs */
   readonly unknownModel: 'reject' | 'free' | { readonly fallback: string }
   /** how long an upstream is read on when its client has left, ms; 0: not at all */
@@ -93,7 +93,7 @@ export interface Snapshot {
   readonly users: ReadonlyMap<number, UserFacts>
   readonly groups: ReadonlyMap<number, GroupFacts>
   readonly accounts: ReadonlyMap<number, AccountFacts>
-  /** every account of a platform: what a key without a group may use */
+  /** the accounts of a platform that are in no exclusive group: what a key without a group may use */
   ungrouped(platform: Platform): readonly AccountFacts[]
   /** what a user has of a group, whether it runs or not */
   subscription(user: number, group: number): SubscriptionFacts | undefined
@@ -126,7 +126,7 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
       const bindings = await tx
         .selectFrom('account_groups as ag')
         .innerJoin('groups as g', 'g.id', 'ag.group_id')
-        .select(['ag.account_id', 'ag.group_id', 'g.name'])
+        .select(['ag.account_id', 'ag.group_id', 'g.name', 'g.exclusive'])
         .execute()
       const accounts = new Map<number, AccountFacts>()
       for (const a of await tx
@@ -188,7 +188,9 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           id: s.id,
           expiresAt: s.expires_at.getTime(),
         })
-      const byPlatform = Map.groupBy(accounts.values(), a => a.platform)
+      const exclusive = new Set(bindings.filter(b => b.exclusive).map(b => b.account_id))
+      const open = [...accounts.values()].filter(account => !exclusive.has(account.id))
+      const byPlatform = Map.groupBy(open, a => a.platform)
       return {
         keys,
         users,

@@ -6,7 +6,7 @@ import type { Nano } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { findGroup, type Group } from './group.ts'
 import { findUser } from './user.ts'
-import { resetsAt, type WindowName, windowsAt } from './window.ts'
+import { resetsAt, runs, type WindowName, windowsAt } from './window.ts'
 
 /** Active until `expires_at`; what ran out is expired without anybody writing so. */
 export type SubscriptionStatus = 'active' | 'expired' | 'revoked'
@@ -172,15 +172,15 @@ export function progress(window: WindowName, spent: Spent, now: number, timezone
   const { limit } = spent
   if (limit === null) return null
   const began = spent.start?.getTime()
-  const runs = began !== undefined && began >= windowsAt(now, timezone).oldest[window]
-  const used = runs ? spent.used : 0n
-  const resets = runs ? resetsAt(began, window, timezone) : null
+  const running = runs(began, window, windowsAt(now, timezone))
+  const used = running ? spent.used : 0n
+  const resets = running ? resetsAt(began, window, timezone) : null
   return {
     limit_usd: limit,
     used_usd: used,
     remaining_usd: used < limit ? limit - used : 0n,
     percentage: Number((used * 10_000n) / limit) / 100,
-    window_start: runs ? spent.start : null,
+    window_start: running ? spent.start : null,
     resets_at: resets === null ? null : new Date(resets),
     resets_in_seconds: resets === null ? null : Math.max(0, Math.ceil((resets - now) / 1000)),
   }

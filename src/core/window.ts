@@ -1,7 +1,6 @@
 // The days, weeks and months of a subscription's limits: when the ones that run began, and when they end.
-export { isTimezone } from '../lib/timezone.ts'
-
-export type WindowName = 'day' | 'week' | 'month'
+export const windowNames = ['day', 'week', 'month'] as const
+export type WindowName = (typeof windowNames)[number]
 
 /**
  * How many days a window takes. They are days of the calendar, not of 24 h: one of 23 or 25 h would lose or double a day
@@ -23,6 +22,11 @@ export function windowsAt(at: number, timezone: string): Windows {
   let today = zone.today
   if (today === undefined || at < today.start || at >= today.end) zone.today = today = zone.day(at)
   return today
+}
+
+/** Whether a window that began then (undefined: never) still runs. */
+export function runs(start: number | undefined, window: WindowName, { oldest }: Windows): start is number {
+  return start !== undefined && start >= oldest[window]
 }
 
 /** When a window that began at the local midnight `start` is over, Unix ms. */

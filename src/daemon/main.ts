@@ -41,6 +41,8 @@ import { keepMoney } from './money.ts'
 import { followSnapshots } from './snapshots.ts'
 import { bindingViews, liveView, slotViews, waiters, waitingNow } from './view.ts'
 
+const BOOK_MS = 30_000
+
 /** A daemon that is up. */
 export interface Daemon {
   gateway: Gateway
@@ -100,8 +102,9 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     const folder = path.join(config['data_dir'], 'spool')
     const { purses, ...money } = await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log })
     opened.push(() => money.close())
+    // Without an answer in that time it is sent again, which is safe.
     const bookLines = async (lines: readonly string[]) =>
-      purses.booked(await book(database.db, lines, config['timezone']))
+      purses.booked(await within(BOOK_MS, book(database.db, lines, config['timezone'])))
     const spool = openSpool({
       folder,
       batch: config['usage.batch'],
@@ -120,6 +123,8 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       log: (level, line) => log[level](line),
     })
     opened.push(() => till.close())
+    // What an earlier run left is booked before anybody is told what they have left.
+    await spool.drain(5_000)
     const leases = createLeases({ store, processId })
     opened.push(() => leases.close())
     const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
@@ -260,6 +265,12 @@ async function drained(gateway: Gateway, deadline: () => number): Promise<void> 
     await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
     if (left < -5_000) return // somebody does not let go; the process ends all the same
   }
+}
+
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`no answer from Postgres within ${ms / 1000} s`)), ms)
+  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
 }
 
 async function listenOn(server: Server, address: Address, setting: string): Promise<string> {

@@ -46,7 +46,14 @@ export async function openDatabase(
     connectionTimeoutMillis: 10_000,
     types,
   }
-  const pool = new pg.Pool({ ...connection, max: config['database.pool_size'], allowExitOnIdle: true })
+  const pool = new pg.Pool({
+    ...connection,
+    max: config['database.pool_size'],
+    allowExitOnIdle: true,
+    // A server that is gone without a word must not leave a query waiting for ever.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  })
   pool.on('error', error => options.log?.(`database connection lost: ${error.message}`))
   // The pool listens only to idle ones. One in use can hear of its server's end in the same breath as its last answer, when
   // no query is there to be failed; unheard, that would end the process. The next query on it fails, and it is given up.

@@ -3,9 +3,9 @@
 import { usageLine } from '../core/line.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { cost, type Price, worstCase } from '../core/price.ts'
-import { balanceBucket, quotaBucket, type Span, spanBucket, spans, takes } from '../core/purse.ts'
+import { balanceBucket, quotaBucket, takes, windowBucket } from '../core/purse.ts'
 import type { GroupFacts, SubscriptionFacts } from '../core/snapshot.ts'
-import { resetsAt, windowsAt } from '../core/window.ts'
+import { resetsAt, type WindowName, windowNames, windowsAt } from '../core/window.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Nano } from '../lib/money.ts'
 import { formatUsd, mulDiv } from '../lib/money.ts'
@@ -36,6 +36,9 @@ export interface Bill extends Disposable {
 
 // Put aside for a request that brings the tool: how often it will be used nobody can know.
 const WEB_SEARCHES = 10
+// More than any model writes, and little enough that its cost at any multiplier is a number Postgres and Redis can hold.
+const MOST_TOKENS = 10_000_000
+const MOST_NANO = 4n * 10n ** 18n
 
 // Of a key without a group: as a new group has it.
 const ungrouped: Pick<GroupFacts, 'unknownModel' | 'drainMs' | 'multiplier' | 'limits' | 'billing'> = {
@@ -59,6 +62,8 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
   const payable = (list: Nano) => (subscription ? list : mulDiv(list, group.multiplier, 10_000n))
   const rateKey = `key:${key.id}`
   const promptBytes = () => call.route.protocol.promptBytes(call.body, call.peek)
+  // A letter may be written as an escape: a body with such is taken to mention everything.
+  const mentions = (text: string) => call.body.includes(text) || call.body.includes('\\u00')
   let tokensTaken = 0
   let reserved = false
   let settled = false
@@ -67,7 +72,7 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
     const closed = gw.till.closed()
     if (closed !== undefined) throw new Failure('BOOKS_CLOSED', [closed], { retryAfterMs: 5_000 })
     const input = Math.ceil(promptBytes() / gw.config['billing.bytes_per_token'])
-    const output = call.peek.maxTokens ?? gw.config['billing.max_output']
+    const output = Math.min(call.peek.maxTokens ?? gw.config['billing.max_output'], MOST_TOKENS)
     await takeRate(input + output)
     const worst = price
       ? payable(
@@ -75,12 +80,12 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
             inputTokens: input,
             outputTokens: output,
             mode: call.peek.mode,
-            cacheWrites: call.body.includes('"1h"') ? '1h' : '5m',
-            webSearches: call.body.includes('"web_search') ? WEB_SEARCHES : 0,
+            cacheWrites: mentions('"1h"') ? '1h' : '5m',
+            webSearches: mentions('"web_search') ? WEB_SEARCHES : 0,
           }),
         )
       : 0n
-    const wants = wantsOf(worst)
+    const wants = wantsOf(worst < MOST_NANO ? worst : MOST_NANO)
     if (wants.length === 0) return
     const refused = await gw.purses.reserve(user.id, record.id, wants)
     if (!refused) reserved = true
@@ -98,11 +103,11 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
     if (!subscription) wants.push({ bucket: balanceBucket, amount, limit: gw.config['billing.overdraft'] })
     else {
       const { start, oldest } = windowsAt(gw.now(), gw.config['timezone'])
-      for (const span of spans) {
+      for (const span of windowNames) {
         const limit = group.limits[span]
         if (limit !== null)
           wants.push({
-            bucket: spanBucket(subscription.id, span),
+            bucket: windowBucket(subscription.id, span),
             amount,
             limit,
             window: { start, oldest: oldest[span] },
@@ -114,7 +119,7 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
 
   function refusal({ bucket, room, unspent, start }: Refused, worst: Nano, wants: Want[]): Failure {
     const atLeast0 = (nano: Nano) => formatUsd(nano > 0n ? nano : 0n)
-    const span = spans.find(one => subscription && bucket === spanBucket(subscription.id, one))
+    const span = windowNames.find(one => subscription && bucket === windowBucket(subscription.id, one))
     const what = span ? `${names[span]} limit` : bucket === balanceBucket ? 'balance' : "key's quota"
     // It would be let in if only the others had ended.
     if (unspent >= worst)
@@ -122,7 +127,10 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
     const left = [atLeast0(unspent), formatUsd(worst)] as const
     if (bucket === balanceBucket) return new Failure('INSUFFICIENT_BALANCE', left)
     if (!span) return new Failure('QUOTA_EXHAUSTED', left)
-    const began = start ?? wants.find(want => want.bucket === bucket)!.window!.start
+    const { limit, window } = wants.find(want => want.bucket === bucket)!
+    if (worst > limit!)
+      return new Failure('LIMIT_TOO_SMALL', [capital(names[span]), formatUsd(limit!), formatUsd(worst)])
+    const began = start ?? window!.start
     const ends = resetsAt(began, span, gw.config['timezone'])
     return new Failure('USAGE_LIMIT_EXCEEDED', [capital(names[span]), left[0], new Date(ends).toISOString(), left[1]], {
       retryAfterMs: Math.max(1000, ends - gw.now()),
@@ -164,8 +172,8 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
       if (settled) return
       settled = true
       record.status = status
-      record.partial = meter?.told !== true
-      record.usage = record.partial ? toldSoFar(meter) : meter!.usage
+      record.partial = meter?.complete !== true
+      record.usage = meter?.told ? meter.usage : toldSoFar(meter)
       if (price) {
         record.cost = cost(record.usage, price)
         record.charged = payable(record.cost)
@@ -187,7 +195,7 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
   }
 }
 
-const names: Record<Span, string> = { day: 'daily', week: 'weekly', month: 'monthly' }
+const names: Record<WindowName, string> = { day: 'daily', week: 'weekly', month: 'monthly' }
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)
 
 /** The price in force when the request began, and where it is from; no price means free. */

@@ -6,8 +6,9 @@ import type { Attempt, Listener } from './forward.ts'
 export interface DrainOptions {
   attempt: Attempt
   protocol: Protocol
-  /** what has read the answer so far; undefined before its head */
+  /** what has read the answer so far, and whether that is a whole one and no stream; undefined before its head */
   meter: Meter | undefined
+  whole: boolean
   withinMs: number
   /** told of the head, if that is still to come */
   head(response: IncomingMessage): void
@@ -20,6 +21,7 @@ export interface DrainOptions {
 
 export class Drain implements Listener {
   #meter: Meter | undefined
+  #whole = false
   #over = false
   readonly #options: DrainOptions
   readonly #timer: NodeJS.Timeout
@@ -27,6 +29,7 @@ export class Drain implements Listener {
   constructor(options: DrainOptions) {
     this.#options = options
     this.#meter = options.meter
+    this.#whole = options.whole
     this.#timer = setTimeout(() => this.stop(), options.withinMs)
     options.attempt.tell(this)
     // From here on only silence ends it, and the group's patience.
@@ -38,7 +41,10 @@ export class Drain implements Listener {
     this.#options.head(response)
     this.#options.attempt.begun()
     if ((response.statusCode ?? 502) >= 400) this.stop(false)
-    else this.#meter = this.#options.protocol.meter(!(response.headers['content-type'] ?? '').includes('json'))
+    else {
+      this.#whole = (response.headers['content-type'] ?? '').includes('json')
+      this.#meter = this.#options.protocol.meter(!this.#whole)
+    }
   }
 
   data(chunk: Buffer): void {
@@ -47,11 +53,16 @@ export class Drain implements Listener {
 
   end(): void {
     this.#meter?.end()
-    this.stop()
+    this.stop(this.#owed)
   }
 
   fail(): void {
-    this.stop(this.#meter !== undefined)
+    this.stop(this.#owed)
+  }
+
+  // Of a whole answer there is nothing before its usage: what is none, or broke off, would have gone to another account.
+  get #owed(): boolean {
+    return this.#whole ? this.#meter?.told === true : this.#meter?.begun === true
   }
 
   stop(owed = true): void {

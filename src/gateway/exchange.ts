@@ -120,9 +120,8 @@ class Exchange implements Listener {
   }
 
   #note({ statusCode = 502, headers }: IncomingMessage): void {
-    this.#status = statusCode
+    this.#status = this.#tried.status = statusCode
     this.#headers = headers
-    this.#tried.status = statusCode
     const id = headers['request-id'] ?? headers['x-request-id']
     if (typeof id === 'string') this.#by.record.upstreamRequestId = id
   }
@@ -262,7 +261,7 @@ class Exchange implements Listener {
       this.#tried.error = this.#meter.error.message
       this.#by.record.error = this.#meter.error.message
     }
-    this.#settle()
+    if (this.#meter?.begun) this.#settle() // else it was a refusal, relayed as it came
     this.#finish()
     this.#by.down.end(this.#events?.rest())
     this.#done.resolve(undefined)
@@ -326,7 +325,7 @@ class Exchange implements Listener {
     else this.#commitLarge()
   }
 
-  // What came is no answer in this dialect; the account may be behind a proxy that is not well.
+  // No answer in this dialect; the account may be behind a proxy that is not well.
   #broken(reason: string): void {
     this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
   }
@@ -352,7 +351,7 @@ class Exchange implements Listener {
       this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
       // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
       const owed = this.#by.bill?.settled === false && this.#attempt.sent && this.#status < 400
-      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter !== undefined)
+      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter?.begun === true)
       else if (this.#by.bill!.drainMs === 0 || this.#attempt.over) this.#cut(why, true)
       else this.#readOn(why)
     }
@@ -369,13 +368,13 @@ class Exchange implements Listener {
   }
 
   #readOn(why: Failure): void {
-    this.#state = 'draining'
     this.#by.record.phase = 'draining'
     this.#held.take()
     const drain = new Drain({
       attempt: this.#attempt,
       protocol: this.#by.call.route.protocol,
       meter: this.#meter,
+      whole: this.#state === 'holding',
       withinMs: this.#by.bill!.drainMs,
       head: response => this.#note(response),
       over: (meter, owed) => {
@@ -383,6 +382,7 @@ class Exchange implements Listener {
         this.#cut(why, owed)
       },
     })
+    this.#state = 'draining'
     this.#by.down.watcher = () => drain.stop()
   }
 

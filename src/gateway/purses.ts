@@ -73,6 +73,7 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
 
   /** Writes this process's one hold of a user's purse as it is now, and what else there is to say. */
   const record = (user: number, more: { facts?: Fact[]; gone?: string[] }) => {
+    introduced.add(user)
     const sums = unbooked.get(user)
     const { facts = [], gone = [] } = more
     if (!sums) return store.record(purseOf(user), { facts, gone: [...gone, spoolId] })
@@ -97,21 +98,23 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
     }
     facts.set(user, known)
   }
-  /** What the store does not know it is told, or told again. */
-  const introduce = (user: number) => {
-    introduced.add(user)
-    return record(user, { facts: [...(facts.get(user)?.values() ?? [])] })
-  }
   async function refresh(user?: number): Promise<void> {
     for (const [id, news] of await load(user === undefined ? undefined : [user])) {
       learn(id, news)
-      if (introduced.has(id) || id === user) void introduce(id)
+      if (introduced.has(id)) void record(id, { facts: [...news] })
     }
+  }
+  // One at a time of each user, however many ask.
+  const refreshing = new Map<number, Promise<void>>()
+  const refreshOnce = (user: number) => {
+    let under = refreshing.get(user)
+    if (!under) refreshing.set(user, (under = refresh(user).finally(() => refreshing.delete(user))))
+    return under
   }
   const refreshSoon = (user: number) =>
     new Promise<void>(resolve => {
       const timer = setTimeout(resolve, LOOK_UP_MS)
-      refresh(user)
+      refreshOnce(user)
         .catch((error: Error) => log(`cannot look up a balance, going by what was known last: ${error.message}`))
         .finally(() => {
           clearTimeout(timer)
@@ -130,16 +133,22 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
       ),
     )
   }
-  const timer = setInterval(() => void renew(), RESERVED_MS / 3).unref()
+  let beats = 0
+  const timer = setInterval(() => {
+    void renew()
+    // Once an hour what is not booked, of those who ask for nothing, too.
+    if (++beats % 720 === 0) for (const user of unbooked.keys()) void record(user, {})
+  }, RESERVED_MS / 3).unref()
 
   return {
     async reserve(user, request, wants) {
       const purse = purseOf(user)
-      if (!introduced.has(user)) void introduce(user)
+      // Only what is not booked: what this process knew of the rest may be old, if others have spent of it since.
+      if (!introduced.has(user)) void record(user, {})
       let answer = await store.reserve(purse, request, wants, RESERVED_MS)
       if (!answer.held && 'unknown' in answer) {
         await refreshSoon(user)
-        await Promise.all([introduce(user), renew(user)])
+        await Promise.all([record(user, { facts: [...(facts.get(user)?.values() ?? [])] }), renew(user)])
         answer = await store.reserve(purse, request, wants, RESERVED_MS)
         if (!answer.held && 'unknown' in answer) throw new Failure('BILLING_UNAVAILABLE')
       }
@@ -148,13 +157,16 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
         return undefined
       }
       const { bucket } = answer
-      const { limit } = wants.find(want => want.bucket === bucket)!
+      const { limit, window } = wants.find(want => want.bucket === bucket)!
       const now = (await store.purse(purse)).buckets.find(one => one.bucket === bucket)
+      // A window that is over begins anew with the next request that is let in; of this one nothing is spent.
+      const over = window !== undefined && (now?.start ?? 0) < window.oldest
+      const spent = over ? 0n : (now?.spent ?? 0n)
       return {
         bucket,
-        room: limit! - (now?.used ?? 0n),
-        unspent: limit! - (now?.spent ?? 0n) - (unbooked.get(user)?.get(bucket) ?? 0n),
-        start: now?.start,
+        room: limit! - spent - (now ? now.used - (now.spent ?? 0n) : 0n),
+        unspent: limit! - spent - (unbooked.get(user)?.get(bucket) ?? 0n),
+        start: over ? undefined : now?.start,
       }
     },
     release(user, request) {
@@ -174,7 +186,7 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
       for (const line of booked.lines) add(line.user_id, takenBy(line), -1n)
       for (const [user, news] of booked.facts) {
         learn(user, news)
-        void (introduced.has(user) ? record(user, { facts: news }) : introduce(user))
+        void record(user, { facts: news })
       }
     },
     refresh,

@@ -1,7 +1,7 @@
 // GET /v1/usage: what a key may still spend, told also when that is nothing (spec/domain.md §11.3).
 
-import { balanceBucket, quotaBucket, spanBucket, spans } from '../core/purse.ts'
-import { windowsAt } from '../core/window.ts'
+import { balanceBucket, quotaBucket, windowBucket } from '../core/purse.ts'
+import { runs, windowNames, windowsAt } from '../core/window.ts'
 import { Failure } from '../lib/failure.ts'
 import { formatUsd, type Nano } from '../lib/money.ts'
 import type { Caller } from './authenticate.ts'
@@ -20,13 +20,13 @@ export async function usageOf(gw: Gateway, { key, user, group }: Caller): Promis
   else {
     const subscription = gw.snapshot.subscription(user.id, group.id)
     if (!subscription || subscription.expiresAt <= gw.now()) throw new Failure('SUBSCRIPTION_NOT_FOUND')
-    const { oldest } = windowsAt(gw.now(), gw.config['timezone'])
-    for (const span of spans) {
+    const windows = windowsAt(gw.now(), gw.config['timezone'])
+    for (const span of windowNames) {
       const limit = group.limits[span]
-      const used = spent.get(spanBucket(subscription.id, span))
+      const used = spent.get(windowBucket(subscription.id, span))
       // A window that is over is empty, though nobody has begun the next.
-      const runs = used?.start !== undefined && used.start >= oldest[span]
-      if (limit !== null) left.push(atLeast0(limit - (runs ? used.spent : 0n)))
+      const running = used !== undefined && runs(used.start, span, windows)
+      if (limit !== null) left.push(atLeast0(limit - (running ? used.spent : 0n)))
     }
   }
   const least = left.reduce<Nano | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined)

@@ -79,6 +79,12 @@ export const codes = {
     fault: 'downstream',
     text: '%s usage limit exceeded: %s USD is left until %s, and this request may cost up to %s USD.',
   },
+  LIMIT_TOO_SMALL: {
+    status: 403,
+    type: 'billing_error',
+    fault: 'downstream',
+    text: '%s usage limit is %s USD, and this one request may cost up to %s USD; ask for fewer max_tokens.',
+  },
   MONEY_HELD: {
     status: 429,
     type: 'rate_limit_error',

@@ -1,6 +1,7 @@
 // Where days, weeks and months of a subscription begin and end, in any time zone.
 import t from 'tap'
-import { isTimezone, resetsAt, type WindowName, windowDays, windowsAt } from '../../src/core/window.ts'
+import { resetsAt, type WindowName, windowDays, windowsAt } from '../../src/core/window.ts'
+import { isTimezone } from '../../src/lib/timezone.ts'
 
 const iso = (at: number) => new Date(at).toISOString()
 const random = (below: number) => Math.floor(Math.random() * below)

@@ -52,7 +52,9 @@ function reveal(gw: Invocation, key: Key & { key: string }): void {
   if (gw.dryRun) gw.out.note('the key shown does not exist')
   else gw.out.note('this is the only time the key is shown')
   if (key.group === null)
-    gw.out.note(`it belongs to no group and opens nothing yet: gw key set ${key.name} --group GROUP`)
+    gw.out.note(
+      `it belongs to no group, so it opens every account that is not in an exclusive one, at list price: gw key set ${key.name} --group GROUP binds it`,
+    )
 }
 
 function fieldOptions(command: Command): Command {
