@@ -261,7 +261,7 @@ function isJson(line: string): boolean {
 
 // Classes 22 and 23 of SQLSTATE: the data itself is at fault; everything else may heal. A partition that was dropped at this
 // moment is class 23, too, and made again with the next try.
-function isBadRow(error: unknown): boolean {
+export function isBadRow(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: string }
   return /^2[23]/.test(String(code ?? '')) && !/no partition of relation/.test(message ?? '')
 }

@@ -1,7 +1,7 @@
 // The till: every line of usage is taken, on disk when the disk takes it, else in memory until it or Postgres does; and who asks is told in time.
 import { statfsSync } from 'node:fs'
 import { formatSize } from '../lib/units.ts'
-import type { Spool } from './spool.ts'
+import { isBadRow, type Spool } from './spool.ts'
 
 export interface Till {
   /** Takes a line. When it returns the line survives the death of this process, unless `closed()` says why not. Never throws. */
@@ -20,6 +20,8 @@ export interface TillOptions {
   policy: () => { whenFull: 'refuse' | 'serve'; minFreeBytes: number }
   /** books lines past the disk */
   book: (lines: readonly string[]) => Promise<unknown>
+  /** told of a line that was given up, since Postgres will never take it */
+  refused?: (line: string) => void
   log: (level: 'info' | 'warn' | 'error', line: string) => void
 }
 
@@ -27,12 +29,14 @@ export interface TillOptions {
 const LOOK_MS = 1_000
 // Kept in memory at most, whatever the policy: about 60 MB.
 const MOST = 100_000
+const BATCH = 500
 
-export function openTill({ spool, folder, policy, book, log }: TillOptions): Till {
+export function openTill({ spool, folder, policy, book, refused, log }: TillOptions): Till {
   // What the disk refused, oldest first.
   let kept: string[] = []
   let trouble: string | undefined
   let retrying: Promise<void> | undefined
+  let most = BATCH
 
   const say = (now: string | undefined) => {
     if (now !== undefined && trouble === undefined) log('error', `usage spool: ${now}`)
@@ -57,11 +61,18 @@ export function openTill({ spool, folder, policy, book, log }: TillOptions): Til
   }
   // Where the disk takes nothing Postgres may: booked there a line is safe, too.
   async function past(): Promise<void> {
-    const batch = kept.slice(0, 500)
+    const batch = kept.slice(0, most)
     try {
       await book(batch)
-    } catch {
-      return // it stays; the next look tries both again
+      most = BATCH
+    } catch (error) {
+      // It stays; the next look tries both again.
+      if (!isBadRow(error)) return
+      most = batch.length >> 1
+      if (most > 0) return past()
+      log('error', `a usage row was refused (${(error as Error).message}) while the disk takes nothing: ${batch[0]}`)
+      refused?.(batch[0]!)
+      most = BATCH
     }
     const done = new Set(batch)
     kept = kept.filter(line => !done.has(line))

@@ -120,6 +120,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       folder,
       policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
       book: bookLines,
+      refused: text => purses.forget(readLine(text)),
       log: (level, line) => log[level](line),
     })
     opened.push(() => till.close())

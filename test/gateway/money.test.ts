@@ -405,6 +405,52 @@ t.test('who leaves before anything was sent pays nothing', async t => {
   t.equal((await gw.usage(1)).length, 1)
 })
 
+t.test('a refusal costs nothing: a large one, one inside a 200, and one that nobody waits for', async t => {
+  const gw = await gateway(t, { group: { drain_ms: 20_000 } })
+  const large = { status: 400, error: { type: 'invalid_request_error', message: 'x'.repeat(100_000) } }
+  gw.mock.script('cred-a1', large)
+  t.equal((await gw.send(hello())).status, 400)
+  gw.mock.script('cred-a1', { errorAt: 0, error: { type: 'invalid_request_error', message: 'no' } })
+  t.match(await (await gw.send(hello({ stream: true }))).text(), /invalid_request_error/)
+  for (const refusal of [
+    large,
+    { errorAt: 0, status: 529 },
+    { end: 0 },
+    { reset: 0 as const },
+    { reset: 'start' as const },
+  ])
+    for (const stream of [true, false]) {
+      gw.mock.script('cred-a1', { hold: 'start', ...refusal })
+      const leave = new AbortController()
+      const left = gw.send(hello({ stream }), { signal: leave.signal }).then(reply => reply.text())
+      await gw.mock.until(s => s.holding === 1)
+      leave.abort()
+      await t.rejects(left)
+      await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
+      gw.mock.release()
+      await until(t, 'it is over', async () => (await gw.live()).in_flight === 0)
+      await gw.heal()
+    }
+  gw.mock.script('cred-a1', {})
+  t.equal((await gw.send(hello())).status, 200)
+  t.equal((await gw.usage(1)).length, 1, 'of all these only the answer is on the bill')
+})
+
+t.test('who asks for more than there can be is told so', async t => {
+  const gw = await gateway(t)
+  const reply = await gw.send(hello({ max_tokens: Number.MAX_SAFE_INTEGER, model: 'claude-sonnet-5-5' }))
+  t.equal(reply.status, 200, '10 000 000 tokens of 10 USD a million are below 1000 USD')
+  await setGroup(gw.database.db, 'main', { multiplier: '999999' })
+  await gw.inForce()
+  t.equal(await codeOf(await gw.send(hello({ max_tokens: Number.MAX_SAFE_INTEGER }))), 'INSUFFICIENT_BALANCE')
+  await setGroup(gw.database.db, 'main', { billing: 'subscription', daily_limit: worstOf(hello()) - 1n })
+  await assignSubscription(gw.database.db, { user: 'alice', group: 'main', days: 1 })
+  await gw.inForce()
+  const small = await gw.send(hello())
+  t.equal(small.status, 403)
+  t.match(await small.json(), { error: { code: 'LIMIT_TOO_SMALL', message: /^Daily usage limit is 0\./ } })
+})
+
 t.test('a shutdown does not wait for those who have left', async t => {
   const gw = await gateway(t, { group: { drain_ms: 60_000 }, accounts: [{ script: { hold: 'start' } }] })
   await leaveAt(t, gw, s => s.holding === 1)

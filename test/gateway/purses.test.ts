@@ -1,0 +1,58 @@
+// What a process knows of money may be old: it admits by what Postgres says now.
+import { sql } from 'kysely'
+import t from 'tap'
+import { balanceBucket, loadFacts } from '../../src/core/purse.ts'
+import { addUser } from '../../src/core/user.ts'
+import { createPurses } from '../../src/gateway/purses.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
+import { gateway } from '../helpers/gateway.ts'
+
+t.test('a balance that others have spent is not spent again by who knew it full', async t => {
+  const { db } = (await gateway(t)).database
+  const { id } = await addUser(db, { name: 'bob', concurrency: 0, balance: 100n })
+  // Two processes, one store; each has read the balances at its start.
+  const store = new MemoryStore()
+  t.teardown(() => store.close())
+  const processes = ['spool-a', 'spool-b'].map(spoolId =>
+    createPurses({ store, spoolId, load: users => loadFacts(db, users), log: () => {} }),
+  )
+  t.teardown(() => {
+    for (const one of processes) one.close()
+  })
+  for (const one of processes) await one.refresh()
+  // What one of them books, the other is not told.
+  await db.transaction().execute(async tx => {
+    await sql`select set_config('gw.booking', 'on', true)`.execute(tx)
+    await sql`update balances set balance = 0 where user_id = ${id}`.execute(tx)
+  })
+  const refused = await processes[1]!.reserve(id, 'r1', [{ bucket: balanceBucket, amount: 1n, limit: 0n }])
+  t.match(refused, { bucket: balanceBucket, room: 0n, unspent: 0n })
+})
+
+t.test('when Postgres cannot be asked, what was known last must do', async t => {
+  const { db } = (await gateway(t)).database
+  const { id } = await addUser(db, { name: 'bob', concurrency: 0, balance: 100n })
+  const store = new MemoryStore()
+  t.teardown(() => store.close())
+  let reachable = true
+  const said: string[] = []
+  const purses = createPurses({
+    store,
+    spoolId: 'spool-a',
+    load: users => (reachable ? loadFacts(db, users) : Promise.reject(new Error('gone'))),
+    log: line => said.push(line),
+  })
+  t.teardown(() => purses.close())
+  await purses.refresh()
+  reachable = false
+  const wants = [{ bucket: balanceBucket, amount: 60n, limit: 0n }]
+  t.equal(await purses.reserve(id, 'r1', wants), undefined, 'it is held')
+  t.match(await purses.reserve(id, 'r2', wants), { bucket: balanceBucket, room: 40n, unspent: 100n })
+  t.match(said, [/gone/])
+  await t.rejects(purses.reserve(id + 1, 'r3', wants), { code: 'BILLING_UNAVAILABLE' })
+  purses.release(id, 'r1')
+  t.equal(await purses.reserve(id, 'r2', wants), undefined, 'what is given back can be had')
+  purses.settle(id, 'r2', [{ bucket: balanceBucket, amount: 45n }])
+  t.match(await store.purse(`user:${id}`), { holders: ['spool-a'] })
+  t.match(await purses.reserve(id, 'r4', wants), { room: 55n, unspent: 55n }, 'and what was used cannot')
+})
