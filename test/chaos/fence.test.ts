@@ -1,25 +1,16 @@
 // A node that stood still for longer than its leases live: what somebody else holds by then, it does not go on with.
-import path from 'node:path'
 import t from 'tap'
-import { startMock } from '../../src/mock/server.ts'
-import { dataDir, type Served, serve, setUp } from '../helpers/daemon.ts'
-import { freshDatabase } from '../helpers/database.ts'
+import { type Served, setUp } from '../helpers/daemon.ts'
 import { hello, until } from '../helpers/gateway.ts'
-import { redisMissing, redisServer } from '../helpers/redis.ts'
+import { startTwo } from '../helpers/nodes.ts'
+import { redisMissing } from '../helpers/redis.ts'
 
 const LIMIT = 4
 
 t.test('SIGSTOP, then SIGCONT', { skip: await redisMissing() }, async t => {
-  const mock = await startMock()
-  t.teardown(() => mock.close())
-  const redis = await redisServer(t)
-  const url = await freshDatabase(t)
-  const [dir1, dir2] = [dataDir(t), dataDir(t)]
-  const env = { GW_DATABASE_URL: url, GW_REDIS_URL: redis.url, GW_SECRET_KEY_FILE: path.join(dir1, 'secret.key') }
-  const one = await serve(t, dir1, env)
+  const { mock, url, dir, one, two } = await startTwo(t)
   t.teardown(() => one.kill('SIGCONT'))
-  const two = await serve(t, dir2, env)
-  const key = await setUp(t, one, dir1, url, mock, { user: { concurrency: LIMIT } })
+  const key = await setUp(t, one, dir, url, mock, { user: { concurrency: LIMIT } })
   await until(t, 'the other hears of the key', async () => (await two.status()).keys === 1)
   mock.script('*', { hold: 4, chunks: ['a', 'b', 'c'] })
   const ask = async (node: Served) => {

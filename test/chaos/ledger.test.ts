@@ -23,9 +23,10 @@ import type { Step, Usage } from '../../src/mock/step.ts'
 import { dataDir, type Served, serve, setUp } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { hello, until } from '../helpers/gateway.ts'
+import { startTwo } from '../helpers/nodes.ts'
 import { chargedOf, costOf, nano, worstOf } from '../helpers/oracle.ts'
 import { outageOf } from '../helpers/outage.ts'
-import { redisMissing, redisServer } from '../helpers/redis.ts'
+import { redisMissing } from '../helpers/redis.ts'
 
 const REQUESTS = Number(process.env['GW_CHAOS_REQUESTS'] ?? 1_200)
 const SEED = Number(process.env['GW_CHAOS_SEED'] ?? 4)
@@ -402,14 +403,7 @@ t.test(`${REQUESTS} requests, come what may (seed ${SEED})`, { timeout: 60_000 +
 const skip = await redisMissing()
 
 t.test('two nodes spend one balance to the last request that fits, and never beyond', { skip }, async t => {
-  const mock = await startMock({ record: false })
-  t.teardown(() => mock.close())
-  const redis = await redisServer(t)
-  const url = await freshDatabase(t)
-  const [dir1, dir2] = [dataDir(t), dataDir(t)]
-  const env = { GW_DATABASE_URL: url, GW_REDIS_URL: redis.url, GW_SECRET_KEY_FILE: path.join(dir1, 'secret.key') }
-  const one = await serve(t, dir1, env)
-  const two = await serve(t, dir2, env)
+  const { mock, redis, url, dir, one, two } = await startTwo(t, { record: false })
   const nodes = [one, two]
 
   // Eight fit beside each other at first; each costs a small part of what is put aside for it.
@@ -420,9 +414,9 @@ t.test('two nodes spend one balance to the last request that fits, and never bey
   const opening = BigInt(atOnce) * worst + 12_345n
   const fit = Number((opening - worst) / cost) + 1
   const usage = { input_tokens: 7, output_tokens: 1 }
-  const key = await setUp(t, one, dir1, url, mock, { user: { balance: formatUsd(opening) } })
+  const key = await setUp(t, one, dir, url, mock, { user: { balance: formatUsd(opening) } })
   await until(t, 'the other hears of the key', async () => (await two.status()).keys === 1)
-  const { config } = loadConfig({ env: { GW_DATABASE_URL: url }, flags: { data_dir: dir1 } })
+  const { config } = loadConfig({ env: { GW_DATABASE_URL: url }, flags: { data_dir: dir } })
   const database = await openDatabase(config, { migrate: false })
   t.teardown(() => database.close())
   const { db } = database

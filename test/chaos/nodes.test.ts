@@ -1,25 +1,16 @@
 // Two nodes, one Redis, one Postgres: limits hold over both, and what one loses the other gets.
-import path from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { formatUsd } from '../../src/lib/money.ts'
-import { startMock } from '../../src/mock/server.ts'
-import { dataDir, type Served, serve, setUp } from '../helpers/daemon.ts'
-import { freshDatabase } from '../helpers/database.ts'
+import { type Served, serve, setUp } from '../helpers/daemon.ts'
 import { hello, type Setup, until } from '../helpers/gateway.ts'
-import { redisMissing, redisServer } from '../helpers/redis.ts'
+import { startTwo } from '../helpers/nodes.ts'
+import { redisMissing } from '../helpers/redis.ts'
 
 const skip = await redisMissing()
 
-async function twoNodes(t: Parameters<typeof dataDir>[0], setup: Setup) {
-  const mock = await startMock()
-  t.teardown(() => mock.close())
-  const redis = await redisServer(t)
-  const url = await freshDatabase(t)
-  const [dir1, dir2] = [dataDir(t), dataDir(t)]
-  const env = { GW_DATABASE_URL: url, GW_REDIS_URL: redis.url, GW_SECRET_KEY_FILE: path.join(dir1, 'secret.key') }
-  const one = await serve(t, dir1, env)
-  const two = await serve(t, dir2, env)
-  const key = await setUp(t, one, dir1, url, mock, setup)
+async function twoNodes(t: Test, setup: Setup) {
+  const { mock, redis, url, dir, env, one, two } = await startTwo(t)
+  const key = await setUp(t, one, dir, url, mock, setup)
   await until(t, 'the other hears of the key', async () => (await two.status()).keys === 1)
   const send = (node: Served, n: number, more: object = {}) =>
     fetch(`${node.url}/v1/messages`, {
@@ -29,7 +20,7 @@ async function twoNodes(t: Parameters<typeof dataDir>[0], setup: Setup) {
       signal: AbortSignal.timeout(60_000),
     })
   const held = async (node: Served) => (await node.live()).users[0]!.slots.used
-  return { mock, redis, one, two, send, held, again: () => serve(t, dir1, env) }
+  return { mock, redis, one, two, send, held, again: () => serve(t, dir, env) }
 }
 
 t.test('limits are exact over both nodes', { skip }, async t => {

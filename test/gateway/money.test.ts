@@ -341,11 +341,7 @@ for (const stream of [true, false])
         group: { drain_ms: 20_000 },
         accounts: [{ script: { hold: 1, chunks: ['a', 'b', 'c'], usage: { input_tokens: 30, output_tokens: 50 } } }],
       })
-      const leave = new AbortController()
-      const left = gw.send(hello({ stream }), { signal: leave.signal }).then(reply => reply.text())
-      await gw.mock.until(s => s.holding === 1)
-      leave.abort()
-      await t.rejects(left)
+      await leaveAt(t, gw, s => s.holding === 1, stream)
       await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
       gw.mock.release()
       t.match(await gw.usage(1), [
@@ -421,11 +417,7 @@ t.test('a refusal costs nothing: a large one, one inside a 200, and one that nob
   ])
     for (const stream of [true, false]) {
       gw.mock.script('cred-a1', { hold: 'start', ...refusal })
-      const leave = new AbortController()
-      const left = gw.send(hello({ stream }), { signal: leave.signal }).then(reply => reply.text())
-      await gw.mock.until(s => s.holding === 1)
-      leave.abort()
-      await t.rejects(left)
+      await leaveAt(t, gw, s => s.holding === 1, stream)
       await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
       gw.mock.release()
       await until(t, 'it is over', async () => (await gw.live()).in_flight === 0)
@@ -517,9 +509,10 @@ async function leaveAt(
   t: Test,
   gw: TestGateway,
   fact: ((s: ReturnType<TestGateway['mock']['stats']>) => boolean) | (() => Promise<boolean>),
+  stream = true,
 ): Promise<void> {
   const leave = new AbortController()
-  const left = gw.send(hello({ stream: true }), { signal: leave.signal }).then(reply => reply.text())
+  const left = gw.send(hello({ stream }), { signal: leave.signal }).then(reply => reply.text())
   await until(t, 'it is time to leave', () => fact(gw.mock.stats()))
   leave.abort()
   await t.rejects(left)
