@@ -1,5 +1,4 @@
 // Bill: what a request may cost at most is put aside before it is sent; what it did cost is settled once.
-
 import { usageLine } from '../core/line.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { cost, type Price, worstCase } from '../core/price.ts'
@@ -7,8 +6,7 @@ import { balanceBucket, quotaBucket, takes, windowBucket } from '../core/purse.t
 import type { GroupFacts, SubscriptionFacts } from '../core/snapshot.ts'
 import { resetsAt, type WindowName, windowNames, windowsAt } from '../core/window.ts'
 import { Failure } from '../lib/failure.ts'
-import type { Nano } from '../lib/money.ts'
-import { formatUsd, mulDiv } from '../lib/money.ts'
+import { formatUsd, mulDiv, type Nano } from '../lib/money.ts'
 import type { Meter } from '../protocol/protocol.ts'
 import { noUsage, promptTokens, type Usage } from '../protocol/usage.ts'
 import type { Want } from '../store/store.ts'
@@ -21,7 +19,8 @@ import type { Call } from './receive.ts'
 export interface Bill extends Disposable {
   /**
    * Asked after the wait for a place, since that may take long and another key may have spent the money meanwhile.
-   * @throws Failure BOOKS_CLOSED, KEY_RATE_LIMITED, INSUFFICIENT_BALANCE, QUOTA_EXHAUSTED, USAGE_LIMIT_EXCEEDED, MONEY_HELD
+   * @throws Failure BOOKS_CLOSED, KEY_RATE_LIMITED, INSUFFICIENT_BALANCE, QUOTA_EXHAUSTED, USAGE_LIMIT_EXCEEDED,
+   * LIMIT_TOO_SMALL, MONEY_HELD, BILLING_UNAVAILABLE
    */
   reserve(): Promise<void>
   /**
