@@ -14,6 +14,7 @@ const phases: [string, Step, object][] = [
   ['non-stream', { hold: 1 }, {}],
 ]
 
+t.setTimeout(170_000)
 t.test('abort', { timeout: 170_000 }, async t => {
   for (const [phase, script, body] of phases)
     await t.test(phase, async t => {
