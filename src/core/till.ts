@@ -55,7 +55,9 @@ export function openTill({ spool, folder, policy, book, refused, log }: TillOpti
   function look(): void {
     // What may be booked at this moment must not be appended as well: it would be counted twice.
     if (retrying) return
-    while (kept.length > 0 && append(kept[0]!)) kept.shift()
+    let written = 0
+    while (written < kept.length && append(kept[written]!)) written++
+    kept.splice(0, written)
     if (kept.length === 0) say(freeSpace())
     else retrying = past().finally(() => (retrying = undefined))
   }

@@ -27,6 +27,7 @@ import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
 import { version } from '../lib/version.ts'
+import { within } from '../lib/within.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
@@ -266,12 +267,6 @@ async function drained(gateway: Gateway, deadline: () => number): Promise<void> 
     await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
     if (left < -5_000) return // somebody does not let go; the process ends all the same
   }
-}
-
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer from Postgres within ${ms / 1000} s`)), ms)
-  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
 }
 
 async function listenOn(server: Server, address: Address, setting: string): Promise<string> {

@@ -62,7 +62,8 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
   const rateKey = `key:${key.id}`
   const promptBytes = () => call.route.protocol.promptBytes(call.body, call.peek)
   // A letter may be written as an escape: a body with such is taken to mention everything.
-  const mentions = (text: string) => call.body.includes(text) || call.body.includes('\\u00')
+  let escaped: boolean | undefined
+  const mentions = (text: string) => call.body.includes(text) || (escaped ??= call.body.includes('\\u00'))
   let tokensTaken = 0
   let reserved = false
   let settled = false

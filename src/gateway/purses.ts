@@ -4,6 +4,7 @@ import type { UsageLine } from '../core/line.ts'
 import { type Amount, purseOf, takenBy } from '../core/purse.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Nano } from '../lib/money.ts'
+import { within } from '../lib/within.ts'
 import type { Fact, Store, Want } from '../store/store.ts'
 
 /*
@@ -112,15 +113,9 @@ export function createPurses({ store, spoolId, load, log }: PursesOptions): Purs
     return under
   }
   const refreshSoon = (user: number) =>
-    new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, LOOK_UP_MS)
-      refreshOnce(user)
-        .catch((error: Error) => log(`cannot look up a balance, going by what was known last: ${error.message}`))
-        .finally(() => {
-          clearTimeout(timer)
-          resolve()
-        })
-    })
+    within(LOOK_UP_MS, refreshOnce(user)).catch((error: Error) =>
+      log(`cannot look up a balance, going by what was known last: ${error.message}`),
+    )
 
   /** Prolongs what is put aside: by all users, or by one whose purse the store has lost. */
   async function renew(only?: number): Promise<void> {

@@ -1,5 +1,6 @@
 // A breaker: the first call that fails or takes too long opens it, for all; a probe in the background closes it again.
 import { setTimeout as wait } from 'node:timers/promises'
+import { within } from '../lib/within.ts'
 
 /*
  *            a call fails, is late, or trip()
@@ -116,8 +117,8 @@ export class Breaker {
       try {
         // Twice: what an earlier, hung-up connection had left in the server's buffers has been run by the second answer,
         // and cannot undo what is written next.
-        await within(probe())
-        await within(probe())
+        await within(ANSWER_MS, probe())
+        await within(ANSWER_MS, probe())
         await mend()
       } catch (error) {
         if (signal.aborted) return
@@ -134,12 +135,4 @@ export class Breaker {
       return
     }
   }
-}
-
-function within<T>(promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS).unref()
-  })
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
