@@ -1,6 +1,6 @@
 // Accounts as `gw account` shows them: the record, its state, and what the running daemon knows of each.
 import type { AccountState, AccountView, LiveView } from '../control/view.ts'
-import type { Account } from '../core/account.ts'
+import type { Account } from '../core/record/account.ts'
 import type { Db } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Held } from '../platform/state.ts'
@@ -20,7 +20,7 @@ const PATIENCE_MS = 1_000
 /** The records with the state that the database tells. */
 export async function stored(db: Db, accounts: readonly Account[], now = Date.now()): Promise<ShownAccount[]> {
   const [{ listHealth }, { accountState }] = await Promise.all([
-    import('../core/health.ts'),
+    import('../core/record/health.ts'),
     import('../platform/state.ts'),
   ])
   const rows = Map.groupBy(await listHealth(db, new Date(now)), row => row.account_id)

@@ -1,8 +1,8 @@
 // Writes usage rows out by the million: CSV or an object a line, to stdout or into a file that is there only when it is whole.
 import { rmSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
-import { type UsageRecord, usagePages } from '../core/usage.ts'
-import type { UsageFilter } from '../core/usage-filter.ts'
+import type { UsageFilter } from '../core/usage/filter.ts'
+import { type UsageRecord, usagePages } from '../core/usage/rows.ts'
 import type { Database } from '../db/connect.ts'
 import { formatUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'

@@ -1,6 +1,6 @@
 // The options of `gw price`: a price to set, a file to take prices from, dates.
 import type { Command } from 'commander'
-import type { PriceRow, Written } from '../core/price-row.ts'
+import type { PriceRow, Written } from '../core/price/row.ts'
 import { Refusal } from '../lib/refusal.ts'
 import * as read from './values.ts'
 

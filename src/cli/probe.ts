@@ -1,5 +1,5 @@
 // One small real request through one account, straight to its upstream: what `gw account test` does.
-import type { Account } from '../core/account.ts'
+import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Platform, UpstreamRequest } from '../platform/platform.ts'
@@ -32,7 +32,7 @@ interface Tested {
 
 /** Sends it and prints what came of it. @throws Refusal `missing`, `usage`, and `failure` when the account did not answer */
 export async function testAccount(gw: Invocation, ref: string, wanted: string | undefined): Promise<void> {
-  const { findAccount, clearAccount } = await import('../core/account.ts')
+  const { findAccount, clearAccount } = await import('../core/record/account.ts')
   const [db, secret] = [await gw.db(), await gw.secret()]
   const found = await findAccount(db, ref)
   const { loadAccount } = await import('../core/snapshot.ts')

@@ -1,6 +1,7 @@
 // One request in the Messages dialect through the gateway, with its times: what `gw try` sends.
+
+import { SseCutter } from '../dialect/sse.ts'
 import { Refusal } from '../lib/refusal.ts'
-import { SseCutter } from '../protocol/sse.ts'
 
 export interface Question {
   /** origin of the gateway */

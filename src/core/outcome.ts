@@ -1,7 +1,7 @@
 // Everything that became of one request. Rooms write to it, no room reads it; usage, metrics, log and views are folds over it.
 
+import type { Usage } from '../dialect/usage.ts'
 import type { Nano } from '../lib/money.ts'
-import type { Usage } from '../protocol/usage.ts'
 import type { AccountFacts, GroupFacts, KeyFacts } from './snapshot.ts'
 
 /** One try at one account. */

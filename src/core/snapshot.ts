@@ -5,9 +5,9 @@ import type { Platform, Tables } from '../db/schema.ts'
 import { allowList } from '../lib/address.ts'
 import type { Nano } from '../lib/money.ts'
 import type { Secret } from '../lib/secret.ts'
-import type { Account } from './account.ts'
-import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price.ts'
-import type { WindowName } from './window.ts'
+import type { WindowName } from './books/window.ts'
+import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
+import type { Account } from './record/account.ts'
 
 export interface UserFacts {
   readonly id: number

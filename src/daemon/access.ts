@@ -1,7 +1,7 @@
 // The access log: one line a request, a fold over Outcomes.
 import type { Logger } from 'pino'
 import type { Outcome } from '../core/outcome.ts'
-import type { Fold } from '../gateway/outcomes.ts'
+import type { Fold } from '../gateway/answer/outcomes.ts'
 import { scrub } from '../lib/log.ts'
 
 /** What ended well or was refused for a reason is info; what the gateway or an upstream spoiled is a warning. */

@@ -1,9 +1,9 @@
 // What operators take back while the daemon runs: places held, and the accounts of sessions.
 import type { BindingsToClear, Cleared, SlotsToClear } from '../control/view.ts'
-import { pick } from '../core/named.ts'
+import { pick } from '../core/record/named.ts'
+import { accountSlot, keySlot, userSlot } from '../gateway/admit/places.ts'
+import { forgetBindings } from '../gateway/choose/sticky.ts'
 import type { Gateway } from '../gateway/gateway.ts'
-import { accountSlot, keySlot, userSlot } from '../gateway/places.ts'
-import { forgetBindings } from '../gateway/sticky.ts'
 import { Refusal } from '../lib/refusal.ts'
 
 /**

@@ -1,10 +1,10 @@
 // Keeps the health of accounts in step with Postgres: what we learn is stored, what others learn or clear is heard.
 import type { Logger } from 'pino'
-import { setAccountStatus } from '../core/account.ts'
-import { clearHealth, listHealth, saveHealth } from '../core/health.ts'
+import { setAccountStatus } from '../core/record/account.ts'
+import { clearHealth, listHealth, saveHealth } from '../core/record/health.ts'
 import type { Database } from '../db/connect.ts'
 import { HEALTH, listen } from '../db/listen.ts'
-import { createHealth, type Health } from '../gateway/health.ts'
+import { createHealth, type Health } from '../gateway/choose/health.ts'
 
 export interface HealthKeeper {
   health: Health

@@ -1,7 +1,7 @@
 // The janitor: keeps what the database holds within its limits, at the start and every hour.
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
-import { retainAlone } from '../core/retention.ts'
+import { retainAlone } from '../core/usage/retention.ts'
 import type { Database } from '../db/connect.ts'
 
 const EVERY_MS = 3_600_000

@@ -1,9 +1,9 @@
 // Keeps what this process knows of money in step with Postgres: loaded at start, and again for whom a command changed it.
 import type { Logger } from 'pino'
-import { loadFacts } from '../core/purse.ts'
+import { loadFacts } from '../core/books/purse.ts'
 import type { Database } from '../db/connect.ts'
 import { listen, MONEY } from '../db/listen.ts'
-import { createPurses, type Purses } from '../gateway/purses.ts'
+import { createPurses, type Purses } from '../gateway/admit/wallet.ts'
 import type { Store } from '../store/store.ts'
 
 export interface MoneyKeeper {

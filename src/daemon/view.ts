@@ -2,8 +2,8 @@
 import os from 'node:os'
 import type { AccountView, BindingView, LiveView, SlotView, WaiterView } from '../control/view.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
+import { accountSlot, keySlot, poolOfGroup, userSlot } from '../gateway/admit/places.ts'
 import type { Gateway } from '../gateway/gateway.ts'
-import { accountSlot, keySlot, poolOfGroup, userSlot } from '../gateway/places.ts'
 import { accountState } from '../platform/state.ts'
 import type { Live } from './live.ts'
 

@@ -49,7 +49,7 @@ export function refusal(cls: VerdictClass, reason: string, more: Partial<Refusal
   return { relay: false, class: cls, scope: 'account', until: undefined, definite: false, reason, ...more }
 }
 
-// A connection that failed, by Node's codes and our own (gateway/forward.ts).
+// A connection that failed, by Node's codes and our own (gateway/ask/engine/proxy.ts).
 const failures = new Map([
   ['ECONNREFUSED', 'connection refused'],
   ['ECONNRESET', 'connection reset'],

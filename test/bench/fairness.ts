@@ -1,8 +1,8 @@
 // Measures fairness: how long polite users wait while one user has a hundred requests waiting.
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { createKey } from '../../src/core/key.ts'
-import { addUser } from '../../src/core/user.ts'
+import { createKey } from '../../src/core/record/key.ts'
+import { addUser } from '../../src/core/record/user.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
 import { percentiles } from './percentiles.ts'
 

@@ -1,8 +1,8 @@
 // What operators see of a running daemon and take back: slots, queue, sticky sessions, and accounts that were refused.
 import t from 'tap'
 import type { BindingView, SlotView, WaiterView } from '../../src/control/view.ts'
-import { findAccount, setAccountStatus } from '../../src/core/account.ts'
-import { listHealth } from '../../src/core/health.ts'
+import { findAccount, setAccountStatus } from '../../src/core/record/account.ts'
+import { listHealth } from '../../src/core/record/health.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
 import { each, home } from './gw.ts'
 

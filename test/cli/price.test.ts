@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { operatorPrices } from '../../src/core/price.ts'
+import { operatorPrices } from '../../src/core/price/price.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home } from './gw.ts'
 

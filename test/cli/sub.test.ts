@@ -1,6 +1,6 @@
 // Subscriptions, through the command line and into the database.
 import t from 'tap'
-import { resetsAt, windowsAt } from '../../src/core/window.ts'
+import { resetsAt, windowsAt } from '../../src/core/books/window.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home } from './gw.ts'
 

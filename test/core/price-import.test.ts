@@ -1,10 +1,10 @@
 // Import: LiteLLM's map with its traps, to the nano-dollar, and what would change.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { readShipped } from '../../src/core/price-file.ts'
-import { inspect, matcher, plan, readPrices } from '../../src/core/price-import.ts'
-import { decimal } from '../../src/core/price-read.ts'
-import type { PriceRow, Written } from '../../src/core/price-row.ts'
+import { readShipped } from '../../src/core/price/file.ts'
+import { inspect, matcher, plan, readPrices } from '../../src/core/price/import.ts'
+import { decimal } from '../../src/core/price/read.ts'
+import type { PriceRow, Written } from '../../src/core/price/row.ts'
 
 const text = readFileSync(new URL('../fixtures/litellm.json', import.meta.url), 'utf8')
 const now = Date.UTC(2026, 11, 1)

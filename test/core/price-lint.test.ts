@@ -1,11 +1,11 @@
 // Lint: every way we know to damage a price list is seen, and a list that is right is left in peace.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { shippedPrices } from '../../src/core/price.ts'
-import { readShipped } from '../../src/core/price-file.ts'
-import { inspect, readPrices } from '../../src/core/price-import.ts'
-import { errors, lint } from '../../src/core/price-lint.ts'
-import type { PriceRow } from '../../src/core/price-row.ts'
+import { readShipped } from '../../src/core/price/file.ts'
+import { inspect, readPrices } from '../../src/core/price/import.ts'
+import { errors, lint } from '../../src/core/price/lint.ts'
+import { shippedPrices } from '../../src/core/price/price.ts'
+import type { PriceRow } from '../../src/core/price/row.ts'
 
 type Row = Record<string, unknown> & { model: string; tier?: Record<string, unknown>; modes?: Record<string, unknown> }
 const file = JSON.parse(readFileSync(new URL('../../config/prices.json', import.meta.url), 'utf8')) as { prices: Row[] }

@@ -8,8 +8,8 @@ import {
   type Request,
   shippedPrices,
   worstCase,
-} from '../../src/core/price.ts'
-import { noUsage, type Usage } from '../../src/protocol/usage.ts'
+} from '../../src/core/price/price.ts'
+import { noUsage, type Usage } from '../../src/dialect/usage.ts'
 
 const random = (below: number) => Math.floor(Math.random() * below)
 

@@ -1,7 +1,8 @@
 // What a subscription's windows show at a moment, and that a user has one of a group.
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { addGroup } from '../../src/core/group.ts'
+import type { WindowName } from '../../src/core/books/window.ts'
+import { addGroup } from '../../src/core/record/group.ts'
 import {
   assignSubscription,
   expiresInDays,
@@ -11,9 +12,8 @@ import {
   listSubscriptions,
   progress,
   revokeSubscription,
-} from '../../src/core/subscription.ts'
-import { addUser } from '../../src/core/user.ts'
-import type { WindowName } from '../../src/core/window.ts'
+} from '../../src/core/record/subscription.ts'
+import { addUser } from '../../src/core/record/user.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { freshDatabase } from '../helpers/database.ts'
 

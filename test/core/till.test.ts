@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { openSpool } from '../../src/core/spool.ts'
-import { openTill } from '../../src/core/till.ts'
+import { openSpool } from '../../src/core/books/spool.ts'
+import { openTill } from '../../src/core/books/till.ts'
 import { until } from '../helpers/gateway.ts'
 
 const NEVER = 1e9

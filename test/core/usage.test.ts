@@ -1,10 +1,10 @@
 // Usage in the books: roll-ups that equal their rows, and pages that hold every row once.
 import { sql } from 'kysely'
 import t from 'tap'
-import type { UsageLine } from '../../src/core/line.ts'
-import { cursorOf, listUsage, type UsageRecord, usagePages } from '../../src/core/usage.ts'
-import type { UsageFilter } from '../../src/core/usage-filter.ts'
-import { plan, type UsageStats, usageDimensions, usageStats } from '../../src/core/usage-stats.ts'
+import type { UsageLine } from '../../src/core/books/line.ts'
+import type { UsageFilter } from '../../src/core/usage/filter.ts'
+import { cursorOf, listUsage, type UsageRecord, usagePages } from '../../src/core/usage/rows.ts'
+import { plan, type UsageStats, usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
 import {
   bookAll,
   books,

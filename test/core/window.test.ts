@@ -1,6 +1,6 @@
 // Where days, weeks and months of a subscription begin and end, in any time zone.
 import t from 'tap'
-import { resetsAt, type WindowName, windowDays, windowsAt } from '../../src/core/window.ts'
+import { resetsAt, type WindowName, windowDays, windowsAt } from '../../src/core/books/window.ts'
 import { isTimezone } from '../../src/lib/timezone.ts'
 
 const iso = (at: number) => new Date(at).toISOString()

@@ -1,6 +1,6 @@
 // Accounts that refuse: out for as long as it takes, back by themselves, and nobody hammers them meanwhile.
 import t from 'tap'
-import { listHealth } from '../../src/core/health.ts'
+import { listHealth } from '../../src/core/record/health.ts'
 import { startDaemon } from '../../src/daemon/main.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 

@@ -1,9 +1,9 @@
 // What a process knows of money may be old: it admits by what Postgres says now.
 import { sql } from 'kysely'
 import t from 'tap'
-import { balanceBucket, loadFacts } from '../../src/core/purse.ts'
-import { addUser } from '../../src/core/user.ts'
-import { createPurses } from '../../src/gateway/purses.ts'
+import { balanceBucket, loadFacts } from '../../src/core/books/purse.ts'
+import { addUser } from '../../src/core/record/user.ts'
+import { createPurses } from '../../src/gateway/admit/wallet.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { gateway } from '../helpers/gateway.ts'
 

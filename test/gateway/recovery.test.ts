@@ -1,6 +1,6 @@
 // The way back: who may try an account that was out, whose success counts, and who hears of it.
 import t, { type Test } from 'tap'
-import { clearHealth, listHealth } from '../../src/core/health.ts'
+import { clearHealth, listHealth } from '../../src/core/record/health.ts'
 import type { Step } from '../../src/mock/step.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 

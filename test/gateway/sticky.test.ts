@@ -1,8 +1,8 @@
 // Sticky sessions: turns of a conversation find their warm account again, and nothing else is pinned.
 import t from 'tap'
-import { addGroup } from '../../src/core/group.ts'
-import { createKey } from '../../src/core/key.ts'
-import { forgetBindings } from '../../src/gateway/sticky.ts'
+import { addGroup } from '../../src/core/record/group.ts'
+import { createKey } from '../../src/core/record/key.ts'
+import { forgetBindings } from '../../src/gateway/choose/sticky.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 
 const four = ['a', 'b', 'c', 'd'].map(name => ({ name }))

@@ -1,7 +1,7 @@
 // Waiting for a place: in turn within a user, fairly between users, with pings, and never for ever.
 import t from 'tap'
-import { createKey } from '../../src/core/key.ts'
-import { addUser } from '../../src/core/user.ts'
+import { createKey } from '../../src/core/record/key.ts'
+import { addUser } from '../../src/core/record/user.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 
 const say = (text: string, more: object = {}) => hello({ messages: [{ role: 'user', content: text }], ...more })

@@ -1,6 +1,6 @@
 // gw account: upstream credentials, each with its own concurrency and priority.
 import type { Command } from 'commander'
-import type { Account } from '../../core/account.ts'
+import type { Account } from '../../core/record/account.ts'
 import type { Db } from '../../db/connect.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
@@ -53,7 +53,7 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, name: string, options: Fields & { platform: Platform; baseUrl?: string }) => {
         const credential = await requireCredential(options)
-        const { addAccount } = await import('../../core/account.ts')
+        const { addAccount } = await import('../../core/record/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
         const { platform, baseUrl, map, group, interceptWarmup } = options
         const account = await change(gw, db =>
@@ -76,7 +76,7 @@ export function define(noun: Command, act: Act): void {
     .description('list accounts, with live facts when the daemon runs')
     .action(
       act(async gw => {
-        const { listAccounts } = await import('../../core/account.ts')
+        const { listAccounts } = await import('../../core/record/account.ts')
         const accounts = await shownLive(gw, await listAccounts(await gw.db()))
         gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one')
       }),
@@ -88,7 +88,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<account>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findAccount } = await import('../../core/account.ts')
+        const { findAccount } = await import('../../core/record/account.ts')
         const [account] = await shownLive(gw, [await findAccount(await gw.db(), ref)])
         gw.out.record(account!, details(account!))
       }),
@@ -113,7 +113,7 @@ export function define(noun: Command, act: Act): void {
           intercept_warmup: interceptWarmup,
           credential: credential?.credential,
         })
-        const { findAccount, setAccount } = await import('../../core/account.ts')
+        const { findAccount, setAccount } = await import('../../core/record/account.ts')
         const secret = await gw.secret()
         await change(gw, async db => {
           const found = await findAccount(db, ref)
@@ -133,7 +133,7 @@ export function define(noun: Command, act: Act): void {
     .option('--reason <text>', 'shown wherever the account is')
     .action(
       act(async (gw, ref: string, options: { reason?: string }) => {
-        const { setAccount } = await import('../../core/account.ts')
+        const { setAccount } = await import('../../core/record/account.ts')
         const paused = { status: 'paused', reason: options.reason ?? null } as const
         const secret = await gw.secret()
         const account = await change(gw, db => setAccount(db, secret, ref, paused))
@@ -146,7 +146,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<account>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { setAccount } = await import('../../core/account.ts')
+        const { setAccount } = await import('../../core/record/account.ts')
         const secret = await gw.secret()
         await change(gw, db => setAccount(db, secret, ref, { status: 'active', reason: null }))
       }),
@@ -159,7 +159,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<account>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { clearAccount } = await import('../../core/account.ts')
+        const { clearAccount } = await import('../../core/record/account.ts')
         await change(gw, async db => (await clearAccount(db, ref)).account)
       }),
     )
@@ -182,7 +182,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<account>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findAccount, removeAccount } = await import('../../core/account.ts')
+        const { findAccount, removeAccount } = await import('../../core/record/account.ts')
         const found = await findAccount(await gw.db(), ref)
         await gw.confirm(`remove account "${found.name}" and forget its credential for good`)
         await change(gw, db => removeAccount(db, String(found.id)))

@@ -1,6 +1,6 @@
 // gw group: pools of accounts of one platform, with their price and billing.
 import type { Command } from 'commander'
-import type { Group } from '../../core/group.ts'
+import type { Group } from '../../core/record/group.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { formatDuration } from '../../lib/units.ts'
 import { destroys, examples, writes } from '../declare.ts'
@@ -80,7 +80,7 @@ export function define(noun: Command, act: Act): void {
     .requiredOption('--platform <platform>', platforms.join(', '), read.oneOf('--platform', platforms))
     .action(
       act(async (gw, name: string, options: Fields & { platform: Platform }) => {
-        const { addGroup } = await import('../../core/group.ts')
+        const { addGroup } = await import('../../core/record/group.ts')
         const fields = { ...read.given(columns(options)), name, platform: options.platform }
         const group = await gw.write(db => addGroup(db, fields))
         await warnUnpriced(gw, options)
@@ -93,7 +93,7 @@ export function define(noun: Command, act: Act): void {
     .description('list groups')
     .action(
       act(async gw => {
-        const { listGroups } = await import('../../core/group.ts')
+        const { listGroups } = await import('../../core/record/group.ts')
         const groups = (await listGroups(await gw.db())).map(record)
         gw.out.list(groups, ({ created_at, ...fields }) => fields, 'no groups yet; gw group add NAME makes one')
       }),
@@ -105,7 +105,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<group>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findGroup } = await import('../../core/group.ts')
+        const { findGroup } = await import('../../core/record/group.ts')
         const group = await findGroup(await gw.db(), ref)
         gw.out.record(record(group), view(group))
       }),
@@ -118,7 +118,7 @@ export function define(noun: Command, act: Act): void {
     .option('--no-exclusive', 'for every user')
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string }) => {
-        const { findGroup, groupTies, setGroup } = await import('../../core/group.ts')
+        const { findGroup, groupTies, setGroup } = await import('../../core/record/group.ts')
         const change = read.change({ name: options.name, ...columns(options) })
         const { before, group, ties } = await gw.write(async db => {
           const before = await findGroup(db, ref)
@@ -136,7 +136,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<group>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findGroup, removeGroup } = await import('../../core/group.ts')
+        const { findGroup, removeGroup } = await import('../../core/record/group.ts')
         const found = await findGroup(await gw.db(), ref)
         await gw.confirm(`remove group "${found.name}", revoke its subscriptions and leave its keys without a group`)
         const group = await gw.write(db => removeGroup(db, String(found.id)))
@@ -162,7 +162,7 @@ function warnTied(gw: Invocation, { name, billing }: Group, ties: { keys: number
 async function warnUnpriced(gw: Invocation, { unknownModel }: Fields): Promise<void> {
   const model = unknownModel?.fallback_model
   if (!model) return
-  const { operatorPrices, priceTable, shippedPrices } = await import('../../core/price.ts')
+  const { operatorPrices, priceTable, shippedPrices } = await import('../../core/price/price.ts')
   const table = priceTable([...shippedPrices(), ...(await operatorPrices(await gw.db()))])
   if (table.find(model, Date.now()) === undefined)
     gw.out.note(

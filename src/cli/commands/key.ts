@@ -1,6 +1,6 @@
 // gw key: what clients present.
 import type { Command } from 'commander'
-import type { Key } from '../../core/key.ts'
+import type { Key } from '../../core/record/key.ts'
 import { destroys, examples, writes } from '../declare.ts'
 import type { Invocation } from '../invocation.ts'
 import type { Act } from '../run.ts'
@@ -91,7 +91,7 @@ export function define(noun: Command, act: Act): void {
     .option('--name <name>', "what it is called; default: the user's name")
     .action(
       act(async (gw, options: Fields & { user: string; group?: string }) => {
-        const { createKey } = await import('../../core/key.ts')
+        const { createKey } = await import('../../core/record/key.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
         const { user, group, name } = options
         const fields = read.given(limits(options))
@@ -106,7 +106,7 @@ export function define(noun: Command, act: Act): void {
     .option('--all', 'revoked ones too')
     .action(
       act(async (gw, options: { all?: boolean }) => {
-        const { listKeys } = await import('../../core/key.ts')
+        const { listKeys } = await import('../../core/record/key.ts')
         const keys = await listKeys(await gw.db(), { revoked: options.all ?? false })
         gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one')
       }),
@@ -118,7 +118,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<key>', 'name, number or the beginning that is shown')
     .action(
       act(async (gw, ref: string) => {
-        const { findKey } = await import('../../core/key.ts')
+        const { findKey } = await import('../../core/record/key.ts')
         const key = await findKey(await gw.db(), ref)
         gw.out.record(key, view(key))
       }),
@@ -137,7 +137,7 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, ref: string, options: Fields & { group?: read.OrNone<string> }) => {
         const { name, group } = options
         const change = read.change({ name, group, ...limits(options) })
-        const { setKey } = await import('../../core/key.ts')
+        const { setKey } = await import('../../core/record/key.ts')
         const key = await gw.write(db => setKey(db, ref, change))
         gw.out.record(key, view(key))
       }),
@@ -148,7 +148,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<key>', 'name, number or the beginning that is shown')
     .action(
       act(async (gw, ref: string) => {
-        const { findKey, revokeKey } = await import('../../core/key.ts')
+        const { findKey, revokeKey } = await import('../../core/record/key.ts')
         const found = await findKey(await gw.db(), ref)
         await gw.confirm(`revoke key "${found.name}" of ${found.user} (${found.prefix}…) for good`)
         const key = await gw.write(db => revokeKey(db, String(found.id)))
@@ -164,7 +164,7 @@ export function define(noun: Command, act: Act): void {
     .option('--grace <duration>', 'how long the old one still works; default: not at all', read.duration('--grace'))
     .action(
       act(async (gw, ref: string, options: { grace?: number }) => {
-        const { rotateKey } = await import('../../core/key.ts')
+        const { rotateKey } = await import('../../core/record/key.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
         const rotation = { graceMs: options.grace ?? 0, valuePrefix: config['keys.prefix'], now: Date.now() }
         reveal(gw, await gw.write(db => rotateKey(db, secret, ref, rotation)))

@@ -1,7 +1,7 @@
 // gw ledger: every movement of a balance, and whether the books agree.
 import type { Command } from 'commander'
-import type { Audit, Difference } from '../../core/audit.ts'
-import type { Entry, EntryKind } from '../../core/ledger.ts'
+import type { Entry, EntryKind } from '../../core/books/ledger.ts'
+import type { Audit, Difference } from '../../core/record/audit.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { examples } from '../declare.ts'
 import type { Act } from '../run.ts'
@@ -39,8 +39,8 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: { user: string; since?: Date; kind?: EntryKind; limit?: number; before?: string }) => {
         const { user: ref, limit = 50, ...filter } = options
         const [{ findOwner }, { listEntries }] = await Promise.all([
-          import('../../core/user.ts'),
-          import('../../core/ledger.ts'),
+          import('../../core/record/user.ts'),
+          import('../../core/books/ledger.ts'),
         ])
         const db = await gw.db()
         const { id, name } = await findOwner(db, ref)
@@ -60,8 +60,8 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, options: { user?: string }) => {
         const [{ findOwner }, { audit, shownOfEach }] = await Promise.all([
-          import('../../core/user.ts'),
-          import('../../core/audit.ts'),
+          import('../../core/record/user.ts'),
+          import('../../core/record/audit.ts'),
         ])
         const { db } = await gw.database()
         const user = options.user === undefined ? undefined : (await findOwner(db, options.user)).id

@@ -1,10 +1,10 @@
 // gw price: what models cost, which price answers for a name, and the prices an operator sets.
 import type { Command } from 'commander'
-import type { Found, Price, Rates } from '../../core/price.ts'
-import type { Change } from '../../core/price-change.ts'
-import type { Planned, ReadOptions } from '../../core/price-import.ts'
-import type { Finding } from '../../core/price-read.ts'
-import type { PriceRow } from '../../core/price-row.ts'
+import type { Change } from '../../core/price/change.ts'
+import type { Planned, ReadOptions } from '../../core/price/import.ts'
+import type { Found, Price, Rates } from '../../core/price/price.ts'
+import type { Finding } from '../../core/price/read.ts'
+import type { PriceRow } from '../../core/price/row.ts'
 import type { Db } from '../../db/connect.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
@@ -88,7 +88,7 @@ export function define(noun: Command, act: Act): void {
     .option('--all', 'past and future ones too')
     .action(
       act(async (gw, { model, vendor, all }: { model?: string; vendor?: string; all?: boolean }) => {
-        const { matcher } = await import('../../core/price-import.ts')
+        const { matcher } = await import('../../core/price/import.ts')
         const wanted = matcher([model === undefined ? '*' : model.includes('*') ? model : `*${model}*`])
         const now = Date.now()
         const prices = await table(await gw.db())
@@ -131,11 +131,11 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, name: string, options: SetOptions) => {
         const [{ compiled, priceTable }, { compile }, { lint, errors }, { changes, describe }, { writePrice }] =
           await Promise.all([
-            import('../../core/price.ts'),
-            import('../../core/price-row.ts'),
-            import('../../core/price-lint.ts'),
-            import('../../core/price-change.ts'),
-            import('../../core/price-operator.ts'),
+            import('../../core/price/price.ts'),
+            import('../../core/price/row.ts'),
+            import('../../core/price/lint.ts'),
+            import('../../core/price/change.ts'),
+            import('../../core/price/operator.ts'),
           ])
         const price = written(name, options)
         const { findings, before, after } = await gw.write(async db => {
@@ -177,8 +177,8 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, name: string, { from }: { from?: Date }) => {
         const [{ pricesOf, removePrices }, { compiled }] = await Promise.all([
-          import('../../core/price-operator.ts'),
-          import('../../core/price.ts'),
+          import('../../core/price/operator.ts'),
+          import('../../core/price/price.ts'),
         ])
         const whole = from !== undefined && from.getTime() % DAY === 0
         const span = from && { from: from.getTime(), to: from.getTime() + (whole ? DAY : 1) }
@@ -208,8 +208,8 @@ export function define(noun: Command, act: Act): void {
     .option('--accept', 'take rows that lint calls errors, too')
     .action(
       act(async (gw, file: string, options: FileOptions & { accept?: boolean }) => {
-        const { errors } = await import('../../core/price-lint.ts')
-        const { writePrice } = await import('../../core/price-operator.ts')
+        const { errors } = await import('../../core/price/lint.ts')
+        const { writePrice } = await import('../../core/price/operator.ts')
         const { planned, unchanged, skipped } = await gw.write(async db => {
           const result = await planOf(db, file, options)
           const planned = result.planned.map(one => {
@@ -245,10 +245,10 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, file: string | undefined, { verbose }: { verbose?: boolean }) => {
         const [{ lint, errors }, { inspect, readPrices }, { readShipped }, { operatorRows }] = await Promise.all([
-          import('../../core/price-lint.ts'),
-          import('../../core/price-import.ts'),
-          import('../../core/price-file.ts'),
-          import('../../core/price-operator.ts'),
+          import('../../core/price/lint.ts'),
+          import('../../core/price/import.ts'),
+          import('../../core/price/file.ts'),
+          import('../../core/price/operator.ts'),
         ])
         const shipped = readShipped()
         const whole = async () => {
@@ -294,20 +294,20 @@ function inForce(prices: readonly Price[], now: number): Price | undefined {
 /** Every row of both layers. */
 async function rows(db: Db): Promise<PriceRow[]> {
   const [{ readShipped }, { operatorRows }] = await Promise.all([
-    import('../../core/price-file.ts'),
-    import('../../core/price-operator.ts'),
+    import('../../core/price/file.ts'),
+    import('../../core/price/operator.ts'),
   ])
   return [...readShipped(), ...(await operatorRows(db)).rows]
 }
 
 async function table(db: Db) {
-  const { compiled, priceTable } = await import('../../core/price.ts')
+  const { compiled, priceTable } = await import('../../core/price/price.ts')
   return priceTable(compiled(await rows(db)))
 }
 
 /** What importing the file would do, and what was left out of it. */
 async function planOf(db: Db, file: string, options: FileOptions) {
-  const { plan, readPrices } = await import('../../core/price-import.ts')
+  const { plan, readPrices } = await import('../../core/price/import.ts')
   const asked: ReadOptions = { file, now: Date.now(), from: options.from?.getTime(), only: options.only }
   const read = readPrices(await contents(file), asked)
   return { ...plan(read, await rows(db)), skipped: [...read.skipped].map(([why, count]) => `${count} ${why}`) }

@@ -63,11 +63,11 @@ const sessions = (n: number) => `${n} session${n === 1 ? '' : 's'}`
 async function named(gw: Invocation, filters: Filters): Promise<Filters> {
   const found: Filters = { ...filters }
   if (filters.key !== undefined) {
-    const { findKey } = await import('../../core/key.ts')
+    const { findKey } = await import('../../core/record/key.ts')
     found.key = (await findKey(await gw.db(), filters.key)).name
   }
   if (filters.account !== undefined) {
-    const { findAccount } = await import('../../core/account.ts')
+    const { findAccount } = await import('../../core/record/account.ts')
     found.account = (await findAccount(await gw.db(), filters.account)).name
   }
   return found

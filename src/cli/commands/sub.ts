@@ -1,6 +1,6 @@
 // gw sub: which user may use which group, until when, and how much of its limits is used.
 import type { Command } from 'commander'
-import type { Progress, Subscription } from '../../core/subscription.ts'
+import type { Progress, Subscription } from '../../core/record/subscription.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { destroys, examples, writes } from '../declare.ts'
@@ -18,7 +18,10 @@ type Shown = ReturnType<Awaited<ReturnType<typeof presenter>>>
 
 /** Shows a record with its windows as they stand now. */
 async function presenter(gw: Invocation) {
-  const [{ expiresInDays, progress }, config] = await Promise.all([import('../../core/subscription.ts'), gw.config()])
+  const [{ expiresInDays, progress }, config] = await Promise.all([
+    import('../../core/record/subscription.ts'),
+    gw.config(),
+  ])
   const { timezone } = config
   const now = Date.now()
   return (subscription: Subscription) => {
@@ -96,7 +99,7 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, options: { user: string[]; group: string; days?: number; note?: string }) => {
         const { user: users, group, days = 30, note } = options
-        const { assignSubscription } = await import('../../core/subscription.ts')
+        const { assignSubscription } = await import('../../core/record/subscription.ts')
         const [only, ...others] = new Set(users)
         if (only === undefined) throw new Refusal('usage', '--user must name at least one user')
         if (others.length === 0)
@@ -126,7 +129,7 @@ export function define(noun: Command, act: Act): void {
     .requiredOption('--days <n>', 'how many', read.days)
     .action(
       act(async (gw, ref: string | undefined, options: Pair & { days: number }) => {
-        const { extendSubscription, lastExpiry } = await import('../../core/subscription.ts')
+        const { extendSubscription, lastExpiry } = await import('../../core/record/subscription.ts')
         const name = reference(ref, options)
         const subscription = await gw.write(db => extendSubscription(db, name, options.days))
         if (subscription.expires_at >= lastExpiry) gw.out.note('no subscription lasts longer than 2099-12-31')
@@ -142,7 +145,7 @@ export function define(noun: Command, act: Act): void {
     .option('--all', 'those that have ended too')
     .action(
       act(async (gw, options: Pair & { all?: boolean }) => {
-        const { listSubscriptions } = await import('../../core/subscription.ts')
+        const { listSubscriptions } = await import('../../core/record/subscription.ts')
         const empty = 'no subscriptions yet; gw sub assign --user USER --group GROUP makes one'
         await printAll(gw, await listSubscriptions(await gw.db(), options), empty)
       }),
@@ -152,7 +155,7 @@ export function define(noun: Command, act: Act): void {
     .description('show one subscription, and how much of its limits is used')
     .action(
       act(async (gw, ref: string | undefined, options: Pair) => {
-        const { findSubscription } = await import('../../core/subscription.ts')
+        const { findSubscription } = await import('../../core/record/subscription.ts')
         await print(gw, await findSubscription(await gw.db(), reference(ref, options)))
       }),
     )
@@ -161,7 +164,7 @@ export function define(noun: Command, act: Act): void {
     .description('end a subscription at once, for good')
     .action(
       act(async (gw, ref: string | undefined, options: Pair) => {
-        const { findSubscription, revokeSubscription } = await import('../../core/subscription.ts')
+        const { findSubscription, revokeSubscription } = await import('../../core/record/subscription.ts')
         const found = await findSubscription(await gw.db(), reference(ref, options))
         await gw.confirm(`revoke subscription ${found.id} of ${found.user} to group "${found.group}" for good`)
         await print(gw, await gw.write(db => revokeSubscription(db, String(found.id))))

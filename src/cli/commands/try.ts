@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Address } from '../../config/address.ts'
-import type { UsageRecord } from '../../core/usage.ts'
+import type { UsageRecord } from '../../core/usage/rows.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { readKeyFile } from '../credential.ts'
@@ -105,7 +105,7 @@ async function booked(gw: Invocation, id: string | null): Promise<UsageRecord | 
   if (config['database.url'] === undefined && !existsSync(embeddedPaths(config['data_dir']).pid)) return undefined
   try {
     const { db } = await gw.database({ migrate: false })
-    const { listUsage } = await import('../../core/usage.ts')
+    const { listUsage } = await import('../../core/usage/rows.ts')
     for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(50)) {
       const [row] = await listUsage(db, { request: id, limit: 1 })
       if (row !== undefined) return row

@@ -1,8 +1,8 @@
 // gw usage: what was used, by whom, and what it cost.
 import type { Command } from 'commander'
-import type { UsageRecord } from '../../core/usage.ts'
-import type { UsageFilter } from '../../core/usage-filter.ts'
-import type { Dimension, UsageStats } from '../../core/usage-stats.ts'
+import type { UsageFilter } from '../../core/usage/filter.ts'
+import type { UsageRecord } from '../../core/usage/rows.ts'
+import type { Dimension, UsageStats } from '../../core/usage/stats.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { examples } from '../declare.ts'
 import type { Act } from '../run.ts'
@@ -75,7 +75,7 @@ export function define(noun: Command, act: Act): void {
         const { limit = 50, before, all = false, ...filter } = options
         if (all && options.limit !== undefined)
           throw new Refusal('usage', '--all and --limit exclude each other; give one of them')
-        const { cursorOf, listUsage, readCursor } = await import('../../core/usage.ts')
+        const { cursorOf, listUsage, readCursor } = await import('../../core/usage/rows.ts')
         const db = await gw.db()
         let place = before === undefined ? undefined : readCursor(before)
         if (!all) {
@@ -100,7 +100,7 @@ export function define(noun: Command, act: Act): void {
     .option('--by <what>', `${dimensions.join(', ')}; default: user`, read.oneOf('--by', dimensions))
     .action(
       act(async (gw, options: UsageFilter & { by?: Dimension }) => {
-        const { usageStats } = await import('../../core/usage-stats.ts')
+        const { usageStats } = await import('../../core/usage/stats.ts')
         const { by = 'user', since, ...filter } = options
         const end = filter.until?.getTime() ?? Date.now()
         const from = since ?? new Date(Math.max(0, end - (by === 'minute' ? HOUR : MONTH)))

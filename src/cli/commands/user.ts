@@ -1,7 +1,7 @@
 // gw user: who pays, and how many requests at once they may have.
 import type { Command } from 'commander'
-import type { Movement } from '../../core/ledger.ts'
-import type { User } from '../../core/user.ts'
+import type { Movement } from '../../core/books/ledger.ts'
+import type { User } from '../../core/record/user.ts'
 import { actor } from '../actor.ts'
 import { destroys, examples, writes } from '../declare.ts'
 import type { Invocation } from '../invocation.ts'
@@ -35,7 +35,7 @@ export function define(noun: Command, act: Act): void {
     .option('--concurrency <n>', 'requests at once, 0 = no limit; default: defaults.user_concurrency', read.concurrency)
     .action(
       act(async (gw, name: string, options: { email?: string; concurrency?: number; balance?: bigint }) => {
-        const { addUser } = await import('../../core/user.ts')
+        const { addUser } = await import('../../core/record/user.ts')
         const { email, balance, concurrency = (await gw.config())['defaults.user_concurrency'] } = options
         const user = await gw.write(db => addUser(db, { name, email, balance, concurrency, actor: actor() }))
         gw.out.record(user, view(user))
@@ -49,7 +49,7 @@ export function define(noun: Command, act: Act): void {
     .description('list users')
     .action(
       act(async gw => {
-        const { listUsers } = await import('../../core/user.ts')
+        const { listUsers } = await import('../../core/record/user.ts')
         gw.out.list(await listUsers(await gw.db()), view, 'no users yet; gw user add NAME makes one')
       }),
     )
@@ -60,7 +60,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<user>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findUser } = await import('../../core/user.ts')
+        const { findUser } = await import('../../core/record/user.ts')
         const user = await findUser(await gw.db(), ref)
         gw.out.record(user, view(user))
       }),
@@ -75,7 +75,7 @@ export function define(noun: Command, act: Act): void {
     .option('--status <status>', statuses.join(' or '), read.oneOf('--status', statuses))
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string; status?: User['status'] }) => {
-        const { setUser } = await import('../../core/user.ts')
+        const { setUser } = await import('../../core/record/user.ts')
         const { name, email, concurrency, status } = options
         const change = read.change({ name, email, concurrency, status })
         const user = await gw.write(db => setUser(db, ref, change))
@@ -113,7 +113,7 @@ export function define(noun: Command, act: Act): void {
     .argument('<user>', 'name or number')
     .action(
       act(async (gw, ref: string) => {
-        const { findUser, removeUser } = await import('../../core/user.ts')
+        const { findUser, removeUser } = await import('../../core/record/user.ts')
         const found = await findUser(await gw.db(), ref)
         await gw.confirm(`remove user "${found.name}" and revoke its keys for good`)
         const user = await gw.write(db => removeUser(db, String(found.id)))
@@ -123,7 +123,10 @@ export function define(noun: Command, act: Act): void {
 }
 
 async function moveBalance(gw: Invocation, ref: string, movement: Omit<Movement, 'user' | 'actor'>): Promise<void> {
-  const [{ findUser }, { move }] = await Promise.all([import('../../core/user.ts'), import('../../core/ledger.ts')])
+  const [{ findUser }, { move }] = await Promise.all([
+    import('../../core/record/user.ts'),
+    import('../../core/books/ledger.ts'),
+  ])
   const { user, moved } = await gw.write(async db => {
     const user = await findUser(db, ref)
     return { user, moved: await move(db, { ...movement, user: user.id, actor: actor() }) }

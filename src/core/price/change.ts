@@ -1,0 +1,73 @@
+// What differs between two prices, and by how much.
+import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
+import type { Price, Rates } from './price.ts'
+import { bucketNames, buckets } from './row.ts'
+
+/** One rate that a request is billed at before and after. */
+export interface Change {
+  /** `input`, `tier.output`, `modes.fast.input`, `web_search`; `tier.above` too, which counts tokens */
+  field: string
+  before: Nano
+  after: Nano
+}
+
+/** The one change that is not of money. */
+export const isTokens = (change: Change) => change.field === 'tier.above'
+
+/**
+ * Every rate that differs in effect: a tier or a mode that only one of the two has is compared with what is billed
+ * without it. Rates that just follow another one that changed are left out.
+ */
+export function changes(before: Price, after: Price): Change[] {
+  const found = changedRates('', before, after)
+  if (before.tier || after.tier) found.push(...changedRates('tier.', before.tier ?? before, after.tier ?? after))
+  for (const mode of new Set([...before.modes.keys(), ...after.modes.keys()]))
+    found.push(...changedRates(`modes.${mode}.`, before.modes.get(mode) ?? before, after.modes.get(mode) ?? after))
+  const [searched, searches] = [before.webSearch ?? 0n, after.webSearch ?? 0n]
+  if (searched !== searches) found.push({ field: 'web_search', before: searched, after: searches })
+  if (before.tier && after.tier && before.tier.above !== after.tier.above)
+    found.push({ field: 'tier.above', before: BigInt(before.tier.above), after: BigInt(after.tier.above) })
+  return found
+}
+
+function changedRates(prefix: string, before: Rates, after: Rates): Change[] {
+  return bucketNames.flatMap(bucket => {
+    // The rate a bucket falls back to when the vendor names none of its own.
+    const other = bucket === 'cacheWrite1h' ? 'cacheWrite5m' : 'input'
+    const follows = before[bucket] === before[other] && after[bucket] === after[other]
+    if (before[bucket] === after[bucket] || (follows && bucket !== 'input' && bucket !== 'output')) return []
+    return { field: prefix + buckets[bucket], before: before[bucket], after: after[bucket] }
+  })
+}
+
+/** The change that counts most: the one furthest from ×1, a rate that comes or goes before all. */
+export function largest(all: readonly Change[]): Change | undefined {
+  return all.reduce<Change | undefined>((most, change) => (most && !further(change, most) ? most : change), undefined)
+}
+
+// hi ÷ lo of a > hi ÷ lo of b, without dividing.
+function further(a: Change, b: Change): boolean {
+  const [x, y] = [ends(a), ends(b)]
+  return x.hi * y.lo > y.hi * x.lo
+}
+
+/** The lower and the higher of the two rates. */
+export function ends({ before, after }: Change): { lo: Nano; hi: Nano } {
+  return before < after ? { lo: before, hi: after } : { lo: after, hi: before }
+}
+
+/** `×2`, `÷1.25`; how many times dearer or cheaper. Empty when it comes from, or goes to, nothing. */
+export function times(change: Change): string {
+  const { lo, hi } = ends(change)
+  if (lo <= 0n) return ''
+  const hundredths = mulDiv(hi, 100n, lo)
+  const text = `${hundredths / 100n}.${String(hundredths % 100n).padStart(2, '0')}`.replace(/\.?0+$/, '')
+  return `${change.after >= change.before ? '×' : '÷'}${text}`
+}
+
+/** `3.00 → 6.00 (×2)` */
+export function describe(change: Change): string {
+  const by = times(change)
+  const show = isTokens(change) ? String : formatUsd
+  return `${show(change.before)} → ${show(change.after)}${by && ` (${by})`}`
+}

@@ -1,0 +1,211 @@
+// Accounts: one upstream credential each, with its own concurrency and priority.
+import { sql } from 'kysely'
+import type { Db } from '../../db/connect.ts'
+import type { Platform } from '../../db/schema.ts'
+import { Refusal } from '../../lib/refusal.ts'
+import type { Secret } from '../../lib/secret.ts'
+import { findGroup, listGroups } from './group.ts'
+import { clearHealth } from './health.ts'
+import { checkName, pick, unique } from './named.ts'
+
+export interface Account {
+  id: number
+  name: string
+  platform: Platform
+  type: 'apikey' | 'oauth'
+  groups: string[]
+  base_url: string | null
+  concurrency: number
+  /** 1..100, lower is chosen first */
+  priority: number
+  status: 'active' | 'paused' | 'error'
+  reason: string | null
+  /** requested model, or `prefix*`, to the upstream's name; empty serves every model as it is named */
+  model_map: Record<string, string>
+  intercept_warmup: boolean
+  expires_at: Date | null
+  created_at: Date
+}
+
+export interface AccountChange {
+  name?: string
+  base_url?: string | null
+  concurrency?: number
+  priority?: number
+  status?: Account['status']
+  reason?: string | null
+  model_map?: Record<string, string>
+  intercept_warmup?: boolean
+  expires_at?: Date | null
+  /** replaces all bindings */
+  groups?: string[]
+  /** plain text; stored encrypted */
+  credential?: string
+}
+
+export interface NewAccount extends AccountChange {
+  name: string
+  platform: Platform
+  type: Account['type']
+  credential: string
+  concurrency: number
+  priority: number
+}
+
+export function listAccounts(db: Db): Promise<Account[]> {
+  return selectAccounts(db).orderBy('id').execute()
+}
+
+/** @throws Refusal `missing` */
+export async function findAccount(db: Db, ref: string): Promise<Account> {
+  return pick('account', await listAccounts(db), ref)
+}
+
+/** @throws Refusal `conflict` when the name is taken, `missing` for an unknown group, `usage` for one of another platform */
+export async function addAccount(db: Db, secret: Secret, account: NewAccount): Promise<Account> {
+  checkName('account', account.name)
+  const { groups, credential, model_map, base_url, ...plain } = account
+  const row = {
+    ...plain,
+    base_url: base_url === undefined || base_url === null ? null : origin(base_url),
+    credential: secret.encrypt(credential),
+    model_map: JSON.stringify(model_map ?? {}),
+    reason: null,
+    proxy_id: null,
+  }
+  const { id } = await unique(
+    'account',
+    account.name,
+    db.insertInto('accounts').values(row).returning('id').executeTakeFirstOrThrow(),
+  )
+  await bind(db, { id, platform: account.platform }, groups ?? (await defaultGroup(db, account.platform)))
+  return selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
+}
+
+export async function setAccount(db: Db, secret: Secret, ref: string, change: AccountChange): Promise<Account> {
+  const found = await findAccount(db, ref)
+  if (change.name !== undefined) checkName('account', change.name)
+  const { groups, credential, model_map, base_url, ...plain } = change
+  const row = {
+    ...plain,
+    ...(base_url === undefined ? {} : { base_url: base_url === null ? null : origin(base_url) }),
+    ...(credential === undefined ? {} : { credential: secret.encrypt(credential) }),
+    ...(model_map === undefined ? {} : { model_map: JSON.stringify(model_map) }),
+    updated_at: new Date(),
+  }
+  await unique('account', change.name ?? ref, db.updateTable('accounts').set(row).where('id', '=', found.id).execute())
+  if (groups) await bind(db, found, groups)
+  return selectAccounts(db).where('id', '=', found.id).executeTakeFirstOrThrow()
+}
+
+/** What the daemon says of an account: in error, with the reason. Leaves a paused account alone. */
+export async function setAccountStatus(
+  db: Db,
+  id: number,
+  status: Account['status'],
+  reason: string | null,
+): Promise<void> {
+  await db
+    .updateTable('accounts')
+    .set({ status, reason, updated_at: new Date() })
+    .where('id', '=', id)
+    .where('status', '<>', 'paused')
+    .execute()
+}
+
+/**
+ * Forgets what upstreams said of an account, and brings it back from `error`; a paused one stays paused.
+ * @returns the account, and how many things were held against it
+ */
+export async function clearAccount(db: Db, ref: string): Promise<{ account: Account; cleared: number }> {
+  const { id, status } = await findAccount(db, ref)
+  const ailments = await clearHealth(db, id)
+  if (status === 'error') await setAccountStatus(db, id, 'active', null)
+  const account = await selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
+  return { account, cleared: ailments + (status === 'error' ? 1 : 0) }
+}
+
+/** Takes the account away and forgets its credential; its usage stays. */
+export async function removeAccount(db: Db, ref: string): Promise<Account> {
+  const account = await findAccount(db, ref)
+  const now = new Date()
+  await db.deleteFrom('account_groups').where('account_id', '=', account.id).execute()
+  await db
+    .updateTable('accounts')
+    .set({ deleted_at: now, updated_at: now, credential: Buffer.alloc(0) })
+    .where('id', '=', account.id)
+    .execute()
+  return account
+}
+
+/**
+ * A base URL as gw keeps it: origin and prefix, without the API version that gw appends itself.
+ * @throws Refusal `usage`
+ */
+export function origin(text: string): string {
+  const refuse = (why: string) =>
+    new Refusal(
+      'usage',
+      `--base-url "${text}" ${why}; write an origin with an optional prefix, for example https://api.anthropic.com`,
+    )
+  const url = URL.parse(text)
+  if (!url) throw refuse('is not a URL')
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw refuse(`has scheme ${url.protocol} where http: or https: is needed`)
+  if (url.username || url.password) throw refuse('carries a user or password')
+  if (url.search || url.hash) throw refuse('has a query or fragment')
+  return url.origin + url.pathname.replace(/\/+$/, '').replace(/\/(v1|v1beta|v1internal)$/, '')
+}
+
+async function bind(db: Db, account: { id: number; platform: Platform }, groups: readonly string[]): Promise<void> {
+  const ids = []
+  for (const ref of groups) {
+    const group = await findGroup(db, ref)
+    if (group.platform !== account.platform)
+      throw new Refusal(
+        'usage',
+        `group "${group.name}" is of platform ${group.platform}, the account of ${account.platform}; bind it to a group of its own platform`,
+      )
+    ids.push(group.id)
+  }
+  await db.deleteFrom('account_groups').where('account_id', '=', account.id).execute()
+  if (ids.length > 0)
+    await db
+      .insertInto('account_groups')
+      .values([...new Set(ids)].map(group_id => ({ account_id: account.id, group_id })))
+      .execute()
+}
+
+// spec/domain.md §1.3
+async function defaultGroup(db: Db, platform: Platform): Promise<string[]> {
+  const name = `${platform}-default`
+  return (await listGroups(db)).some(group => group.name === name) ? [name] : []
+}
+
+function selectAccounts(db: Db) {
+  return db
+    .selectFrom('accounts')
+    .select([
+      'id',
+      'name',
+      'platform',
+      'type',
+      'base_url',
+      'concurrency',
+      'priority',
+      'status',
+      'reason',
+      'model_map',
+      'intercept_warmup',
+      'expires_at',
+      'created_at',
+    ])
+    .select(
+      sql<
+        string[]
+      >`array(select g.name from account_groups ag join groups g on g.id = ag.group_id where ag.account_id = accounts.id order by g.name)`.as(
+        'groups',
+      ),
+    )
+    .where('deleted_at', 'is', null)
+}

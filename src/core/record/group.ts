@@ -1,0 +1,122 @@
+// Groups: a named pool of accounts of one platform, with its price multiplier and billing.
+import { sql } from 'kysely'
+import { atomic } from '../../db/atomic.ts'
+import type { Db } from '../../db/connect.ts'
+import type { Platform } from '../../db/schema.ts'
+import type { Nano } from '../../lib/money.ts'
+import { checkName, pick, unique } from './named.ts'
+
+export interface Group {
+  id: number
+  name: string
+  platform: Platform
+  /** decimal string, four places; 0 means free */
+  multiplier: string
+  billing: 'balance' | 'subscription'
+  daily_limit: Nano | null
+  weekly_limit: Nano | null
+  monthly_limit: Nano | null
+  exclusive: boolean
+  /** what becomes of a request for a model without a price; `fallback`: it costs what `fallback_model` costs */
+  unknown_model: 'reject' | 'fallback' | 'free'
+  fallback_model: string | null
+  /** how long an upstream is read on for its usage when the client has left, ms; 0: it is aborted at once */
+  drain_ms: number
+  created_at: Date
+}
+
+export type GroupChange = Partial<Omit<Group, 'id' | 'platform' | 'created_at'>>
+export type NewGroup = GroupChange & { name: string; platform: Platform }
+
+export function listGroups(db: Db): Promise<Group[]> {
+  return selectGroups(db).orderBy('id').execute()
+}
+
+/** @throws Refusal `missing` */
+export async function findGroup(db: Db, ref: string): Promise<Group> {
+  return pick('group', await listGroups(db), ref)
+}
+
+/** @throws Refusal `conflict` when the name is taken */
+export async function addGroup(db: Db, group: NewGroup): Promise<Group> {
+  checkName('group', group.name)
+  const row = { daily_limit: null, weekly_limit: null, monthly_limit: null, fallback_model: null, ...group }
+  const { id } = await unique(
+    'group',
+    group.name,
+    db.insertInto('groups').values(row).returning('id').executeTakeFirstOrThrow(),
+  )
+  return selectGroups(db).where('id', '=', id).executeTakeFirstOrThrow()
+}
+
+export async function setGroup(db: Db, ref: string, change: GroupChange): Promise<Group> {
+  const { id } = await findGroup(db, ref)
+  if (change.name !== undefined) checkName('group', change.name)
+  await unique(
+    'group',
+    change.name ?? ref,
+    db
+      .updateTable('groups')
+      .set({ ...change, updated_at: new Date() })
+      .where('id', '=', id)
+      .execute(),
+  )
+  return selectGroups(db).where('id', '=', id).executeTakeFirstOrThrow()
+}
+
+/**
+ * Takes the group away: its keys keep working without a group, its accounts are unbound, its subscriptions end
+ * (spec/domain.md §1.4).
+ */
+export async function removeGroup(db: Db, ref: string): Promise<Group> {
+  const group = await findGroup(db, ref)
+  const now = new Date()
+  await atomic(db, async tx => {
+    await tx.updateTable('groups').set({ deleted_at: now, updated_at: now }).where('id', '=', group.id).execute()
+    await tx.deleteFrom('account_groups').where('group_id', '=', group.id).execute()
+    await tx.updateTable('api_keys').set({ group_id: null, updated_at: now }).where('group_id', '=', group.id).execute()
+    await tx
+      .updateTable('subscriptions')
+      .set({ status: 'revoked', revoked_at: now, updated_at: now })
+      .where('group_id', '=', group.id)
+      .where('status', '=', 'active')
+      .execute()
+  })
+  return group
+}
+
+/** How many keys and subscriptions that still work belong to the group with this id. */
+export async function groupTies(db: Db, id: number): Promise<{ keys: number; subscriptions: number }> {
+  const count = async (table: 'api_keys' | 'subscriptions') => {
+    const { n } = await db
+      .selectFrom(table)
+      .select(db.fn.countAll<bigint>().as('n'))
+      .where('group_id', '=', id)
+      .where('status', '=', 'active')
+      .where(sql<boolean>`coalesce(expires_at > now(), true)`)
+      .executeTakeFirstOrThrow()
+    return Number(n)
+  }
+  return { keys: await count('api_keys'), subscriptions: await count('subscriptions') }
+}
+
+function selectGroups(db: Db) {
+  return db
+    .selectFrom('groups')
+    .select([
+      'id',
+      'name',
+      'platform',
+      'multiplier',
+      'billing',
+      'daily_limit',
+      'weekly_limit',
+      'monthly_limit',
+      'exclusive',
+      'unknown_model',
+      'fallback_model',
+      'drain_ms',
+      'created_at',
+    ])
+    .where('deleted_at', 'is', null)
+}

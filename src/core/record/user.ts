@@ -1,0 +1,109 @@
+// Users: who pays, and how many requests at once they may have.
+import { sql } from 'kysely'
+import { atomic } from '../../db/atomic.ts'
+import type { Db } from '../../db/connect.ts'
+import type { Nano } from '../../lib/money.ts'
+import { Refusal } from '../../lib/refusal.ts'
+import { move } from '../books/ledger.ts'
+import { checkName, pick, unique } from './named.ts'
+
+export interface User {
+  id: number
+  name: string
+  email: string | null
+  balance: Nano
+  /** requests at once; 0 or less means no limit */
+  concurrency: number
+  status: 'active' | 'disabled'
+  created_at: Date
+}
+
+export interface NewUser {
+  name: string
+  email?: string | undefined
+  balance?: Nano | undefined
+  concurrency: number
+  /** who adds it, for the ledger */
+  actor?: string | undefined
+}
+
+export function listUsers(db: Db): Promise<User[]> {
+  return selectUsers(db).orderBy('users.id').execute()
+}
+
+/** @throws Refusal `missing` */
+export async function findUser(db: Db, ref: string): Promise<User> {
+  return pick('user', await listUsers(db), ref)
+}
+
+/** A user that is there, or one that was taken away: its books are kept. @throws Refusal `missing` */
+export async function findOwner(db: Db, ref: string): Promise<{ id: number; name: string }> {
+  try {
+    return await findUser(db, ref)
+  } catch (error) {
+    if (!(error instanceof Refusal && error.kind === 'missing')) throw error
+    const named = /^\d+$/.test(ref) ? sql<boolean>`id::text = ${ref}` : sql<boolean>`name = ${ref}`
+    const gone = db.selectFrom('users').select(['id', 'name']).where(named).orderBy('id', 'desc')
+    return gone.executeTakeFirstOrThrow(() => error)
+  }
+}
+
+/** A balance to start with stands in the ledger. @throws Refusal `conflict` when the name or e-mail is taken */
+export function addUser(db: Db, user: NewUser): Promise<User> {
+  const row = { name: checkName('user', user.name), email: user.email ?? null, concurrency: user.concurrency }
+  return atomic(db, async tx => {
+    const { id } = await unique(
+      'user',
+      user.name,
+      tx.insertInto('users').values(row).returning('id').executeTakeFirstOrThrow(),
+    )
+    await tx.insertInto('balances').values({ user_id: id, balance: 0n }).execute()
+    const { balance = 0n, actor } = user
+    if (balance !== 0n) await move(tx, { user: id, amount: balance, kind: 'opening', actor })
+    return selectUsers(tx).where('users.id', '=', id).executeTakeFirstOrThrow()
+  })
+}
+
+export async function setUser(
+  db: Db,
+  ref: string,
+  change: { name?: string; email?: string | null; concurrency?: number; status?: User['status'] },
+): Promise<User> {
+  const { id } = await findUser(db, ref)
+  if (change.name !== undefined) checkName('user', change.name)
+  await unique(
+    'user',
+    change.name ?? ref,
+    db
+      .updateTable('users')
+      .set({ ...change, updated_at: new Date() })
+      .where('id', '=', id)
+      .execute(),
+  )
+  return selectUsers(db).where('users.id', '=', id).executeTakeFirstOrThrow()
+}
+
+/** Takes the user away and revokes its keys and subscriptions; usage, balance and ledger stay for the books. */
+export async function removeUser(db: Db, ref: string): Promise<User> {
+  const user = await findUser(db, ref)
+  const now = new Date()
+  await atomic(db, async tx => {
+    await tx.updateTable('users').set({ deleted_at: now, updated_at: now }).where('id', '=', user.id).execute()
+    for (const table of ['api_keys', 'subscriptions'] as const)
+      await tx
+        .updateTable(table)
+        .set({ status: 'revoked', revoked_at: now, updated_at: now })
+        .where('user_id', '=', user.id)
+        .where('status', '=', 'active')
+        .execute()
+  })
+  return user
+}
+
+function selectUsers(db: Db) {
+  return db
+    .selectFrom('users')
+    .innerJoin('balances', 'balances.user_id', 'users.id')
+    .select(['users.id', 'name', 'email', 'balance', 'concurrency', 'status', 'users.created_at'])
+    .where('deleted_at', 'is', null)
+}

@@ -1,0 +1,84 @@
+// The usage of a Chat Completions answer as it passes by, stream or whole (spec/wire.md §2.1).
+
+import type { Meter } from '../dialect.ts'
+import { BodyMeter, errorOf, modeOf, parse, StreamMeter } from '../meter.ts'
+import { type Details, errorKinds, takeInclusive } from '../openai-usage.ts'
+import type { Usage } from '../usage.ts'
+
+interface RawChunk {
+  choices?: unknown
+  error?: unknown
+  service_tier?: unknown
+  usage?: { prompt_tokens?: unknown; prompt_tokens_details?: Details | null; completion_tokens?: unknown } | null
+}
+
+export function chatMeter(streaming: boolean): Meter {
+  return streaming ? new ChatStream() : new BodyMeter(readBody)
+}
+
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+// No event has a name here; what ends an answer, counts it or breaks it is a key whose value is not null. In a string its
+// quotes would have backslashes before them.
+const news = /"(?:usage|finish_reason|error)"\s*:\s*[^n\s]/
+const spoken = ['content', 'arguments', 'reasoning_content', 'reasoning', 'refusal', 'input'].map(key =>
+  Buffer.from(`"${key}"`),
+)
+
+class ChatStream extends StreamMeter {
+  #finished = false
+
+  protected override wants(event: string, head: Buffer, whole: boolean): boolean {
+    this.hears(head, spoken)
+    // Of a chunk that is there in part the news may be in the rest.
+    const delta = whole && event !== 'error' && head[0] === OPEN_BRACE && head.at(-1) === CLOSE_BRACE
+    return !delta || news.test(head.toString('latin1'))
+  }
+
+  protected override read(name: string, data: string): void {
+    if (data.trim() === '[DONE]') {
+      this.#close()
+      return
+    }
+    const chunk = parse(data) as RawChunk | undefined
+    if (!chunk) return
+    if (chunk.error || name === 'error') {
+      this.fail(chunk.error ?? chunk, errorKinds, 'server_error')
+      return
+    }
+    this.begun = true
+    this.#finished ||= finishes(chunk)
+    this.told = take(this.usage, chunk) || this.told
+  }
+
+  /** Without `[DONE]`, too: not all servers say it. */
+  override end(): void {
+    super.end()
+    this.#close()
+  }
+
+  // Only here: with several choices one is finished before the others, and the usage comes behind them all.
+  #close(): void {
+    this.complete ||= this.#finished && this.told && !this.error
+  }
+}
+
+function readBody(body: RawChunk, meter: BodyMeter): void {
+  meter.told = take(meter.usage, body)
+  if (body.error) meter.error = errorOf(body.error, errorKinds, 'server_error')
+  else meter.complete = meter.told
+}
+
+function finishes({ choices }: RawChunk): boolean {
+  const reasons: unknown[] = Array.isArray(choices) ? choices.map(choice => choice?.finish_reason) : []
+  // Servers exist that say '' for not yet.
+  return reasons.some(reason => typeof reason === 'string' && reason !== '')
+}
+
+/** True when it has a usage. */
+function take(usage: Usage, { usage: raw, service_tier }: RawChunk): boolean {
+  usage.mode = modeOf(service_tier) || usage.mode
+  if (typeof raw !== 'object' || raw === null) return false
+  takeInclusive(usage, raw.prompt_tokens, raw.prompt_tokens_details, raw.completion_tokens)
+  return true
+}

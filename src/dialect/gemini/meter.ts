@@ -1,0 +1,145 @@
+// The usage of a Gemini answer as it passes by: a stream of events, one body, or an array of chunks (spec/wire.md §3.3).
+
+import type { Meter } from '../dialect.ts'
+import { BodyMeter, bucket, count, errorOf, parse, StreamMeter } from '../meter.ts'
+import type { Usage } from '../usage.ts'
+
+interface RawPart {
+  text?: unknown
+  functionCall?: { args?: unknown; partialArgs?: unknown } | null
+}
+interface RawCandidate {
+  index?: unknown
+  finishReason?: unknown
+  content?: { parts?: unknown } | null
+}
+interface RawChunk {
+  /** Code Assist puts each chunk into an envelope (spec/wire.md §3.5). */
+  response?: RawChunk | null
+  candidates?: unknown
+  promptFeedback?: { blockReason?: unknown } | null
+  usageMetadata?: Partial<Record<keyof Counts, unknown>> | null
+  error?: unknown
+}
+
+/** As they stand in usageMetadata. Modes of service (trafficType) have no rates of their own. */
+interface Counts {
+  promptTokenCount: number
+  cachedContentTokenCount: number
+  toolUsePromptTokenCount: number
+  candidatesTokenCount: number
+  thoughtsTokenCount: number
+}
+const names = [
+  'promptTokenCount',
+  'cachedContentTokenCount',
+  'toolUsePromptTokenCount',
+  'candidatesTokenCount',
+  'thoughtsTokenCount',
+] as const
+
+const errorKinds = ['status']
+const MAX_DEPTH = 64
+
+export function geminiMeter(streaming: boolean): Meter {
+  return streaming ? new GeminiStream() : new BodyMeter(readBody)
+}
+
+// Every chunk carries a usage and may carry the end. A search for their names would also find what a model was asked to
+// write there: a call's arguments are JSON, not text. So each is parsed; there are few, and an image in one is squeezed before.
+class GeminiStream extends StreamMeter {
+  readonly #tally = new Tally()
+
+  protected override wants(): boolean {
+    return true
+  }
+
+  protected override read(_: string, data: string): void {
+    for (const chunk of chunksOf(parse(data))) {
+      if (chunk.error) {
+        this.fail(chunk.error, errorKinds, 'INTERNAL')
+        continue
+      }
+      this.emitted += this.#tally.take(chunk)
+      this.#tally.into(this.usage)
+      this.begun ||= this.#tally.begun
+      this.told = this.complete = this.#tally.complete
+    }
+  }
+}
+
+function readBody(body: object, meter: BodyMeter): void {
+  const tally = new Tally()
+  for (const chunk of chunksOf(body)) {
+    tally.take(chunk)
+    if (chunk.error) meter.error ??= errorOf(chunk.error, errorKinds, 'INTERNAL')
+  }
+  tally.into(meter.usage)
+  meter.told = tally.complete
+  meter.complete = tally.complete && !meter.error
+}
+
+/** The chunks of a body, which is one, or an array of them: so come streams without `alt=sse`, and some errors of streams. */
+function chunksOf(body: object | undefined): RawChunk[] {
+  const all: unknown[] = Array.isArray(body) ? body : [body]
+  return all.filter(isObject).map(({ response, ...chunk }: RawChunk) => (isObject(response) ? response : chunk))
+}
+
+/** What the chunks of one answer say together: counts are cumulative, the last ones are true. */
+class Tally {
+  begun = false
+  #blocked = false
+  #counted = false
+  readonly #seen = new Set<unknown>()
+  readonly #finished = new Set<unknown>()
+  readonly #counts: Counts = Object.fromEntries(names.map(name => [name, 0])) as unknown as Counts
+
+  /** How many bytes of answer the chunk has: text and arguments of calls. Images are counted in other ways than by their bytes. */
+  take({ candidates, promptFeedback, usageMetadata }: RawChunk): number {
+    for (const name of names) {
+      // What is missing or 0 takes nothing back: some chunks carry only `trafficType`.
+      const told = count(usageMetadata?.[name])
+      this.#counts[name] = told || this.#counts[name]
+      if (name === 'promptTokenCount') this.#counted ||= told !== undefined
+    }
+    this.#blocked ||= typeof promptFeedback?.blockReason === 'string'
+    this.begun ||= this.#blocked
+    let bytes = 0
+    for (const candidate of Array.isArray(candidates) ? candidates.filter(isObject) : []) {
+      const { index = 0, finishReason, content } = candidate as RawCandidate
+      this.begun = true
+      this.#seen.add(index)
+      if (typeof finishReason === 'string' && finishReason !== 'FINISH_REASON_UNSPECIFIED') this.#finished.add(index)
+      for (const part of Array.isArray(content?.parts) ? content.parts.filter(isObject) : []) bytes += bytesOf(part)
+    }
+    return bytes
+  }
+
+  /** Every candidate has said why it ended, and it was counted what they cost. A blocked prompt has none. */
+  get complete(): boolean {
+    return this.#blocked || (this.#counted && this.#seen.size > 0 && this.#finished.size === this.#seen.size)
+  }
+
+  into(usage: Usage): void {
+    const { promptTokenCount, cachedContentTokenCount, toolUsePromptTokenCount } = this.#counts
+    usage.input = bucket(Math.max(0, promptTokenCount - cachedContentTokenCount) + toolUsePromptTokenCount)
+    usage.cacheRead = bucket(cachedContentTokenCount)
+    usage.output = bucket(this.#counts.candidatesTokenCount + this.#counts.thoughtsTokenCount)
+  }
+}
+
+function bytesOf({ text, functionCall }: RawPart): number {
+  const args = functionCall?.args ?? functionCall?.partialArgs
+  return (typeof text === 'string' ? Buffer.byteLength(text) : 0) + (args ? sizeOf(args) : 0)
+}
+
+// Not by JSON.stringify: it throws where JSON.parse does not, some thousand levels down.
+function sizeOf(value: unknown, depth = 0): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (!isObject(value) || depth === MAX_DEPTH) return 4
+  return Object.entries(value).reduce((bytes, [name, one]) => bytes + name.length + sizeOf(one, depth + 1), 2)
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,33 @@
+// How both dialects of OpenAI count: one number for the whole prompt, whose cached parts are told beside it.
+import { bucket, count } from './meter.ts'
+import type { Usage } from './usage.ts'
+
+/** The parts of `prompt_tokens` or `input_tokens` that were read from the cache or written to it. */
+export interface Details {
+  cached_tokens?: unknown
+  cache_write_tokens?: unknown
+}
+
+/** Fields of an error that may say its type: the code is the finer word, where there is one. */
+export const errorKinds = ['code', 'type'] as const
+
+/**
+ * Takes counts of which the last ones are true. What is missing takes nothing back, and neither does a 0 of the prompt:
+ * servers exist that count only their output by the end.
+ */
+export function takeInclusive(
+  usage: Usage,
+  prompt: unknown,
+  details: Details | null | undefined,
+  output: unknown,
+): void {
+  const read = count(details?.cached_tokens) || usage.cacheRead
+  const written = count(details?.cache_write_tokens) || usage.cacheWrite5m
+  const total = count(prompt) || usage.input + usage.cacheRead + usage.cacheWrite5m
+  usage.input = bucket(total - read - written)
+  usage.cacheRead = bucket(read)
+  // How long it is kept is another price with Anthropic; here it is one, whatever `cache_write_tokens_details` says.
+  usage.cacheWrite5m = bucket(written)
+  const said = count(output)
+  if (said !== undefined) usage.output = bucket(said)
+}

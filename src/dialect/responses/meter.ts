@@ -1,0 +1,84 @@
+// The usage of a Responses answer as it passes by, stream or whole (spec/wire.md §2.2).
+
+import type { Meter } from '../dialect.ts'
+import { BodyMeter, bucket, count, errorOf, modeOf, parse, StreamMeter, typeOf } from '../meter.ts'
+import { type Details, errorKinds, takeInclusive } from '../openai-usage.ts'
+import type { Usage } from '../usage.ts'
+
+interface RawResponse {
+  status?: unknown
+  error?: unknown
+  output?: unknown
+  service_tier?: unknown
+  tool_usage?: { web_search?: { num_requests?: unknown } | null } | null
+  usage?: { input_tokens?: unknown; input_tokens_details?: Details | null; output_tokens?: unknown } | null
+}
+interface RawEvent {
+  type?: unknown
+  error?: unknown
+  response?: RawResponse | null
+}
+
+export function responsesMeter(streaming: boolean): Meter {
+  return streaming ? new ResponsesStream() : new BodyMeter(readBody)
+}
+
+// The last event carries all there is to count. An answer that nobody has worked on yet may still go to another account.
+const last = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled'])
+const early = new Set(['response.created', 'response.queued', 'response.in_progress', 'keepalive', 'ping'])
+const spoken = [Buffer.from('"delta"')]
+
+class ResponsesStream extends StreamMeter {
+  #type = ''
+
+  protected override wants(event: string, head: Buffer): boolean {
+    this.#type = typeOf(event, head)
+    if (this.#type.endsWith('.delta')) this.hears(head, spoken)
+    return this.#type === '' || this.#type === 'error' || last.has(this.#type)
+  }
+
+  protected override passed(): void {
+    if (!early.has(this.#type)) this.begun = true
+  }
+
+  protected override read(name: string, data: string): void {
+    const event = parse(data) as RawEvent | undefined
+    if (!event) return
+    const type = typeof event.type === 'string' ? event.type : name
+    if (type === 'error') {
+      // Recorded nested; documented flat.
+      this.fail(event.error ?? event, errorKinds, 'server_error')
+      return
+    }
+    const { response } = event
+    if (last.has(type) && response) {
+      this.told = take(this.usage, response)
+      if (type === 'response.failed' || response.error) this.fail(response.error, errorKinds, 'server_error')
+      else this.complete = this.told
+    }
+    // A failure that comes before anything else is no beginning.
+    if (!early.has(type) && type !== 'response.failed') this.begun = true
+  }
+}
+
+function readBody(body: RawResponse, meter: BodyMeter): void {
+  meter.told = take(meter.usage, body)
+  if (body.error) meter.error = errorOf(body.error, errorKinds, 'server_error')
+  else meter.complete = meter.told
+}
+
+/** True when it has a usage. */
+function take(usage: Usage, response: RawResponse): boolean {
+  usage.mode = modeOf(response.service_tier) || usage.mode
+  usage.webSearches = searches(response) || usage.webSearches
+  const raw = response.usage
+  if (typeof raw !== 'object' || raw === null) return false
+  takeInclusive(usage, raw.input_tokens, raw.input_tokens_details, raw.output_tokens)
+  return true
+}
+
+function searches({ tool_usage, output }: RawResponse): number {
+  const told = count(tool_usage?.web_search?.num_requests)
+  if (told !== undefined) return bucket(told)
+  return Array.isArray(output) ? output.filter(item => item?.type === 'web_search_call').length : 0
+}

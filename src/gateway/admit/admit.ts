@@ -1,0 +1,40 @@
+// Admit: a place among the requests a user, and a key, may have at once; waited for in turn.
+import type { Outcome } from '../../core/outcome.ts'
+import type { Downstream } from '../answer/downstream.ts'
+import type { Caller } from '../enter/authenticate.ts'
+import type { Gateway } from '../gateway.ts'
+import type { Lease } from './leases.ts'
+import { keySlot, userSlot } from './places.ts'
+
+/**
+ * The key's own limit first: a key that is full must not hold its user's place while it waits.
+ * @throws Failure QUEUE_FULL, USER_TIMEOUT, KEY_TIMEOUT
+ */
+export async function admit(gw: Gateway, caller: Caller, down: Downstream, record: Outcome): Promise<Disposable> {
+  const { key, user } = caller
+  const waitMs = gw.config['queue.wait']
+  const place = (slot: string, limit: number, timeout: 'USER_TIMEOUT' | 'KEY_TIMEOUT'): Promise<Lease> =>
+    gw.places.take({
+      key: slot,
+      limit,
+      seats: Math.max(limit, 1) + gw.config['queue.seats'],
+      waitMs,
+      record,
+      down,
+      timeout,
+    })
+  if (key.concurrency === null) return place(userSlot(user.id), user.concurrency, 'USER_TIMEOUT')
+  const own = await place(keySlot(key.id), key.concurrency, 'KEY_TIMEOUT')
+  try {
+    const shared = await place(userSlot(user.id), user.concurrency, 'USER_TIMEOUT')
+    return {
+      [Symbol.dispose]() {
+        shared.release()
+        own.release()
+      },
+    }
+  } catch (error) {
+    own.release()
+    throw error
+  }
+}

@@ -1,0 +1,114 @@
+// Attempt: occupy, exchange, the only loop. Another account is tried only while the client has seen nothing of an answer.
+
+import type { Outcome } from '../../core/outcome.ts'
+import { Failure, type FailureCode } from '../../lib/failure.ts'
+import { networkVerdict } from '../../platform/verdict.ts'
+import type { Bill } from '../admit/bill.ts'
+import { accountSlot } from '../admit/places.ts'
+import type { Downstream } from '../answer/downstream.ts'
+import { occupy, poolOf } from '../choose/occupy.ts'
+import { bind, findSession } from '../choose/sticky.ts'
+import { accountsOf, type Caller } from '../enter/authenticate.ts'
+import { answerWarmup, isWarmup } from '../enter/canned.ts'
+import type { Call } from '../enter/receive.ts'
+import type { Gateway } from '../gateway.ts'
+import { exchange, type Refused } from './exchange.ts'
+
+/**
+ * Gets the call answered by some account.
+ * @throws Failure of `occupy`, or UPSTREAM_* when every account tried refused
+ */
+export async function attempt(
+  gw: Gateway,
+  call: Call,
+  caller: Caller,
+  down: Downstream,
+  record: Outcome,
+  bill?: Bill,
+): Promise<void> {
+  const excluded = new Set<number>()
+  const accounts = accountsOf(gw, caller)
+  // One trip to the store for both.
+  const [session, held] = await Promise.all([
+    findSession(gw, call, caller),
+    gw.store.held(accounts.map(a => accountSlot(a.id))),
+  ])
+  const sticky = session.account
+  const { model } = call.peek
+  let last: Refused | undefined
+  for (let switches = 0; ; ) {
+    down.check()
+    record.phase = 'selecting'
+    const exhausted = (soonest: number | undefined) => last && exhaustedBy(last, soonest, gw.now())
+    const { candidate, lease, selection, since } = await occupy({
+      gw,
+      call,
+      caller,
+      down,
+      record,
+      excluded,
+      sticky,
+      exhausted,
+      // What was held then is only true of the accounts that were there then.
+      held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
+    })
+    const { account } = candidate
+    record.account = account
+    record.upstreamModel = candidate.upstreamModel
+    const answered = () => {
+      gw.health.answered(account.id, model, since)
+      bind(gw, caller, session, account.id, selection)
+    }
+    try {
+      if (account.interceptWarmup && isWarmup(gw, call)) {
+        gw.health.unclear(account.id, model, since)
+        bind(gw, caller, session, account.id, selection)
+        record.intercepted = true
+        return await answerWarmup(call, down)
+      }
+      const asked = { gw, call, caller, candidate, down, record, bill, answered }
+      let refused = await exchange(asked)
+      // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
+      // The others that are kept may be no better, so the second try makes its own.
+      if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
+      if (!refused) return
+      last = refused
+      // Before the place is given back: a waiter woken by that must already see the account as out.
+      gw.health.refused(account.id, model, refused.verdict, gw.now())
+      excluded.add(account.id)
+    } catch (error) {
+      // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
+      // else must wait for this request's word.
+      if (error instanceof Failure && error.fault === 'upstream')
+        gw.health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
+      else gw.health.unclear(account.id, model, since)
+      throw error
+    } finally {
+      gw.places.observe(poolOf(caller), gw.now() - since)
+      lease.release()
+    }
+    if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(last, undefined, gw.now())
+  }
+}
+
+// spec/domain.md §6.5
+const byStatus: Record<number, FailureCode> = {
+  401: 'UPSTREAM_UNAUTHORIZED',
+  403: 'UPSTREAM_FORBIDDEN',
+  429: 'UPSTREAM_RATE_LIMITED',
+  529: 'UPSTREAM_OVERLOADED',
+  500: 'UPSTREAM_UNAVAILABLE',
+  502: 'UPSTREAM_UNAVAILABLE',
+  503: 'UPSTREAM_UNAVAILABLE',
+  504: 'UPSTREAM_UNAVAILABLE',
+}
+
+function exhaustedBy(last: Refused, soonest: number | undefined, now: number): Failure {
+  const code = byStatus[last.status] ?? 'UPSTREAM_FAILED'
+  const retryable = last.status === 429 || last.status === 529
+  const retryAfterMs = retryable ? Math.max(1000, (soonest ?? now + 5000) - now) : undefined
+  return new Failure(code, [], {
+    cause: new Error(last.verdict.reason),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  })
+}

@@ -1,0 +1,178 @@
+// What upstreams said of their accounts, as it decides who may be chosen: absolute times, asked at the moment of choice.
+import type { HealthRow } from '../../core/record/health.ts'
+import { backoffMs, type VerdictClass } from '../../platform/verdict.ts'
+
+/** Refused for a reason, until a time. */
+export interface Ailment {
+  account: number
+  /** '' when the whole account is out, else only this model */
+  model: string
+  class: VerdictClass
+  reason: string
+  until: number
+  /** the upstream said until when; otherwise one request alone tries first when the time has come */
+  evidence: boolean
+  strikes: number
+  since: number
+  /** a request is trying whether it is well again */
+  trying: boolean
+  /** the table has it, so that its absence there means it was cleared */
+  stored: boolean
+}
+
+/** Why an account may not be chosen now. `waitable`: it may be at any moment, so waiting makes sense. */
+export interface Veto {
+  reason: string
+  until: number
+  waitable: boolean
+  /** it was asked too much: the client is told 429 and when to come back */
+  limited: boolean
+}
+
+export interface Refusal {
+  class: VerdictClass
+  scope: 'account' | 'model'
+  until: number | undefined
+  definite: boolean
+  reason: string
+}
+
+// So many refusals of a credential in a row, over at least so long, and it is taken for dead.
+const DEAD_STRIKES = 5
+const DEAD_AFTER_MS = 30 * 60_000
+// A strike that long ago says nothing about now.
+const FORGET_MS = 60 * 60_000
+
+export interface Health {
+  veto(account: number, model: string, now: number): Veto | undefined
+  /** The account was chosen; when it was its turn to prove itself, nobody else is let in until `answered`, `refused` or `unclear`. */
+  chosen(account: number, model: string, now: number): void
+  /**
+   * It served a request: what we held against it is over. `since` is when it was chosen for that: a request that was let in
+   * before a refusal says nothing about it.
+   */
+  answered(account: number, model: string, since: number): void
+  refused(account: number, model: string, refusal: Refusal, now: number): void
+  /** The request ended without saying anything about the account (its client left). */
+  unclear(account: number, model: string, since: number): void
+  /** What there is against an account, the gravest first. */
+  ailments(account: number): Ailment[]
+  /** Replaces what is known by what the table says. */
+  load(rows: readonly HealthRow[]): void
+}
+
+const rateClasses: ReadonlySet<VerdictClass> = new Set(['burst', 'window', 'quota', 'overload'])
+
+// As clients may read it in the reasons of a 503: no details of the account.
+const stateWords: Record<VerdictClass, string> = {
+  burst: 'rate limited',
+  window: 'rate limited',
+  quota: 'rate limited',
+  overload: 'overloaded',
+  auth: 'ejected',
+  payment: 'ejected',
+  server: 'ejected',
+  network: 'ejected',
+}
+
+/** `changed` is told each ailment to store, `cured` each to forget, `dead` each account to put in error. */
+export function createHealth(options: {
+  random: () => number
+  /** resolves when it is stored */
+  changed: (ailment: Ailment) => Promise<void>
+  cured: (account: number, model: string) => void
+  dead: (account: number, reason: string) => void
+}): Health {
+  const known = new Map<string, Ailment>()
+  const id = (account: number, model: string) => `${account} ${model}`
+  const both = (account: number, model: string) =>
+    [known.get(id(account, '')), known.get(id(account, model))].filter(a => a !== undefined)
+
+  return {
+    veto(account, model, now) {
+      if (known.size === 0) return undefined
+      for (const a of both(account, model)) {
+        const limited = rateClasses.has(a.class)
+        if (a.until > now)
+          return { reason: `${stateWords[a.class]}: ${a.reason}`, until: a.until, waitable: false, limited }
+        if (!a.evidence && a.trying)
+          return { reason: 'recovering: one request is trying it', until: 0, waitable: true, limited }
+      }
+      return undefined
+    },
+    chosen(account, model, now) {
+      if (known.size === 0) return
+      for (const a of both(account, model)) if (a.until <= now && a.until > 0) a.trying = true
+    },
+    answered(account, model, since) {
+      if (known.size === 0) return
+      for (const a of both(account, model)) {
+        if (since < a.until) continue
+        known.delete(id(a.account, a.model))
+        options.cured(a.account, a.model)
+      }
+    },
+    refused(account, model, refusal, now) {
+      const scope = refusal.scope === 'model' ? model : ''
+      const before = known.get(id(account, scope))
+      const strikes = before && now - Math.max(before.until, before.since) < FORGET_MS ? before.strikes + 1 : 1
+      const since = strikes === 1 ? now : before!.since
+      if (refusal.definite || (refusal.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS)) {
+        known.delete(id(account, scope))
+        options.dead(account, refusal.reason)
+        return
+      }
+      const evidence = refusal.until !== undefined
+      const wait = evidence ? 0 : backoffMs(refusal.class, strikes, options.random)
+      const until = evidence ? refusal.until! : wait === 0 ? 0 : now + wait
+      // Two requests refused at once must not shorten what is known, nor count as two strikes of one trouble.
+      const same = before !== undefined && before.until > now
+      const ailment: Ailment = {
+        account,
+        model: scope,
+        class: refusal.class,
+        reason: refusal.reason,
+        until: same ? Math.max(before.until, evidence ? until : 0) : until,
+        evidence: same ? before.evidence || evidence : evidence,
+        strikes: same ? before.strikes : strikes,
+        since,
+        trying: false,
+        stored: false,
+      }
+      known.set(id(account, scope), ailment)
+      if (ailment.until > 0)
+        void options.changed(ailment).then(() => {
+          ailment.stored = true
+        })
+    },
+    unclear(account, model, since) {
+      for (const a of both(account, model)) if (since >= a.until) a.trying = false
+    },
+    ailments(account) {
+      return [...known.values()]
+        .filter(a => a.account === account)
+        .sort((a, b) => (a.model === '' ? -1 : 1) - (b.model === '' ? -1 : 1) || b.until - a.until)
+    },
+    load(rows) {
+      const fresh = new Map(rows.map(row => [id(row.account_id, row.model), row]))
+      // What is not stored yet, or never will be (a first strike that ejected nobody), stays.
+      for (const [key, a] of known) if (a.stored && !fresh.has(key)) known.delete(key)
+      for (const [key, row] of fresh) {
+        const before = known.get(key)
+        if (before && !before.stored) continue // ours is newer
+        known.set(key, {
+          account: row.account_id,
+          model: row.model,
+          class: row.class as VerdictClass,
+          reason: row.reason,
+          until: row.until.getTime(),
+          evidence: row.evidence,
+          strikes: row.strikes,
+          since: row.since.getTime(),
+          trying: before?.trying ?? false,
+          stored: true,
+        })
+      }
+    },
+  }
+}

@@ -1,0 +1,76 @@
+// Authenticate: the presented key to who pays and which accounts may serve, from the snapshot alone.
+import type { IncomingMessage } from 'node:http'
+import type { AccountFacts, GroupFacts, KeyFacts, Snapshot, UserFacts } from '../../core/snapshot.ts'
+import { digestKey } from '../../core/snapshot.ts'
+import type { Platform } from '../../db/schema.ts'
+import { Failure } from '../../lib/failure.ts'
+import type { Gateway } from '../gateway.ts'
+import type { Route } from './receive.ts'
+
+export interface Caller {
+  key: KeyFacts
+  user: UserFacts
+  group: GroupFacts | null
+  platform: Platform
+}
+
+/** The accounts that may serve a caller now: while it waits, accounts come and go. */
+export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly AccountFacts[] {
+  return group ? (gw.snapshot.groups.get(group.id)?.accounts ?? []) : gw.snapshot.ungrouped(platform)
+}
+
+/** @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, API_KEY_DISABLED, API_KEY_EXPIRED, USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM */
+export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): Caller {
+  const value = presentedKey(req)
+  if (value === undefined) throw new Failure('API_KEY_REQUIRED')
+  const key = lookUp(gw, value)
+  if (!key) throw new Failure('INVALID_API_KEY')
+  if (key.revoked) throw new Failure('API_KEY_DISABLED')
+  if (key.expiresAt !== 0 && key.expiresAt <= gw.now()) throw new Failure('API_KEY_EXPIRED')
+  if (!key.user.active) throw new Failure('USER_INACTIVE')
+  if (!key.allows(req.socket.remoteAddress ?? '')) throw new Failure('ACCESS_DENIED')
+  const { group } = key
+  const platform = group?.platform ?? 'anthropic'
+  if ((route.kind === 'generate' || route.kind === 'count') && !speaks[route.protocol.name].includes(platform))
+    throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
+  return { key, user: key.user, group, platform }
+}
+
+// A digest costs as much as a tenth of a request. Only known keys are remembered, so strangers cannot make this grow,
+// and a new snapshot begins with nothing remembered.
+const remembered = new WeakMap<Snapshot, Map<string, KeyFacts>>()
+
+function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
+  let known = remembered.get(gw.snapshot)
+  if (!known) remembered.set(gw.snapshot, (known = new Map()))
+  const found = known.get(value)
+  if (found) return found
+  const key = gw.snapshot.keys.get(digestKey(gw.secret.digest(value)))
+  if (key) known.set(value, key)
+  return key
+}
+
+// Which platforms a dialect reaches without translation.
+const speaks: Record<Route['protocol']['name'], readonly Platform[]> = { messages: ['anthropic'] }
+const routeOf: Record<Platform, string> = {
+  anthropic: 'POST /v1/messages',
+  openai: 'POST /v1/responses',
+  gemini: 'POST /v1beta/models/{model}:generateContent',
+  antigravity: 'POST /antigravity/v1/messages',
+}
+
+/** The first non-empty of the places where clients put keys (spec/domain.md §2.2). */
+export function presentedKey(req: IncomingMessage): string | undefined {
+  const { headers } = req
+  const bearer = /^bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim()
+  const header = bearer || text(headers['x-api-key']) || text(headers['x-goog-api-key'])
+  if (header) return header
+  const mark = req.url?.indexOf('?') ?? -1
+  if (mark === -1) return undefined
+  const query = new URLSearchParams(req.url!.slice(mark + 1))
+  return query.get('key') || query.get('api_key') || undefined
+}
+
+function text(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value.trim() : value?.[0]?.trim()
+}

@@ -1,0 +1,138 @@
+// Receive: the route from the request line, then the body as one buffer of plain bytes.
+import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import zlib from 'node:zlib'
+import type { Peek, Protocol } from '../../dialect/dialect.ts'
+import { messages } from '../../dialect/messages/messages.ts'
+import { Failure } from '../../lib/failure.ts'
+import { formatDuration, formatSize } from '../../lib/units.ts'
+import type { Downstream } from '../answer/downstream.ts'
+import type { Gateway } from '../gateway.ts'
+
+/** What a route does. */
+export type RouteKind = 'generate' | 'count' | 'models' | 'usage'
+
+export interface Route {
+  kind: RouteKind
+  protocol: Protocol
+  method: 'GET' | 'POST'
+  /** the path as the upstream knows it */
+  path: string
+}
+
+/** A request as the later rooms see it. */
+export interface Call {
+  route: Route
+  req: IncomingMessage
+  /** with `?`, without the parameters that carry keys; or '' */
+  query: string
+  body: Buffer
+  peek: Peek
+}
+
+const routes = new Map<string, Route>(
+  (
+    [
+      { kind: 'generate', protocol: messages, method: 'POST', path: '/v1/messages' },
+      { kind: 'count', protocol: messages, method: 'POST', path: '/v1/messages/count_tokens' },
+      { kind: 'models', protocol: messages, method: 'GET', path: '/v1/models' },
+      { kind: 'usage', protocol: messages, method: 'GET', path: '/v1/usage' },
+    ] satisfies Route[]
+  ).map(route => [route.path, route]),
+)
+
+/** @throws Failure NOT_FOUND, METHOD_NOT_ALLOWED */
+export function route(req: IncomingMessage, path: string): Route {
+  const found = routes.get(path) ?? (path.startsWith('/v1/models/') ? routes.get('/v1/models') : undefined)
+  if (!found) throw new Failure('NOT_FOUND', [`${req.method} ${path}`])
+  if (found.method !== req.method) throw new Failure('METHOD_NOT_ALLOWED', [req.method ?? '', path, found.method])
+  return found
+}
+
+/**
+ * Reads and decodes the body, and finds in it what the corridor needs.
+ * @throws Failure BODY_* , ENCODING_UNSUPPORTED, MODEL_REQUIRED
+ */
+export async function receive(gw: Gateway, req: IncomingMessage, found: Route, down: Downstream): Promise<Call> {
+  const raw = await readBody(gw, req, down)
+  const body = await decode(gw, raw, req.headers['content-encoding'])
+  if (body.length === 0) throw new Failure('BODY_EMPTY')
+  return { route: found, req, query: queryOf(req.url ?? ''), body, peek: found.protocol.peek(body) }
+}
+
+function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {
+  const limit = gw.config['limits.body']
+  const tooLarge = () => new Failure('BODY_TOO_LARGE', [formatSize(limit)])
+  const length = req.headers['content-length']
+  const announced = length === undefined ? undefined : Number(length)
+  if (announced !== undefined && announced > limit) return Promise.reject(tooLarge())
+  return new Promise((resolve, reject) => {
+    // With a length, bytes are copied once into their place and the socket's buffers are free again: a large body is in memory once.
+    let whole: Buffer | undefined
+    const chunks: Buffer[] = []
+    let bytes = 0
+    const patience = gw.config['timeouts.request_body']
+    const timer = setTimeout(() => done(new Failure('BODY_TIMEOUT', [formatDuration(patience)])), patience)
+    const done = (result: Buffer | Failure) => {
+      clearTimeout(timer)
+      down.watcher = undefined
+      req.off('data', onData).off('end', onEnd).off('error', onError)
+      if (result instanceof Failure) reject(result)
+      else resolve(result)
+    }
+    const onData = (chunk: Buffer) => {
+      if (bytes === 0 && announced === chunk.length) whole = chunk
+      else if (announced !== undefined) {
+        whole ??= Buffer.allocUnsafeSlow(announced)
+        chunk.copy(whole, bytes)
+      } else chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes > limit) done(tooLarge())
+    }
+    const onEnd = () => done(whole ?? Buffer.concat(chunks, bytes))
+    const onError = (error: Error) => done(new Failure('BODY_UNREADABLE', [error.message], { cause: error }))
+    req.on('data', onData).on('end', onEnd).on('error', onError)
+    down.watcher = done
+    if (down.interrupted) done(down.interrupted)
+  })
+}
+
+const inflaters: Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>> = {
+  gzip: promisify(zlib.gunzip),
+  'x-gzip': promisify(zlib.gunzip),
+  deflate: promisify(zlib.inflate),
+  br: promisify(zlib.brotliDecompress),
+  zstd: promisify(zlib.zstdDecompress),
+}
+
+async function decode(gw: Gateway, body: Buffer, encoding: string | undefined): Promise<Buffer> {
+  const name = encoding?.trim().toLowerCase()
+  if (!name || name === 'identity') return body
+  const inflate = Object.hasOwn(inflaters, name) ? inflaters[name] : undefined
+  if (!inflate) throw new Failure('ENCODING_UNSUPPORTED', [name])
+  const limit = gw.config['limits.decoded_body']
+  try {
+    return await inflate(body, { maxOutputLength: limit })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+      throw new Failure('BODY_TOO_LARGE', [formatSize(limit)], { cause: error })
+    throw new Failure('BODY_UNREADABLE', [`not valid ${name}`], { cause: error })
+  }
+}
+
+// Read as `presentedKey` reads it: `%6Bey=` is a key too.
+function carriesKey(pair: string): boolean {
+  const query = new URLSearchParams(pair)
+  return query.has('key') || query.has('api_key')
+}
+
+// The query goes on as it came (`?beta=true`), but our keys stay here.
+function queryOf(url: string): string {
+  const mark = url.indexOf('?')
+  if (mark === -1) return ''
+  const kept = url
+    .slice(mark + 1)
+    .split('&')
+    .filter(pair => !carriesKey(pair))
+  return kept.length === 0 || kept[0] === '' ? '' : `?${kept.join('&')}`
+}

@@ -1,0 +1,121 @@
+// Answers that are none: whatever comes, a meter counts whole tokens and says nothing that was not there.
+import t from 'tap'
+import { type MeterName, meters } from '../../src/dialect/table.ts'
+import { answer, goldens, metered, type View } from './answers.ts'
+import { generator, one, type Random, torn } from './random.ts'
+
+const junk: unknown[] = [
+  null,
+  -1,
+  2.7,
+  1e300,
+  '7',
+  '',
+  [],
+  {},
+  [1],
+  { a: 1 },
+  true,
+  false,
+  { toString: 1 },
+  Number.MAX_SAFE_INTEGER,
+  0,
+  5,
+]
+
+function sound({ complete, begun, error, emitted, mode, ...buckets }: View): boolean {
+  const whole = (n: unknown) => Number.isInteger(n) && (n as number) >= 0
+  return (
+    Object.values(buckets).every(n => whole(n) && (n as number) <= 2 ** 31 - 1) &&
+    whole(emitted) &&
+    typeof mode === 'string' &&
+    typeof complete === 'boolean' &&
+    typeof begun === 'boolean' &&
+    (error === undefined || (typeof error.type === 'string' && typeof error.message === 'string'))
+  )
+}
+
+/** The JSON with some of its values replaced by what does not belong there. */
+function spoilt(random: Random, json: unknown): unknown {
+  if (random(8) === 0) return one(random, junk)
+  if (Array.isArray(json)) return json.map(value => spoilt(random, value))
+  if (typeof json !== 'object' || json === null) return json
+  return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, spoilt(random, value)]))
+}
+
+const mutations: Record<string, (random: Random, bytes: Buffer) => Buffer> = {
+  'values of other kinds': (random, bytes) =>
+    Buffer.from(bytes.toString().replace(/[[{].*[}\]]/gs, all => lines(random, all))),
+  'cut off': (random, bytes) => bytes.subarray(0, random(bytes.length)),
+  'a part twice': (random, bytes) => Buffer.concat([bytes, bytes.subarray(random(bytes.length))]),
+  'bytes changed': (random, bytes) => {
+    const copy = Buffer.from(bytes)
+    for (let n = 1 + random(8); n > 0; n--)
+      copy[random(copy.length)] = one(
+        random,
+        [...'{}[]",:\\ \n\r0-9e', 'x', '\0'].map(c => c.charCodeAt(0)),
+      )
+    return copy
+  },
+}
+
+/** Each JSON in the text, line by line or as a whole, spoilt. */
+function lines(random: Random, text: string): string {
+  try {
+    return JSON.stringify(spoilt(random, JSON.parse(text)))
+  } catch {
+    return text.replace(/\{.*\}/g, line => JSON.stringify(spoilt(random, JSON.parse(line))))
+  }
+}
+
+t.test('garbage becomes no money, and never an exception', async t => {
+  const random = generator(20_261_124)
+  for (const [file, dialect, streaming] of goldens) {
+    const bytes = Buffer.from(answer(file))
+    for (const [what, mutate] of Object.entries(mutations)) {
+      const wrong: string[] = []
+      for (let n = 0; n < 300; n++) {
+        const bad = mutate(random, bytes)
+        try {
+          const seen = metered(dialect, streaming, torn(random, bad))
+          if (!sound(seen)) wrong.push(`${JSON.stringify(seen)} of ${bad}`)
+        } catch (error) {
+          wrong.push(`${error} of ${bad}`)
+        }
+      }
+      t.same(wrong.slice(0, 2), [], `${file}: ${what}`)
+    }
+  }
+  const deep = `${'{"args":'.repeat(20_000)}1${'}'.repeat(20_000)}`
+  const texts = [
+    '',
+    '<html>502</html>',
+    'null',
+    '[]',
+    '[null]',
+    '{}',
+    '"x"',
+    '[[[]]]',
+    '{"error":"x"}',
+    '{"usage":{}}',
+    deep,
+  ]
+  texts.push(
+    `{"candidates":[{"content":{"parts":[{"functionCall":${deep}}]}}]}`,
+    `{"response":${deep}}`,
+    '[{"error":{"code":429}}]',
+  )
+  for (const dialect of Object.keys(meters) as MeterName[])
+    for (const text of texts)
+      for (const [streaming, body] of [
+        [false, text],
+        [true, text],
+        [true, `data: ${text}\n\n`],
+        [true, `event: error\ndata: ${text}\n\n`],
+        [true, `event: message_delta\ndata: ${text}\n\n`],
+        [true, `event: response.completed\ndata: ${text}\n\n`],
+      ] as const) {
+        const seen = metered(dialect, streaming, [Buffer.from(body)])
+        t.ok(sound(seen) && !(seen.complete && text !== '{"usage":{}}'), `${dialect}: ${body.slice(0, 60)}`)
+      }
+})
