@@ -3,7 +3,7 @@ import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Platform, UpstreamRequest } from '../platform/platform.ts'
-import type { Refusal as Refused, Verdict } from '../platform/verdict.ts'
+import type { Declined, Verdict } from '../platform/verdict.ts'
 import type { Invocation } from './invocation.ts'
 
 const TIMEOUT_MS = 30_000
@@ -21,8 +21,8 @@ interface Tested {
   upstream_request_id: string | null
   /** null when it is well; `class` is null when the request was refused and not the account */
   verdict: {
-    class: Refused['class'] | null
-    scope: Refused['scope'] | null
+    class: Declined['class'] | null
+    scope: Declined['scope'] | null
     until: string | null
     reason: string
   } | null

@@ -101,18 +101,18 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     })
     opened.push(() => store.close())
     const folder = path.join(config['data_dir'], 'spool')
-    const { purses, ...money } = await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log })
+    const { wallet, ...money } = await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log })
     opened.push(() => money.close())
     // Without an answer in that time it is sent again, which is safe.
     const bookLines = async (lines: readonly string[]) =>
-      purses.booked(await within(BOOK_MS, book(database.db, lines, config['timezone'])))
+      wallet.booked(await within(BOOK_MS, book(database.db, lines, config['timezone'])))
     const spool = openSpool({
       folder,
       batch: config['usage.batch'],
       intervalMs: config['usage.flush_interval'],
       book: bookLines,
-      inherited: text => purses.inherit(readLine(text)),
-      refused: text => purses.forget(readLine(text)),
+      inherited: text => wallet.inherit(readLine(text)),
+      refused: text => wallet.forget(readLine(text)),
       log: (level, line) => log[level](line),
     })
     opened.push(() => spool.close())
@@ -121,7 +121,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       folder,
       policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
       book: bookLines,
-      refused: text => purses.forget(readLine(text)),
+      refused: text => wallet.forget(readLine(text)),
       log: (level, line) => log[level](line),
     })
     opened.push(() => till.close())
@@ -153,7 +153,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       waitingAtPool: new Map(),
       bindings: new Map(),
       engine,
-      purses,
+      wallet,
       till,
       outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
       log,

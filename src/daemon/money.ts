@@ -3,11 +3,11 @@ import type { Logger } from 'pino'
 import { loadFacts } from '../core/books/purse.ts'
 import type { Database } from '../db/connect.ts'
 import { listen, MONEY } from '../db/listen.ts'
-import { createPurses, type Purses } from '../gateway/admit/wallet.ts'
+import { createWallet, type Wallet } from '../gateway/admit/wallet.ts'
 import type { Store } from '../store/store.ts'
 
 export interface MoneyKeeper {
-  purses: Purses
+  wallet: Wallet
   close(): Promise<void>
 }
 
@@ -18,7 +18,7 @@ export async function keepMoney(options: {
   log: Logger
 }): Promise<MoneyKeeper> {
   const { database, store, spoolId, log } = options
-  const purses = createPurses({
+  const wallet = createWallet({
     store,
     spoolId,
     load: users => loadFacts(database.db, users),
@@ -29,15 +29,15 @@ export async function keepMoney(options: {
     MONEY,
     payload => {
       const user = /^\d+$/.test(payload) ? Number(payload) : undefined
-      purses.refresh(user).catch((error: Error) => log.warn(`could not read balances: ${error.message}`))
+      wallet.refresh(user).catch((error: Error) => log.warn(`could not read balances: ${error.message}`))
     },
     (level, line) => log[level](line),
   )
-  await purses.refresh()
+  await wallet.refresh()
   return {
-    purses,
+    wallet,
     async close() {
-      purses.close()
+      wallet.close()
       await ears.close()
     },
   }

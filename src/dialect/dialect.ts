@@ -3,7 +3,7 @@ import type { Failure } from '../lib/failure.ts'
 import type { Span } from './json/scan.ts'
 import type { Usage } from './usage.ts'
 
-export type ProtocolName = 'messages'
+export type DialectName = 'messages'
 
 /** What the corridor must know of a body; found without building the whole object. */
 export interface Peek {
@@ -41,8 +41,8 @@ export interface Meter {
   readonly emitted: number
 }
 
-export interface Protocol {
-  readonly name: ProtocolName
+export interface Dialect {
+  readonly name: DialectName
   /** @throws Failure BODY_INVALID, MODEL_REQUIRED */
   peek(body: Buffer): Peek
   /** Bytes of a body that may become input tokens, so not the base64 of images; never fewer than the model can read. */

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import type { Leases } from './admit/leases.ts'
 import type { Places } from './admit/places.ts'
 import type { FairQueue } from './admit/queue.ts'
-import type { Purses } from './admit/wallet.ts'
+import type { Wallet } from './admit/wallet.ts'
 import type { Downstream } from './answer/downstream.ts'
 import type { Outcomes } from './answer/outcomes.ts'
 import type { Engine } from './ask/engine/proxy.ts'
@@ -33,7 +33,7 @@ export interface Gateway {
   /** how many wait at accounts, by pool */
   readonly waitingAtPool: Map<string, number>
   readonly engine: Engine
-  readonly purses: Purses
+  readonly wallet: Wallet
   readonly till: Till
   readonly outcomes: Outcomes
   readonly log: Logger

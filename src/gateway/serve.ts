@@ -17,54 +17,55 @@ import type { Gateway } from './gateway.ts'
 
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
 export async function serve(gw: Gateway, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const record = gw.outcomes.begin(req)
-  const down = new Downstream(req, res, record.id, gw.config['timeouts.idle'])
+  const outcome = gw.outcomes.begin(req)
+  const down = new Downstream(req, res, outcome.id, gw.config['timeouts.idle'])
   gw.live.add(down)
   if (gw.draining) res.shouldKeepAlive = false
   try {
-    await walk(gw, req, down, record)
-    record.status = down.status
+    await walk(gw, req, down, outcome)
+    outcome.status = down.status
   } catch (error) {
     const failure = down.interrupted ?? toFailure(error)
-    record.status = failure.status
-    record.code = failure.code
-    record.error = because(failure)
-    if (failure.code === 'INTERNAL_ERROR') gw.log.error({ request_id: record.id, err: failure.cause }, 'internal error')
+    outcome.status = failure.status
+    outcome.code = failure.code
+    outcome.error = because(failure)
+    if (failure.code === 'INTERNAL_ERROR')
+      gw.log.error({ request_id: outcome.id, err: failure.cause }, 'internal error')
     down.fail(failure)
   } finally {
     // A drain waits for the bytes, not for us.
     down.whenSent(() => gw.live.delete(down))
-    gw.outcomes.end(record)
+    gw.outcomes.end(outcome)
   }
 }
 
-async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, record: Outcome): Promise<void> {
-  const found = route(req, record.path)
-  down.protocol = found.protocol
+async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome: Outcome): Promise<void> {
+  const found = route(req, outcome.path)
+  down.dialect = found.dialect
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
   const caller = authenticate(gw, req, found)
-  note(record, caller)
-  if (found.kind === 'models') return down.json(200, models(gw, caller, record.path))
+  note(outcome, caller)
+  if (found.kind === 'models') return down.json(200, models(gw, caller, outcome.path))
   if (found.kind === 'usage') return down.json(200, await usageOf(gw, caller))
   const call = await receive(gw, req, found, down)
-  record.model = call.peek.model
-  record.stream = call.peek.stream
-  record.metered = found.kind === 'generate'
+  outcome.model = call.peek.model
+  outcome.stream = call.peek.stream
+  outcome.metered = found.kind === 'generate'
   allowModel(caller, call.peek.model)
-  record.phase = 'admitting'
+  outcome.phase = 'admitting'
   if (call.peek.stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4).
-  if (found.kind === 'count') return attempt(gw, call, caller, down, record)
-  using bill = openBill(gw, call, caller, record)
-  using _slot = await admit(gw, caller, down, record)
+  if (found.kind === 'count') return attempt(gw, call, caller, down, outcome)
+  using bill = openBill(gw, call, caller, outcome)
+  using _slot = await admit(gw, caller, down, outcome)
   await bill.reserve()
-  await attempt(gw, call, caller, down, record, bill)
+  await attempt(gw, call, caller, down, outcome, bill)
 }
 
-function note(record: Outcome, caller: Caller): void {
-  record.key = caller.key
-  record.group = caller.group
-  record.platform = caller.platform
+function note(outcome: Outcome, caller: Caller): void {
+  outcome.key = caller.key
+  outcome.group = caller.group
+  outcome.platform = caller.platform
 }
 
 function allowModel(caller: Caller, model: string): void {

@@ -16,7 +16,7 @@ import { scrub } from '../lib/log.ts'
 export type VerdictClass = 'burst' | 'window' | 'quota' | 'overload' | 'auth' | 'payment' | 'server' | 'network'
 
 /** This account cannot serve the call now: another may. */
-export interface Refusal {
+export interface Declined {
   relay: false
   class: VerdictClass
   /** `model`: only this model (family) is out on this account */
@@ -30,7 +30,7 @@ export interface Refusal {
 }
 
 /** What an upstream's answer means for the call. */
-export type Verdict = { relay: true } | Refusal
+export type Verdict = { relay: true } | Declined
 
 /** The HTTP status that says the same, for errors that came without one. */
 export const statusOfClass: Record<VerdictClass, number> = {
@@ -45,7 +45,7 @@ export const statusOfClass: Record<VerdictClass, number> = {
 }
 
 /** A refusal of the whole account for no known time, unless `more` says otherwise. */
-export function refusal(cls: VerdictClass, reason: string, more: Partial<Refusal> = {}): Refusal {
+export function declined(cls: VerdictClass, reason: string, more: Partial<Declined> = {}): Declined {
   return { relay: false, class: cls, scope: 'account', until: undefined, definite: false, reason, ...more }
 }
 
@@ -66,10 +66,10 @@ const failures = new Map([
 ])
 
 /** Of a connection that failed before any answer. `code` as Node gives it; '' when it gives none. */
-export function networkVerdict(code: string): Refusal {
+export function networkVerdict(code: string): Declined {
   // Thrown before anything is sent: a credential with a line break in it, say.
-  if (code === 'ERR_INVALID_CHAR') return refusal('auth', 'the credential cannot be sent in a header')
-  return refusal('network', failures.get(code) ?? (code || 'connection failed'))
+  if (code === 'ERR_INVALID_CHAR') return declined('auth', 'the credential cannot be sent in a header')
+  return declined('network', failures.get(code) ?? (code || 'connection failed'))
 }
 
 const SECOND = 1000

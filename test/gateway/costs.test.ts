@@ -295,8 +295,8 @@ async function queued(t: Test, gw: TestGateway, lane: Lane, stream: boolean): Pr
 
 async function agrees(t: Test, gw: TestGateway, lanes: Lane[], all: Case[]): Promise<void> {
   const { db } = gw.database
-  const { purses, store } = gw.daemon.gateway
-  await until(t, 'nothing is put aside', () => purses.size() === 0)
+  const { wallet, store } = gw.daemon.gateway
+  await until(t, 'nothing is put aside', () => wallet.size() === 0)
   for (const { user, name } of lanes)
     await until(t, `all of ${name} is booked`, async () => (await store.purse(`user:${user}`)).holders.length === 0)
 
@@ -440,8 +440,8 @@ for (const drain_ms of [0, 20_000])
       await closed
       await until(t, 'it is over', () => gw.daemon.gateway.live.size === 0)
     }
-    const { purses, store } = gw.daemon.gateway
-    t.equal(purses.size(), 0)
+    const { wallet, store } = gw.daemon.gateway
+    t.equal(wallet.size(), 0)
     t.strictSame((await store.purse('user:1')).holders, [], 'nothing is put aside, nothing waits to be booked')
     t.strictSame(await gw.database.db.selectFrom('usage').selectAll().execute(), [])
   })

@@ -230,7 +230,7 @@ async function nothingHeld(t: Test, daemon: Daemon, mock: Mock): Promise<void> {
   }
   await until(t, 'every request is over', () => gw.live.size === 0)
   await until(t, 'every slot is given back', async () => (await held()).length === 0)
-  await until(t, 'no money is put aside', () => gw.purses.size() === 0)
+  await until(t, 'no money is put aside', () => gw.wallet.size() === 0)
   await until(t, 'the provider has no request open', () => mock.stats().inFlight === 0)
 }
 

@@ -1,6 +1,6 @@
 // The Messages dialect as clients of gw speak it (spec/wire.md §1).
 import { Failure } from '../../lib/failure.ts'
-import type { Peek, Protocol } from '../dialect.ts'
+import type { Dialect, Peek } from '../dialect.ts'
 import { JsonError, type Span, scanObject } from '../json/scan.ts'
 import { messagesMeter } from './meter.ts'
 import { promptBytes } from './prompt.ts'
@@ -11,7 +11,7 @@ const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', ...sessionFiel
 // Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
 const types: Record<string, string> = { upstream_error: 'api_error' }
 
-export const messages: Protocol = {
+export const messages: Dialect = {
   name: 'messages',
 
   peek(body) {

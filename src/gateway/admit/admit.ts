@@ -10,7 +10,7 @@ import { keySlot, userSlot } from './places.ts'
  * The key's own limit first: a key that is full must not hold its user's place while it waits.
  * @throws Failure QUEUE_FULL, USER_TIMEOUT, KEY_TIMEOUT
  */
-export async function admit(gw: Gateway, caller: Caller, down: Downstream, record: Outcome): Promise<Disposable> {
+export async function admit(gw: Gateway, caller: Caller, down: Downstream, outcome: Outcome): Promise<Disposable> {
   const { key, user } = caller
   const waitMs = gw.config['queue.wait']
   const place = (slot: string, limit: number, timeout: 'USER_TIMEOUT' | 'KEY_TIMEOUT'): Promise<Lease> =>
@@ -19,7 +19,7 @@ export async function admit(gw: Gateway, caller: Caller, down: Downstream, recor
       limit,
       seats: Math.max(limit, 1) + gw.config['queue.seats'],
       waitMs,
-      record,
+      outcome,
       down,
       timeout,
     })

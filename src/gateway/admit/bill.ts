@@ -49,18 +49,18 @@ const ungrouped: Pick<GroupFacts, 'unknownModel' | 'drainMs' | 'multiplier' | 'l
 }
 
 /** @throws Failure MODEL_UNPRICED, SUBSCRIPTION_NOT_FOUND, SUBSCRIPTION_INVALID */
-export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcome): Bill {
+export function openBill(gw: Gateway, call: Call, caller: Caller, outcome: Outcome): Bill {
   const { key, user } = caller
   const group = caller.group ?? ungrouped
-  const { price, source } = tariff(gw, caller, record)
-  record.price = source
+  const { price, source } = tariff(gw, caller, outcome)
+  outcome.price = source
   const subscription = subscriptionOf(gw, caller)
-  record.subscription = subscription?.id ?? null
-  const payer = { key: key.id, billing: group.billing, subscription: record.subscription }
+  outcome.subscription = subscription?.id ?? null
+  const payer = { key: key.id, billing: group.billing, subscription: outcome.subscription }
   // A subscription counts at list price (spec/domain.md §8.3).
   const payable = (list: Nano) => (subscription ? list : mulDiv(list, group.multiplier, 10_000n))
   const rateKey = `key:${key.id}`
-  const promptBytes = () => call.route.protocol.promptBytes(call.body, call.peek)
+  const promptBytes = () => call.route.dialect.promptBytes(call.body, call.peek)
   // A letter may be written as an escape: a body with such is taken to mention everything.
   let escaped: boolean | undefined
   const mentions = (text: string) => call.body.includes(text) || (escaped ??= call.body.includes('\\u00'))
@@ -87,7 +87,7 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
       : 0n
     const wants = wantsOf(worst < MOST_NANO ? worst : MOST_NANO)
     if (wants.length === 0) return
-    const refused = await gw.purses.reserve(user.id, record.id, wants)
+    const refused = await gw.wallet.reserve(user.id, outcome.id, wants)
     if (!refused) reserved = true
     else {
       giveTokens(0)
@@ -171,17 +171,17 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
     settle(meter, status) {
       if (settled) return
       settled = true
-      record.status = status
-      record.partial = meter?.complete !== true
-      record.usage = meter?.told ? meter.usage : toldSoFar(meter)
+      outcome.status = status
+      outcome.partial = meter?.complete !== true
+      outcome.usage = meter?.told ? meter.usage : toldSoFar(meter)
       if (price) {
-        record.cost = cost(record.usage, price)
-        record.charged = payable(record.cost)
+        outcome.cost = cost(outcome.usage, price)
+        outcome.charged = payable(outcome.cost)
       }
-      record.durationMs = gw.now() - record.at
-      gw.till.take(usageLine(record))
-      gw.purses.settle(user.id, record.id, record.charged === 0n ? [] : takes(record.charged, payer))
-      giveTokens(promptTokens(record.usage) + record.usage.output)
+      outcome.durationMs = gw.now() - outcome.at
+      gw.till.take(usageLine(outcome))
+      gw.wallet.settle(user.id, outcome.id, outcome.charged === 0n ? [] : takes(outcome.charged, payer))
+      giveTokens(promptTokens(outcome.usage) + outcome.usage.output)
     },
     get settled() {
       return settled
@@ -189,7 +189,7 @@ export function openBill(gw: Gateway, call: Call, caller: Caller, record: Outcom
     drainMs: group.drainMs,
     [Symbol.dispose]() {
       if (settled) return
-      if (reserved) gw.purses.release(user.id, record.id)
+      if (reserved) gw.wallet.release(user.id, outcome.id)
       giveTokens(0)
     },
   }
@@ -199,17 +199,17 @@ const names: Record<WindowName, string> = { day: 'daily', week: 'weekly', month:
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)
 
 /** The price in force when the request began, and where it is from; no price means free. */
-function tariff(gw: Gateway, caller: Caller, record: Outcome): { price: Price | undefined; source: string } {
+function tariff(gw: Gateway, caller: Caller, outcome: Outcome): { price: Price | undefined; source: string } {
   const at = (model: string) => {
-    const found = gw.snapshot.prices.find(model, record.at)
+    const found = gw.snapshot.prices.find(model, outcome.at)
     return found && { price: found.price, source: `${found.price.layer}:${found.price.model}` }
   }
-  const found = at(record.model)
+  const found = at(outcome.model)
   if (found) return found
   const { unknownModel } = caller.group ?? ungrouped
   if (unknownModel === 'free') return { price: undefined, source: 'free' }
   const instead = unknownModel === 'reject' ? undefined : at(unknownModel.fallback)
-  if (!instead) throw new Failure('MODEL_UNPRICED', [record.model])
+  if (!instead) throw new Failure('MODEL_UNPRICED', [outcome.model])
   return { price: instead.price, source: `fallback:${instead.source}` }
 }
 

@@ -21,7 +21,7 @@ export interface PlaceRequest {
   /** how many may wait for it, over all processes */
   seats: number
   waitMs: number
-  record: Outcome
+  outcome: Outcome
   down: Downstream
   timeout: FailureCode
 }
@@ -69,8 +69,8 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
   }
 
   async function take(place: PlaceRequest): Promise<Lease> {
-    const { key, limit, record, down } = place
-    const request = record.id
+    const { key, limit, outcome, down } = place
+    const request = outcome.id
     const lost = () => down.interrupt(new Failure('LEASE_LOST'))
     const attempt = () => leases.take(key, request, limit, lost)
     // Whoever comes now stands behind those who wait.
@@ -89,15 +89,15 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
     )
     down.watcher = why => waiting.leave(why)
     if (down.interrupted) waiting.leave(down.interrupted)
-    record.waitingSince = now()
+    outcome.waitingSince = now()
     waiting.look()
     try {
       return timed(await waiting.result)
     } finally {
       clearTimeout(timer)
       down.watcher = undefined
-      record.waitedMs += now() - record.waitingSince
-      record.waitingSince = 0
+      outcome.waitedMs += now() - outcome.waitingSince
+      outcome.waitingSince = 0
       // Ours may be gone already, and another one begun.
       if (queue.length === 0 && queues.get(key) === queue) queues.delete(key)
     }

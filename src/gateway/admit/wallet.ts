@@ -32,7 +32,7 @@ export interface Refused {
   start: number | undefined
 }
 
-export interface Purses {
+export interface Wallet {
   /**
    * Puts the worst case of a request aside in all buckets or in none.
    * @returns undefined when it is held, or which bucket refused
@@ -57,7 +57,7 @@ export interface Purses {
   close(): void
 }
 
-export interface PursesOptions {
+export interface WalletOptions {
   store: Store
   /** names what is not booked yet: the spool it waits in, whichever process reads that */
   spoolId: string
@@ -65,7 +65,7 @@ export interface PursesOptions {
   log: (line: string) => void
 }
 
-export function createPurses({ store, spoolId, load, log }: PursesOptions): Purses {
+export function createWallet({ store, spoolId, load, log }: WalletOptions): Wallet {
   const held = new Map<string, { user: number; amounts: readonly Amount[] }>()
   const unbooked = new Map<number, Map<string, Nano>>()
   const facts = new Map<number, Map<string, Fact>>()

@@ -1,6 +1,6 @@
 // The client's side of a request: the only writer to its response.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Protocol } from '../../dialect/dialect.ts'
+import type { Dialect } from '../../dialect/dialect.ts'
 import { messages } from '../../dialect/messages/messages.ts'
 import { Failure } from '../../lib/failure.ts'
 import { streamHeaders } from '../ask/hop.ts'
@@ -14,7 +14,7 @@ const FIRST_PING_MS = 8_000
 export class Downstream {
   readonly requestId: string
   /** how errors are worded; known once the route is */
-  protocol: Protocol = messages
+  dialect: Dialect = messages
   /** told once when the request must end early; set by the room that waits */
   watcher: ((why: Failure) => void) | undefined
   /** told when a full socket took its bytes */
@@ -72,7 +72,7 @@ export class Downstream {
       this.#pings = setTimeout(ping, everyMs)
       if (!this.committed) this.head(200, streamHeaders, true)
       // A client that does not read needs no more of them.
-      if (this.#res.writableLength === 0) this.#res.write(this.protocol.ping)
+      if (this.#res.writableLength === 0) this.#res.write(this.dialect.ping)
     }
     this.#pings = setTimeout(ping, Math.max(FIRST_PING_MS, everyMs))
   }
@@ -129,7 +129,7 @@ export class Downstream {
       this.#over = true
       this.#res.destroy()
     } else if (!this.committed) {
-      const body = this.protocol.error(failure, this.requestId)
+      const body = this.dialect.error(failure, this.requestId)
       this.head(failure.status, {
         'content-type': 'application/json',
         'content-length': body.length,
@@ -137,7 +137,7 @@ export class Downstream {
       })
       this.end(body)
       this.#linger()
-    } else if (this.#stream) this.end(this.protocol.errorFrame(failure, this.requestId))
+    } else if (this.#stream) this.end(this.dialect.errorFrame(failure, this.requestId))
     else {
       this.#over = true
       this.#res.destroy()

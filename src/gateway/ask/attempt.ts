@@ -23,7 +23,7 @@ export async function attempt(
   call: Call,
   caller: Caller,
   down: Downstream,
-  record: Outcome,
+  outcome: Outcome,
   bill?: Bill,
 ): Promise<void> {
   const excluded = new Set<number>()
@@ -38,14 +38,14 @@ export async function attempt(
   let last: Refused | undefined
   for (let switches = 0; ; ) {
     down.check()
-    record.phase = 'selecting'
+    outcome.phase = 'selecting'
     const exhausted = (soonest: number | undefined) => last && exhaustedBy(last, soonest, gw.now())
     const { candidate, lease, selection, since } = await occupy({
       gw,
       call,
       caller,
       down,
-      record,
+      outcome,
       excluded,
       sticky,
       exhausted,
@@ -53,8 +53,8 @@ export async function attempt(
       held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
     })
     const { account } = candidate
-    record.account = account
-    record.upstreamModel = candidate.upstreamModel
+    outcome.account = account
+    outcome.upstreamModel = candidate.upstreamModel
     const answered = () => {
       gw.health.answered(account.id, model, since)
       bind(gw, caller, session, account.id, selection)
@@ -63,10 +63,10 @@ export async function attempt(
       if (account.interceptWarmup && isWarmup(gw, call)) {
         gw.health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)
-        record.intercepted = true
+        outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const asked = { gw, call, caller, candidate, down, record, bill, answered }
+      const asked = { gw, call, caller, candidate, down, outcome, bill, answered }
       let refused = await exchange(asked)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
       // The others that are kept may be no better, so the second try makes its own.

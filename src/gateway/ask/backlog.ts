@@ -1,6 +1,6 @@
-// Held: bytes that are kept back until it is known whose they are.
+// Backlog: bytes that are kept back until it is known whose they are.
 
-export class Held {
+export class Backlog {
   #chunks: Buffer[] = []
   bytes = 0
 

@@ -1,11 +1,11 @@
 // Drain: an exchange whose client has gone is read on for its usage, which is paid for anyway; nobody is told.
 import type { IncomingMessage } from 'node:http'
-import type { Meter, Protocol } from '../../dialect/dialect.ts'
+import type { Dialect, Meter } from '../../dialect/dialect.ts'
 import type { Attempt, Listener } from './engine/proxy.ts'
 
 export interface DrainOptions {
   attempt: Attempt
-  protocol: Protocol
+  dialect: Dialect
   /** what has read the answer so far, and whether that is a whole one and no stream; undefined before its head */
   meter: Meter | undefined
   whole: boolean
@@ -43,7 +43,7 @@ export class Drain implements Listener {
     if ((response.statusCode ?? 502) >= 400) this.stop(false)
     else {
       this.#whole = (response.headers['content-type'] ?? '').includes('json')
-      this.#meter = this.#options.protocol.meter(!this.#whole)
+      this.#meter = this.#options.dialect.meter(!this.#whole)
     }
   }
 

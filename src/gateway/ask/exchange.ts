@@ -15,7 +15,7 @@ import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
-import { Held } from './backlog.ts'
+import { Backlog } from './backlog.ts'
 import { Drain } from './drain.ts'
 import type { Attempt, Listener } from './engine/proxy.ts'
 import { bodyFor, endToEnd, idHeader, patience, relayedHeaders, streamHeaders } from './hop.ts'
@@ -41,7 +41,7 @@ export interface ExchangeOptions {
   caller: Caller
   candidate: Candidate
   down: Downstream
-  record: Outcome
+  outcome: Outcome
   /** undefined: it costs nothing */
   bill: Bill | undefined
   /** told when the account has proved that it serves: with a stream's first frame that counts, or a whole answer */
@@ -73,7 +73,7 @@ class Exchange implements Listener {
   #headers: IncomingHttpHeaders = {}
   #meter: Meter | undefined
   #events: WholeEvents | undefined
-  readonly #held = new Held()
+  readonly #backlog = new Backlog()
   #attempt!: Attempt
   readonly #tried: AttemptRecord
   readonly #platform: Platform
@@ -81,12 +81,12 @@ class Exchange implements Listener {
   readonly #done = Promise.withResolvers<Refused | undefined>()
 
   constructor(by: ExchangeOptions) {
-    const { gw, caller, candidate, record } = by
+    const { gw, caller, candidate, outcome } = by
     this.#by = by
     this.#platform = platformTable[caller.platform]!
-    this.#tried = { account: candidate.account, startedMs: gw.now() - record.at, endedMs: 0, status: 0, error: '' }
-    record.attempts.push(this.#tried)
-    record.upstreamRequestId = ''
+    this.#tried = { account: candidate.account, startedMs: gw.now() - outcome.at, endedMs: 0, status: 0, error: '' }
+    outcome.attempts.push(this.#tried)
+    outcome.upstreamRequestId = ''
   }
 
   start(): Promise<Refused | undefined> {
@@ -95,7 +95,7 @@ class Exchange implements Listener {
       { method: route.method, path: route.path, query, headers: endToEnd(req) },
       this.#by.candidate.account,
     )
-    this.#by.record.phase = 'connecting'
+    this.#by.outcome.phase = 'connecting'
     this.#attempt = this.#by.gw.engine.send(
       request,
       bodyFor(this.#by.call, this.#by.candidate.upstreamModel),
@@ -111,7 +111,7 @@ class Exchange implements Listener {
 
   head(response: IncomingMessage): void {
     this.#note(response)
-    this.#by.record.phase = 'waiting'
+    this.#by.outcome.phase = 'waiting'
     const type = this.#headers['content-type'] ?? ''
     if (this.#status >= 400) this.#state = 'judging'
     else if (!this.#by.call.peek.stream || type.includes('json')) this.#hold()
@@ -123,7 +123,7 @@ class Exchange implements Listener {
     this.#status = this.#tried.status = statusCode
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
-    if (typeof id === 'string') this.#by.record.upstreamRequestId = id
+    if (typeof id === 'string') this.#by.outcome.upstreamRequestId = id
   }
 
   data(chunk: Buffer): void {
@@ -132,21 +132,21 @@ class Exchange implements Listener {
         this.#relay(chunk)
         return
       case 'opening':
-        this.#held.keep(chunk)
+        this.#backlog.keep(chunk)
         this.#meter!.push(chunk)
         if (this.#meter!.error && !this.#meter!.begun) this.#refuseError(this.#meter!.error)
         else if (this.#meter!.begun) this.#commitStream()
         return
       case 'holding':
         // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
-        if (this.#held.bytes === 0) this.#attempt.begun()
-        this.#held.keep(chunk)
+        if (this.#backlog.bytes === 0) this.#attempt.begun()
+        this.#backlog.keep(chunk)
         this.#meter?.push(chunk)
-        if (this.#held.bytes > HOLD_BYTES) this.#commitLarge()
+        if (this.#backlog.bytes > HOLD_BYTES) this.#commitLarge()
         return
       case 'judging':
-        this.#held.keep(chunk)
-        if (this.#held.bytes >= JUDGED_BYTES) this.#judge()
+        this.#backlog.keep(chunk)
+        if (this.#backlog.bytes >= JUDGED_BYTES) this.#judge()
     }
   }
 
@@ -198,12 +198,12 @@ class Exchange implements Listener {
   // A whole answer: kept until its end.
   #hold(): void {
     this.#state = 'holding'
-    if (this.#by.call.route.kind === 'generate') this.#meter = this.#by.call.route.protocol.meter(false)
+    if (this.#by.call.route.kind === 'generate') this.#meter = this.#by.call.route.dialect.meter(false)
   }
 
   #open(): void {
     this.#state = 'opening'
-    this.#meter = this.#by.call.route.protocol.meter(true)
+    this.#meter = this.#by.call.route.dialect.meter(true)
   }
 
   get #renamed(): boolean {
@@ -213,9 +213,9 @@ class Exchange implements Listener {
   #commitStream(): void {
     this.#begin()
     this.#attempt.begun()
-    this.#by.down.head(this.#status, { ...streamHeaders, ...idHeader(this.#by.record) }, true)
+    this.#by.down.head(this.#status, { ...streamHeaders, ...idHeader(this.#by.outcome) }, true)
     this.#by.down.quiet()
-    const held = this.#held.take()
+    const held = this.#backlog.take()
     this.#events = new WholeEvents()
     this.#pass(this.#renamed ? renameFrame(held, this.#by.call.peek.model) : held)
   }
@@ -223,15 +223,15 @@ class Exchange implements Listener {
   #commitLarge(): void {
     this.#begin()
     this.#attempt.begun()
-    this.#by.down.head(this.#status, relayedHeaders(this.#headers, this.#by.record))
-    this.#pass(this.#held.take())
+    this.#by.down.head(this.#status, relayedHeaders(this.#headers, this.#by.outcome))
+    this.#pass(this.#backlog.take())
   }
 
   #begin(): void {
     this.#state = 'relaying'
     this.#by.answered()
-    this.#by.record.phase = 'streaming'
-    this.#by.record.firstTokenMs = this.#by.gw.now() - this.#by.record.at
+    this.#by.outcome.phase = 'streaming'
+    this.#by.outcome.firstTokenMs = this.#by.gw.now() - this.#by.outcome.at
   }
 
   #relay(chunk: Buffer): void {
@@ -259,7 +259,7 @@ class Exchange implements Listener {
       if (!verdict.relay)
         this.#by.gw.health.refused(this.#by.candidate.account.id, this.#by.call.peek.model, verdict, this.#by.gw.now())
       this.#tried.error = this.#meter.error.message
-      this.#by.record.error = this.#meter.error.message
+      this.#by.outcome.error = this.#meter.error.message
     }
     if (this.#meter?.begun) this.#settle() // else it was a refusal, relayed as it came
     this.#finish()
@@ -268,7 +268,7 @@ class Exchange implements Listener {
   }
 
   #endHold(): void {
-    const body = this.#held.take()
+    const body = this.#backlog.take()
     if (this.#meter) {
       this.#meter.end()
       if (this.#meter.error) {
@@ -279,21 +279,21 @@ class Exchange implements Listener {
         this.#broken('answered with something that is not a message')
         return
       }
-      this.#by.record.firstTokenMs = this.#by.gw.now() - this.#by.record.at
+      this.#by.outcome.firstTokenMs = this.#by.gw.now() - this.#by.outcome.at
       this.#settle()
     }
     this.#by.answered()
     this.#finish()
     const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#by.call.peek.model) : body
     // Pings have made it a stream; what is no stream can then only be told as an error.
-    if (this.#by.down.committed) this.#by.down.failWith(this.#by.call.route.protocol.asErrorFrame(answer))
+    if (this.#by.down.committed) this.#by.down.failWith(this.#by.call.route.dialect.asErrorFrame(answer))
     else this.#relayWhole(answer)
     this.#done.resolve(undefined)
   }
 
   #relayWhole(answer: Buffer): void {
     this.#by.down.head(this.#status, {
-      ...relayedHeaders(this.#headers, this.#by.record),
+      ...relayedHeaders(this.#headers, this.#by.outcome),
       'content-length': answer.length,
     })
     this.#by.down.end(answer)
@@ -309,7 +309,7 @@ class Exchange implements Listener {
 
   // An error status: the account's, or the client's own and then relayed as it came.
   #judge(): void {
-    const body = this.#held.take()
+    const body = this.#backlog.take()
     const verdict = this.#platform.judge(
       this.#status,
       this.#headers,
@@ -320,7 +320,7 @@ class Exchange implements Listener {
       this.#refuse(this.#status, verdict)
       return
     }
-    this.#held.keep(body)
+    this.#backlog.keep(body)
     if (body.length < JUDGED_BYTES) this.#endHold()
     else this.#commitLarge()
   }
@@ -368,11 +368,11 @@ class Exchange implements Listener {
   }
 
   #readOn(why: Failure): void {
-    this.#by.record.phase = 'draining'
-    this.#held.take()
+    this.#by.outcome.phase = 'draining'
+    this.#backlog.take()
     const drain = new Drain({
       attempt: this.#attempt,
-      protocol: this.#by.call.route.protocol,
+      dialect: this.#by.call.route.dialect,
       meter: this.#meter,
       whole: this.#state === 'holding',
       withinMs: this.#by.bill!.drainMs,
@@ -392,7 +392,7 @@ class Exchange implements Listener {
 
   #finish(): void {
     this.#state = 'over'
-    this.#tried.endedMs = this.#by.gw.now() - this.#by.record.at
+    this.#tried.endedMs = this.#by.gw.now() - this.#by.outcome.at
     this.#by.down.watcher = undefined
     this.#by.down.onDrain = undefined
   }

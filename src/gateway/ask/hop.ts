@@ -13,8 +13,8 @@ export const streamHeaders = {
 }
 
 /** What goes back of the upstream's headers; everything else in them is about its account, not about the answer. */
-export function relayedHeaders(headers: IncomingHttpHeaders, record: Outcome): Record<string, string> {
-  const relayed: Record<string, string> = idHeader(record)
+export function relayedHeaders(headers: IncomingHttpHeaders, outcome: Outcome): Record<string, string> {
+  const relayed: Record<string, string> = idHeader(outcome)
   for (const name of ['content-type', 'retry-after', 'x-should-retry', 'cache-control']) {
     const value = headers[name]
     if (typeof value === 'string') relayed[name] = value
@@ -23,8 +23,8 @@ export function relayedHeaders(headers: IncomingHttpHeaders, record: Outcome): R
 }
 
 /** The upstream's own id of the request, for whoever must ask its vendor. */
-export function idHeader(record: Outcome): Record<string, string> {
-  return record.upstreamRequestId ? { 'x-upstream-request-id': record.upstreamRequestId } : {}
+export function idHeader(outcome: Outcome): Record<string, string> {
+  return outcome.upstreamRequestId ? { 'x-upstream-request-id': outcome.upstreamRequestId } : {}
 }
 
 /** The client's headers without those for one hop only (RFC 9110 §7.6.1); which of the rest go on is the platform's to say. */

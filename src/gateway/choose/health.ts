@@ -1,6 +1,6 @@
 // What upstreams said of their accounts, as it decides who may be chosen: absolute times, asked at the moment of choice.
 import type { HealthRow } from '../../core/record/health.ts'
-import { backoffMs, type VerdictClass } from '../../platform/verdict.ts'
+import { backoffMs, type Declined, type VerdictClass } from '../../platform/verdict.ts'
 
 /** Refused for a reason, until a time. */
 export interface Ailment {
@@ -29,14 +29,6 @@ export interface Veto {
   limited: boolean
 }
 
-export interface Refusal {
-  class: VerdictClass
-  scope: 'account' | 'model'
-  until: number | undefined
-  definite: boolean
-  reason: string
-}
-
 // So many refusals of a credential in a row, over at least so long, and it is taken for dead.
 const DEAD_STRIKES = 5
 const DEAD_AFTER_MS = 30 * 60_000
@@ -52,7 +44,7 @@ export interface Health {
    * before a refusal says nothing about it.
    */
   answered(account: number, model: string, since: number): void
-  refused(account: number, model: string, refusal: Refusal, now: number): void
+  refused(account: number, model: string, declined: Declined, now: number): void
   /** The request ended without saying anything about the account (its client left). */
   unclear(account: number, model: string, since: number): void
   /** What there is against an account, the gravest first. */
@@ -112,26 +104,26 @@ export function createHealth(options: {
         options.cured(a.account, a.model)
       }
     },
-    refused(account, model, refusal, now) {
-      const scope = refusal.scope === 'model' ? model : ''
+    refused(account, model, declined, now) {
+      const scope = declined.scope === 'model' ? model : ''
       const before = known.get(id(account, scope))
       const strikes = before && now - Math.max(before.until, before.since) < FORGET_MS ? before.strikes + 1 : 1
       const since = strikes === 1 ? now : before!.since
-      if (refusal.definite || (refusal.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS)) {
+      if (declined.definite || (declined.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS)) {
         known.delete(id(account, scope))
-        options.dead(account, refusal.reason)
+        options.dead(account, declined.reason)
         return
       }
-      const evidence = refusal.until !== undefined
-      const wait = evidence ? 0 : backoffMs(refusal.class, strikes, options.random)
-      const until = evidence ? refusal.until! : wait === 0 ? 0 : now + wait
+      const evidence = declined.until !== undefined
+      const wait = evidence ? 0 : backoffMs(declined.class, strikes, options.random)
+      const until = evidence ? declined.until! : wait === 0 ? 0 : now + wait
       // Two requests refused at once must not shorten what is known, nor count as two strikes of one trouble.
       const same = before !== undefined && before.until > now
       const ailment: Ailment = {
         account,
         model: scope,
-        class: refusal.class,
-        reason: refusal.reason,
+        class: declined.class,
+        reason: declined.reason,
         until: same ? Math.max(before.until, evidence ? until : 0) : until,
         evidence: same ? before.evidence || evidence : evidence,
         strikes: same ? before.strikes : strikes,

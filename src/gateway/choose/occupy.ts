@@ -26,7 +26,7 @@ export interface OccupyOptions {
   call: Call
   caller: Caller
   down: Downstream
-  record: Outcome
+  outcome: Outcome
   /** accounts this request has tried */
   excluded: ReadonlySet<number>
   sticky: number | undefined
@@ -43,7 +43,7 @@ let choices = 0
  * @throws Failure NO_UPSTREAM, ALL_RATE_LIMITED, QUEUE_FULL, ACCOUNT_TIMEOUT, or what `exhausted` says
  */
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
-  const { gw, caller, down, record } = options
+  const { gw, caller, down, outcome } = options
   const first = await look(options, options.held)
   if (first) return first
 
@@ -57,8 +57,8 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
     throw new Failure('QUEUE_FULL', [seats], { retryAfterMs: expect() })
 
   const { model } = options.call.peek
-  record.phase = 'queueing'
-  record.waitingSince = gw.now()
+  outcome.phase = 'queueing'
+  outcome.waitingSince = gw.now()
   const waiting = gw.accountQueue.join({
     flow: caller.user.id,
     pool: `${pool}:${model}`,
@@ -81,8 +81,8 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   } finally {
     clearTimeout(timer)
     down.watcher = undefined
-    record.waitedMs += gw.now() - record.waitingSince
-    record.waitingSince = 0
+    outcome.waitedMs += gw.now() - outcome.waitingSince
+    outcome.waitingSince = 0
     const left = gw.waitingAtPool.get(pool)! - 1
     if (left === 0) gw.waitingAtPool.delete(pool)
     else gw.waitingAtPool.set(pool, left)
@@ -97,7 +97,7 @@ function capacity(accounts: readonly AccountFacts[]): number {
 }
 
 async function look(options: OccupyOptions, known?: number[]): Promise<Occupied | undefined> {
-  const { gw, call, caller, record, excluded, sticky } = options
+  const { gw, call, caller, outcome, excluded, sticky } = options
   const accounts = accountsOf(gw, caller)
   const held = known ?? (await gw.store.held(accounts.map(a => accountSlot(a.id))))
   const selection = select({
@@ -110,7 +110,7 @@ async function look(options: OccupyOptions, known?: number[]): Promise<Occupied 
     sticky,
     veto: gw.health.veto,
   })
-  record.selection = selection.record
+  outcome.selection = selection.record
   const full = new Set(selection.full)
   for (const candidate of selection.ranked) {
     const occupied = await take(options, candidate, { ...selection, full })
@@ -150,14 +150,14 @@ async function takeFreed(options: OccupyOptions, key: string): Promise<Occupied 
 }
 
 async function take(
-  { gw, call, down, record }: OccupyOptions,
+  { gw, call, down, outcome }: OccupyOptions,
   candidate: Candidate,
   selection: Selection,
 ): Promise<Occupied | undefined> {
   const { account } = candidate
   const { model } = call.peek
   const lost = () => down.interrupt(new Failure('LEASE_LOST'))
-  const lease = await gw.leases.take(accountSlot(account.id), record.id, account.concurrency, lost)
+  const lease = await gw.leases.take(accountSlot(account.id), outcome.id, account.concurrency, lost)
   if (!lease) return undefined
   // It may have been refused while we took the place; a waiter woken by its release must not follow into it.
   if (gw.health.veto(account.id, model, gw.now()) || down.interrupted) {

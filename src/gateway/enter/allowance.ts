@@ -13,7 +13,7 @@ import type { Caller } from './authenticate.ts'
  * @throws Failure SUBSCRIPTION_NOT_FOUND
  */
 export async function usageOf(gw: Gateway, { key, user, group }: Caller): Promise<object> {
-  const spent = await gw.purses.spent(user.id)
+  const spent = await gw.wallet.spent(user.id)
   const left: Nano[] = []
   if (key.quota !== null) left.push(atLeast0(key.quota - (spent.get(quotaBucket(key.id))?.spent ?? 0n)))
   if (group?.billing !== 'subscription') left.push(-(spent.get(balanceBucket)?.spent ?? 0n))

@@ -31,7 +31,7 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   if (!key.allows(req.socket.remoteAddress ?? '')) throw new Failure('ACCESS_DENIED')
   const { group } = key
   const platform = group?.platform ?? 'anthropic'
-  if ((route.kind === 'generate' || route.kind === 'count') && !speaks[route.protocol.name].includes(platform))
+  if ((route.kind === 'generate' || route.kind === 'count') && !speaks[route.dialect.name].includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
   return { key, user: key.user, group, platform }
 }
@@ -51,7 +51,7 @@ function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
 }
 
 // Which platforms a dialect reaches without translation.
-const speaks: Record<Route['protocol']['name'], readonly Platform[]> = { messages: ['anthropic'] }
+const speaks: Record<Route['dialect']['name'], readonly Platform[]> = { messages: ['anthropic'] }
 const routeOf: Record<Platform, string> = {
   anthropic: 'POST /v1/messages',
   openai: 'POST /v1/responses',

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
-import type { Peek, Protocol } from '../../dialect/dialect.ts'
+import type { Dialect, Peek } from '../../dialect/dialect.ts'
 import { messages } from '../../dialect/messages/messages.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration, formatSize } from '../../lib/units.ts'
@@ -14,7 +14,7 @@ export type RouteKind = 'generate' | 'count' | 'models' | 'usage'
 
 export interface Route {
   kind: RouteKind
-  protocol: Protocol
+  dialect: Dialect
   method: 'GET' | 'POST'
   /** the path as the upstream knows it */
   path: string
@@ -33,10 +33,10 @@ export interface Call {
 const routes = new Map<string, Route>(
   (
     [
-      { kind: 'generate', protocol: messages, method: 'POST', path: '/v1/messages' },
-      { kind: 'count', protocol: messages, method: 'POST', path: '/v1/messages/count_tokens' },
-      { kind: 'models', protocol: messages, method: 'GET', path: '/v1/models' },
-      { kind: 'usage', protocol: messages, method: 'GET', path: '/v1/usage' },
+      { kind: 'generate', dialect: messages, method: 'POST', path: '/v1/messages' },
+      { kind: 'count', dialect: messages, method: 'POST', path: '/v1/messages/count_tokens' },
+      { kind: 'models', dialect: messages, method: 'GET', path: '/v1/models' },
+      { kind: 'usage', dialect: messages, method: 'GET', path: '/v1/usage' },
     ] satisfies Route[]
   ).map(route => [route.path, route]),
 )
@@ -57,7 +57,7 @@ export async function receive(gw: Gateway, req: IncomingMessage, found: Route, d
   const raw = await readBody(gw, req, down)
   const body = await decode(gw, raw, req.headers['content-encoding'])
   if (body.length === 0) throw new Failure('BODY_EMPTY')
-  return { route: found, req, query: queryOf(req.url ?? ''), body, peek: found.protocol.peek(body) }
+  return { route: found, req, query: queryOf(req.url ?? ''), body, peek: found.dialect.peek(body) }
 }
 
 function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {

@@ -2,14 +2,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import {
   brief,
+  type Declined,
   decimal,
+  declined,
   header,
   instant,
   LONG_MS,
   later,
-  type Refusal,
   readError,
-  refusal,
   retryAfter,
   type Said,
   type Verdict,
@@ -53,20 +53,20 @@ function decide(status: number, headers: IncomingHttpHeaders, said: Said, label:
   if (told) return told
   const why = brief(said.message)
   const words = said.page ? `answered with a page${why && `: ${why}`}` : why
-  if (status === 401) return refusal('auth', words || 'credential refused')
-  if (status === 402) return refusal('payment', words || 'payment required')
-  if (status === 403) return refusal('auth', words || 'forbidden', { scope: forbiddenScope(said) })
+  if (status === 401) return declined('auth', words || 'credential refused')
+  if (status === 402) return declined('payment', words || 'payment required')
+  if (status === 403) return declined('auth', words || 'forbidden', { scope: forbiddenScope(said) })
   if (status < 500) return { relay: true }
   // Neither a page nor a crash knows about more than the next minutes.
   const asked = retryAfter(headers, now)
   const until = asked !== undefined && asked - now <= LONG_MS ? asked : undefined
-  if (status === 529 || said.type === 'overloaded_error') return refusal('overload', 'overloaded', { until })
-  return refusal('server', words ? `${label}: ${words}` : label, { until })
+  if (status === 529 || said.type === 'overloaded_error') return declined('overload', 'overloaded', { until })
+  return declined('server', words ? `${label}: ${words}` : label, { until })
 }
 
 interface Text {
   says: RegExp
-  class: Refusal['class']
+  class: Declined['class']
   definite?: true
 }
 // Texts about the account, whatever the status (spec/wire.md §1.6); seen in anthropics/claude-code#19028, #66314, #2127,
@@ -91,7 +91,7 @@ const texts: readonly Text[] = [
   { says: /^(?:oauth|access) token (?:has been|was) revoked\b/i, class: 'auth', definite: true },
 ]
 
-function aboutAccount({ type, message, page }: Said, now: number): Refusal | undefined {
+function aboutAccount({ type, message, page }: Said, now: number): Declined | undefined {
   const text = page ? undefined : texts.find(t => t.says.test(message))
   if (!text) return undefined
   // "You will regain access on 2026-12-01 at 00:00 UTC." When that is too far to be believed, the ladder asks hourly:
@@ -99,11 +99,11 @@ function aboutAccount({ type, message, page }: Said, now: number): Refusal | und
   const regain = /regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC/.exec(message)
   const until = regain ? instant(`${regain[1]}T${regain[2]}:00Z`, now) : undefined
   // Words without an error type are not the API's: a host that is suspended says so too.
-  return refusal(text.class, brief(message), { until, definite: text.definite === true && type !== '' })
+  return declined(text.class, brief(message), { until, definite: text.definite === true && type !== '' })
 }
 
 // "Access to Anthropic models is not allowed from unsupported countries" is about where we are, not about a model.
-function forbiddenScope({ message, page }: Said): Refusal['scope'] {
+function forbiddenScope({ message, page }: Said): Declined['scope'] {
   if (page || /countr|region|territor|location/i.test(message)) return 'account'
   return /\bmodel\b|\bclaude-\w+-/i.test(message) ? 'model' : 'account'
 }
@@ -122,7 +122,7 @@ const claims = new Map([
 ])
 const names = new Map([...claims].map(([name, window]) => [window, name]))
 
-function tooMany(headers: IncomingHttpHeaders, said: Said, now: number): Refusal {
+function tooMany(headers: IncomingHttpHeaders, said: Said, now: number): Declined {
   const asked = retryAfter(headers, now)
   return (
     rejected(headers, asked, now) ??
@@ -134,7 +134,7 @@ function tooMany(headers: IncomingHttpHeaders, said: Said, now: number): Refusal
 
 // A subscription's windows (spec/wire.md §1.7). Status is authoritative, utilization is not looked at: a request over
 // 100 % is served when there is extra usage, and one at 2 % refused when another window is at its end.
-function rejected(headers: IncomingHttpHeaders, asked: number | undefined, now: number): Refusal | undefined {
+function rejected(headers: IncomingHttpHeaders, asked: number | undefined, now: number): Declined | undefined {
   const status = (name: string) => header(headers, `${UNIFIED}${name}`)?.toLowerCase() ?? ''
   const reset = (name: string) => instant(header(headers, `${UNIFIED}${name}`), now)
   const allowed = (window: string) => status(`${window}-status`).startsWith('allowed')
@@ -151,7 +151,7 @@ function rejected(headers: IncomingHttpHeaders, asked: number | undefined, now: 
     if (claimed !== undefined && !allowed(claimed)) out.push(claimed)
     // Nothing is left but paid extra usage, which this model needs and others do not (CLIProxyAPI#5920).
     else if (shared.every(allowed))
-      return refusal('quota', 'extra usage rejected', { scope: 'model', until: later(reset('overage-reset'), asked) })
+      return declined('quota', 'extra usage rejected', { scope: 'model', until: later(reset('overage-reset'), asked) })
   }
 
   const whole = out.filter(window => shared.includes(window))
@@ -163,7 +163,7 @@ function rejected(headers: IncomingHttpHeaders, asked: number | undefined, now: 
   // When windows of both kinds are out, nobody says whose wait `retry-after` is.
   const mixed = whole.length > 0 && some > 0 && resets !== undefined
   const which = counted.map(window => names.get(window) ?? window).join(', ')
-  return refusal('window', which ? `${which} window rejected` : 'usage window rejected', {
+  return declined('window', which ? `${which} window rejected` : 'usage window rejected', {
     scope: forModel ? 'model' : 'account',
     until: mixed ? resets : later(resets ?? reset('reset'), asked),
   })
@@ -176,7 +176,7 @@ function emptied(
   said: Said,
   asked: number | undefined,
   now: number,
-): Refusal | undefined {
+): Declined | undefined {
   const spent = ['requests', 'tokens', 'input-tokens', 'output-tokens'].filter(
     kind => decimal(header(headers, `anthropic-ratelimit-${kind}-remaining`)) === 0,
   )
@@ -187,36 +187,36 @@ function emptied(
   const until = asked ?? full
   const long = until !== undefined && until - now > LONG_MS
   const which = spent.map(kind => kind.replace('-', ' ')).join(', ')
-  return refusal(long ? 'quota' : 'burst', long ? `${which} used up` : `${which} per minute`, {
+  return declined(long ? 'quota' : 'burst', long ? `${which} used up` : `${which} per minute`, {
     scope: limitScope(said),
     until,
   })
 }
 
 // No header tells which limit it was: the text may, and how long we are asked to wait.
-function worded(headers: IncomingHttpHeaders, said: Said, asked: number | undefined, now: number): Refusal {
+function worded(headers: IncomingHttpHeaders, said: Said, asked: number | undefined, now: number): Declined {
   const { message, page } = said
   const scope = limitScope(said)
   const long = asked !== undefined && asked - now > LONG_MS
   // What claude.ai's own limits said before the headers came (anthropics/claude-code#1836).
   const old = /^Claude AI usage limit reached\|(\d+)/.exec(message)
-  if (old) return refusal('window', 'usage limit reached', { until: later(instant(old[1], now), asked) })
+  if (old) return declined('window', 'usage limit reached', { until: later(instant(old[1], now), asked) })
   // This request is too long for the plan, others are not; also seen by mistake, and gone with the next try
   // (anthropics/claude-code#42616). So the shortest ladder, although waiting hardly helps this one request.
   if (/^(?:extra usage is|usage credits are) required/i.test(message))
-    return refusal('burst', brief(message), { scope: 'model', until: asked })
+    return declined('burst', brief(message), { scope: 'model', until: asked })
   const limit = /\b((?:input |output )?tokens|requests) per (minute|hour|day|month)\b/i.exec(message)
   if (limit && !page) {
     const [what, , unit] = limit
-    return refusal(long || /day|month/i.test(unit!) ? 'quota' : 'burst', what.toLowerCase(), { scope, until: asked })
+    return declined(long || /day|month/i.test(unit!) ? 'quota' : 'burst', what.toLowerCase(), { scope, until: asked })
   }
-  if (long) return refusal('window', 'asked to wait long', { scope, until: asked })
-  if (/concurrent connections/i.test(message)) return refusal('burst', 'concurrent connections', { until: asked })
+  if (long) return declined('window', 'asked to wait long', { scope, until: asked })
+  if (/concurrent connections/i.test(message)) return declined('burst', 'concurrent connections', { until: asked })
   // The aggregate reset alone, no status to contradict it: an older answer, or what a gateway let through of one.
   const reset = asked ?? statusless(headers, now)
-  if (reset !== asked) return refusal('window', 'usage window rejected', { until: reset })
+  if (reset !== asked) return declined('window', 'usage window rejected', { until: reset })
   const why = brief(message)
-  return refusal('burst', page ? `answered with a page${why && `: ${why}`}` : why || 'rate limited', {
+  return declined('burst', page ? `answered with a page${why && `: ${why}`}` : why || 'rate limited', {
     scope,
     until: asked,
   })
@@ -229,6 +229,6 @@ function statusless(headers: IncomingHttpHeaders, now: number): number | undefin
 
 // "… of 30,000 input tokens per minute (org: …, model: claude-opus-4-6)": limits by the minute are a model's own, and
 // newer texts say so (continuedev/continue#12057).
-function limitScope({ message, page }: Said): Refusal['scope'] {
+function limitScope({ message, page }: Said): Declined['scope'] {
   return !page && /\(org: [^)]{1,100}, model: [^)]{1,200}\)/.test(message) ? 'model' : 'account'
 }

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { balanceBucket, loadFacts } from '../../src/core/books/purse.ts'
 import { addUser } from '../../src/core/record/user.ts'
-import { createPurses } from '../../src/gateway/admit/wallet.ts'
+import { createWallet } from '../../src/gateway/admit/wallet.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { gateway } from '../helpers/gateway.ts'
 
@@ -14,7 +14,7 @@ t.test('a balance that others have spent is not spent again by who knew it full'
   const store = new MemoryStore()
   t.teardown(() => store.close())
   const processes = ['spool-a', 'spool-b'].map(spoolId =>
-    createPurses({ store, spoolId, load: users => loadFacts(db, users), log: () => {} }),
+    createWallet({ store, spoolId, load: users => loadFacts(db, users), log: () => {} }),
   )
   t.teardown(() => {
     for (const one of processes) one.close()
@@ -36,23 +36,23 @@ t.test('when Postgres cannot be asked, what was known last must do', async t => 
   t.teardown(() => store.close())
   let reachable = true
   const said: string[] = []
-  const purses = createPurses({
+  const wallet = createWallet({
     store,
     spoolId: 'spool-a',
     load: users => (reachable ? loadFacts(db, users) : Promise.reject(new Error('gone'))),
     log: line => said.push(line),
   })
-  t.teardown(() => purses.close())
-  await purses.refresh()
+  t.teardown(() => wallet.close())
+  await wallet.refresh()
   reachable = false
   const wants = [{ bucket: balanceBucket, amount: 60n, limit: 0n }]
-  t.equal(await purses.reserve(id, 'r1', wants), undefined, 'it is held')
-  t.match(await purses.reserve(id, 'r2', wants), { bucket: balanceBucket, room: 40n, unspent: 100n })
+  t.equal(await wallet.reserve(id, 'r1', wants), undefined, 'it is held')
+  t.match(await wallet.reserve(id, 'r2', wants), { bucket: balanceBucket, room: 40n, unspent: 100n })
   t.match(said, [/gone/])
-  await t.rejects(purses.reserve(id + 1, 'r3', wants), { code: 'BILLING_UNAVAILABLE' })
-  purses.release(id, 'r1')
-  t.equal(await purses.reserve(id, 'r2', wants), undefined, 'what is given back can be had')
-  purses.settle(id, 'r2', [{ bucket: balanceBucket, amount: 45n }])
+  await t.rejects(wallet.reserve(id + 1, 'r3', wants), { code: 'BILLING_UNAVAILABLE' })
+  wallet.release(id, 'r1')
+  t.equal(await wallet.reserve(id, 'r2', wants), undefined, 'what is given back can be had')
+  wallet.settle(id, 'r2', [{ bucket: balanceBucket, amount: 45n }])
   t.match(await store.purse(`user:${id}`), { holders: ['spool-a'] })
-  t.match(await purses.reserve(id, 'r4', wants), { room: 55n, unspent: 55n }, 'and what was used cannot')
+  t.match(await wallet.reserve(id, 'r4', wants), { room: 55n, unspent: 55n }, 'and what was used cannot')
 })
