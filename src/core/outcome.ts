@@ -1,22 +1,38 @@
 // Everything that became of one request. Rooms write to it, no room reads it; usage, metrics, log and views are folds over it.
 
-import type { Usage } from '../dialect/usage.ts'
+import { noUsage, type Usage } from '../dialect/usage.ts'
+import type { Failure } from '../lib/failure.ts'
 import type { Nano } from '../lib/money.ts'
-import type { AccountFacts, GroupFacts, KeyFacts } from './snapshot.ts'
+
+/** What is known of a request when it arrives; handed down the corridor and read there. */
+export interface Ticket {
+  readonly id: string
+  /** Unix ms when it began */
+  readonly at: number
+  readonly method: string
+  /** path without the query: a query may carry a key */
+  readonly path: string
+  readonly ip: string
+}
 
 /** One try at one account. */
 export interface AttemptRecord {
-  account: AccountFacts
+  accountId: number
+  account: string
   /** ms after the request began */
   startedMs: number
   endedMs: number
   /** HTTP status of the upstream, 0 when none came */
   status: number
-  /** why it was not used: `connect ECONNREFUSED`, `overloaded_error` … ; empty when it answered */
+  /** why it was not used: `connect ECONNREFUSED`, `overloaded` … ; empty when it answered */
   error: string
+  /** the error type in the upstream's own words (`overloaded_error`), '' when it gave none */
+  errorType: string
+  /** what the choice of this account saw */
+  selection: SelectionRecord | null
 }
 
-/** What the last selection saw: every account with its score or why it was left out. */
+/** What a selection saw: every account with its score or why it was left out. */
 export interface SelectionRecord {
   /** Unix ms */
   at: number
@@ -46,47 +62,88 @@ export type Phase =
   | 'draining'
   | 'done'
 
-export interface Outcome {
+/** Ids and names only: what is kept or logged of a request must not keep alive, or tell, what it was served with. */
+export class Outcome implements Ticket {
   readonly id: string
-  /** Unix ms when it began */
   readonly at: number
-  phase: Phase
+  readonly method: string
+  readonly path: string
+  readonly ip: string
+  phase: Phase = 'receiving'
   /** Unix ms since when it waits for a place, 0 while it does not */
-  waitingSince: number
+  waitingSince = 0
   /** ms it waited in all */
-  waitedMs: number
-  method: string
-  /** path without the query: a query may carry a key */
-  path: string
-  ip: string
-  key: KeyFacts | null
-  group: GroupFacts | null
+  waitedMs = 0
+  /** 0 and '' until its key is known */
+  userId = 0
+  user = ''
+  keyId = 0
+  key = ''
+  groupId: number | null = null
+  group: string | null = null
+  billing: 'balance' | 'subscription' = 'balance'
   /** the subscription that pays, null where the balance does */
-  subscription: number | null
-  platform: string
-  model: string
-  upstreamModel: string
-  upstreamRequestId: string
-  stream: boolean
+  subscription: number | null = null
+  platform = ''
+  model = ''
+  upstreamModel = ''
+  upstreamRequestId = ''
+  stream = false
   /** whether it is a metered call: usage and models requests are not */
-  metered: boolean
-  attempts: AttemptRecord[]
-  selection: SelectionRecord | null
+  metered = false
+  attempts: AttemptRecord[] = []
+  /** what the last choice of an account saw, also one that found none */
+  selection: SelectionRecord | null = null
   /** answered here, as a warmup request */
-  intercepted: boolean
-  account: AccountFacts | null
+  intercepted = false
+  /** the account that was asked last */
+  accountId: number | null = null
+  account: string | null = null
   /** status the client saw; 499 when it left */
-  status: number
-  /** code of the failure that ended it, empty when it went well */
-  code: string
-  error: string
-  usage: Usage
+  status = 0
+  /** what ended it, undefined when it went well */
+  failure: Failure | undefined = undefined
+  /** why, in words for operators; an upstream's error inside an answer is told here, too */
+  error = ''
+  usage: Usage = noUsage()
   /** the upstream answered, but its final usage never came */
-  partial: boolean
-  cost: Nano
-  charged: Nano
-  price: string
+  partial = false
+  cost: Nano = 0n
+  charged: Nano = 0n
+  price = ''
   /** ms after the request began, 0 when no token came */
-  firstTokenMs: number
-  durationMs: number
+  firstTokenMs = 0
+  durationMs = 0
+
+  constructor({ id, at, method, path, ip }: Ticket) {
+    this.id = id
+    this.at = at
+    this.method = method
+    this.path = path
+    this.ip = ip
+  }
+
+  /** Begins an attempt at an account. `now` is Unix ms. */
+  attempt(account: { id: number; name: string }, now: number): AttemptRecord {
+    this.accountId = account.id
+    this.account = account.name
+    this.upstreamRequestId = ''
+    const record = {
+      accountId: account.id,
+      account: account.name,
+      startedMs: now - this.at,
+      endedMs: 0,
+      status: 0,
+      error: '',
+      errorType: '',
+      selection: this.selection,
+    }
+    this.attempts.push(record)
+    return record
+  }
+
+  /** Code of the failure that ended it, '' when it went well. */
+  get code(): string {
+    return this.failure?.code ?? ''
+  }
 }

@@ -19,11 +19,11 @@ export function accessLog(log: Logger): Fold {
           ms: o.durationMs,
           ...(o.firstTokenMs > 0 ? { first_token_ms: o.firstTokenMs } : {}),
           ip: o.ip,
-          ...(o.key ? { user: o.key.user.name, key: o.key.name } : {}),
+          ...(o.keyId ? { user: o.user, key: o.key } : {}),
           ...(o.model ? { model: o.model } : {}),
-          ...(o.account ? { account: o.account.name } : {}),
+          ...(o.account !== null ? { account: o.account } : {}),
           ...(o.attempts.length > 1
-            ? { attempts: o.attempts.map(a => `${a.account.name}: ${scrub(a.error) || a.status}`) }
+            ? { attempts: o.attempts.map(a => `${a.account}: ${scrub(a.error) || a.status}`) }
             : {}),
           ...(o.metered && o.status < 400 ? { in: o.usage.input, out: o.usage.output } : {}),
           ...(o.code ? { code: o.code, error: scrub(o.error) } : {}),

@@ -110,9 +110,9 @@ export function waiters(gw: Gateway, live: Live): WaiterView[] {
     .map(o => ({
       request_id: o.id,
       for: o.phase === 'queueing' ? 'account' : 'user',
-      user: o.key?.user.name ?? '',
-      key: o.key?.name ?? '',
-      group: o.group?.name ?? null,
+      user: o.user,
+      key: o.key,
+      group: o.group,
       model: o.model,
       stream: o.stream,
       waited_ms: gw.now() - o.waitingSince,

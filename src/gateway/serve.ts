@@ -27,7 +27,7 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: ServerRespon
   } catch (error) {
     const failure = down.interrupted ?? toFailure(error)
     outcome.status = failure.status
-    outcome.code = failure.code
+    outcome.failure = failure
     outcome.error = because(failure)
     if (failure.code === 'INTERNAL_ERROR')
       gw.log.error({ request_id: outcome.id, err: failure.cause }, 'internal error')
@@ -63,9 +63,16 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
 }
 
 function note(outcome: Outcome, caller: Caller): void {
-  outcome.key = caller.key
-  outcome.group = caller.group
-  outcome.platform = caller.platform
+  const { key, user, group, platform } = caller
+  outcome.userId = user.id
+  outcome.user = user.name
+  outcome.keyId = key.id
+  outcome.key = key.name
+  outcome.platform = platform
+  if (!group) return
+  outcome.groupId = group.id
+  outcome.group = group.name
+  outcome.billing = group.billing
 }
 
 function allowModel(caller: Caller, model: string): void {

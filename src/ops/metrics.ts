@@ -90,8 +90,8 @@ export function createMetrics(options: {
     ended(o) {
       const platform = o.platform || 'none'
       requests.inc({ platform, status: o.status, code: o.code })
-      for (const attempt of o.attempts) attempts.inc({ account: attempt.account.name, status: attempt.status })
-      if (o.intercepted && o.account) intercepted.inc({ account: o.account.name })
+      for (const attempt of o.attempts) attempts.inc({ account: attempt.account, status: attempt.status })
+      if (o.intercepted && o.account !== null) intercepted.inc({ account: o.account })
       if (!o.metered) return
       duration.observe({ platform }, o.durationMs / 1000)
       if (o.firstTokenMs > 0) firstToken.observe({ platform }, o.firstTokenMs / 1000)

@@ -10,14 +10,13 @@ export type UsageLine = { [K in keyof UsageTable]: UsageTable[K] extends bigint 
  * mostly is: no upstream model is the same model, and a price that ends with its colon is of that model. It is a fifth of a row.
  */
 export function usageLine(o: Outcome): string {
-  const key = o.key!
   return JSON.stringify({
     request_id: o.id,
     at: new Date(o.at).toISOString(),
-    user_id: key.user.id,
-    key_id: key.id,
-    group_id: o.group?.id ?? null,
-    account_id: o.account?.id ?? null,
+    user_id: o.userId,
+    key_id: o.keyId,
+    group_id: o.groupId,
+    account_id: o.accountId,
     platform: o.platform,
     model: o.model,
     upstream_model: o.upstreamModel === o.model ? null : o.upstreamModel,
@@ -33,7 +32,7 @@ export function usageLine(o: Outcome): string {
     mode: o.usage.mode || null,
     cost: String(o.cost),
     charged: String(o.charged),
-    billing: o.group?.billing ?? 'balance',
+    billing: o.billing,
     subscription_id: o.subscription,
     price: (o.price.endsWith(`:${o.model}`) ? o.price.slice(0, -o.model.length) : o.price) || null,
     partial: o.partial,

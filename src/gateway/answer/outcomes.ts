@@ -1,7 +1,6 @@
 // Begins and ends the record of each request, and hands finished ones to whoever folds over them.
 import type { IncomingMessage } from 'node:http'
-import type { Outcome } from '../../core/outcome.ts'
-import { noUsage } from '../../dialect/usage.ts'
+import { Outcome } from '../../core/outcome.ts'
 import { requestId } from '../../lib/id.ts'
 
 /** One fold over Outcomes. It must not throw and must not wait. */
@@ -21,39 +20,13 @@ export function createOutcomes(now: () => number, folds: readonly Fold[]): Outco
       const at = now()
       const url = req.url ?? '/'
       const mark = url.indexOf('?')
-      const outcome: Outcome = {
+      const outcome = new Outcome({
         id: requestId(at),
         at,
-        phase: 'receiving',
-        waitingSince: 0,
-        waitedMs: 0,
         method: req.method ?? '',
         path: mark === -1 ? url : url.slice(0, mark),
         ip: req.socket.remoteAddress ?? '',
-        key: null,
-        group: null,
-        subscription: null,
-        platform: '',
-        model: '',
-        upstreamModel: '',
-        upstreamRequestId: '',
-        stream: false,
-        metered: false,
-        attempts: [],
-        selection: null,
-        intercepted: false,
-        account: null,
-        status: 0,
-        code: '',
-        error: '',
-        usage: noUsage(),
-        partial: false,
-        cost: 0n,
-        charged: 0n,
-        price: '',
-        firstTokenMs: 0,
-        durationMs: 0,
-      }
+      })
       for (const fold of folds) fold.began?.(outcome)
       return outcome
     },

@@ -53,7 +53,8 @@ export async function attempt(
       held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
     })
     const { account } = candidate
-    outcome.account = account
+    outcome.accountId = account.id
+    outcome.account = account.name
     outcome.upstreamModel = candidate.upstreamModel
     const answered = () => {
       gw.health.answered(account.id, model, since)

@@ -84,9 +84,7 @@ class Exchange implements Listener {
     const { gw, caller, candidate, outcome } = by
     this.#by = by
     this.#platform = platformTable[caller.platform]!
-    this.#tried = { account: candidate.account, startedMs: gw.now() - outcome.at, endedMs: 0, status: 0, error: '' }
-    outcome.attempts.push(this.#tried)
-    outcome.upstreamRequestId = ''
+    this.#tried = outcome.attempt(candidate.account, gw.now())
   }
 
   start(): Promise<Refused | undefined> {
