@@ -17,6 +17,7 @@ import { openDatabase } from '../db/connect.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
+import { Crowd } from '../gateway/answer/crowd.ts'
 import { createOutcomes } from '../gateway/answer/outcomes.ts'
 import { createEngine } from '../gateway/ask/engine/proxy.ts'
 import type { Occupied } from '../gateway/choose/occupy.ts'
@@ -158,7 +159,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
       log,
       now,
-      live: new Set(),
+      live: new Crowd(),
       chosen: new Map(),
       draining: false,
     }

@@ -1,22 +1,41 @@
-// How a downstream client speaks. One implementation a dialect, in a folder each.
+// A wire language, whichever side speaks it. One implementation a dialect, in a folder each.
 import type { Failure } from '../lib/failure.ts'
-import type { Span } from './json/scan.ts'
 import type { Usage } from './usage.ts'
 
-export type DialectName = 'messages'
+export type DialectName = 'messages' | 'responses' | 'chat' | 'gemini'
 
-/** What the corridor must know of a body; found without building the whole object. */
+/** Half-open byte range of a value in a body. */
+export interface Span {
+  start: number
+  end: number
+}
+
+/** What the corridor must know of a request; found without building the whole object. */
 export interface Peek {
-  model: string
-  /** where the model stands in the body, quotes included, so that it can be edited in place */
-  modelSpan: Span
-  stream: boolean
+  readonly model: string
+  readonly stream: boolean
   /** the most output tokens it asks for; undefined when it sets no limit, or none that can be read */
-  maxTokens: number | undefined
+  readonly maxTokens: number | undefined
   /** the service mode it asks for, '' for the standard one */
-  mode: string
-  /** where other fields stand that somebody may want: what names the session */
-  fields: ReadonlyMap<string, Span>
+  readonly mode: string
+  /** bytes of it that may become input tokens, so not the base64 of images; never fewer than the model can read */
+  readonly promptBytes: number
+  /** what its prompt may write into a cache */
+  readonly cacheWrites: 'none' | '5m' | '1h'
+  /** whether it brings a tool that searches the web, each search being billed */
+  readonly searchesWeb: boolean
+  /** The session that it belongs to, in the client's own words; '' for none. */
+  session(headers: NodeJS.Dict<string | string[]>): string
+  /** The body for an upstream of the same dialect that calls the model so: edited in place, every other byte stays. */
+  mapped(model: string): Body
+  /** Whether it is a throw-away request that an account may have answered here. */
+  isWarmup(phrases: WarmupPhrases): boolean
+}
+
+/** A request body that never becomes one buffer again once the model is edited into it. */
+export interface Body {
+  readonly pieces: readonly Buffer[]
+  readonly bytes: number
 }
 
 /** Reads a response as it passes; never changes or delays a byte. */
@@ -41,12 +60,20 @@ export interface Meter {
   readonly emitted: number
 }
 
+/** How throw-away requests of clients are told from work: settings `warmup.*`. */
+export interface WarmupPhrases {
+  /** a user's text that contains one of these */
+  texts: readonly string[]
+  /** or is one of these */
+  exact: readonly string[]
+  /** or a system text that contains one of these */
+  system: readonly string[]
+}
+
 export interface Dialect {
   readonly name: DialectName
-  /** @throws Failure BODY_INVALID, MODEL_REQUIRED */
-  peek(body: Buffer): Peek
-  /** Bytes of a body that may become input tokens, so not the base64 of images; never fewer than the model can read. */
-  promptBytes(body: Buffer, peek: Peek): number
+  /** `path` is the route's, in which some dialects say model and action. @throws Failure BODY_INVALID, MODEL_REQUIRED */
+  peek(body: Buffer, path: string): Peek
   /** Keeps an idle stream open while the caller waits. */
   readonly ping: Buffer
   /** The body of an error answer. */
@@ -56,4 +83,15 @@ export interface Dialect {
   /** A whole error body of an upstream as the frame that ends a stream. */
   asErrorFrame(body: Buffer): Buffer
   meter(streaming: boolean): Meter
+  /**
+   * Puts the model's name that the client asked for back into an answer. Of a stream it takes whole events, in order; of a whole
+   * answer all of it at once.
+   */
+  restored(streaming: boolean, model: string): (bytes: Buffer) => Buffer
+  /** The list of models, or one of them, as this dialect writes it. */
+  models(names: readonly string[]): object
+  model(name: string): object
+  /** The answer to a throw-away request (spec/domain.md §11.1): a body, or the frames of a stream. */
+  warmupAnswer(model: string): object
+  warmupFrames(model: string): Buffer[]
 }

@@ -1,15 +1,23 @@
-// The meter of each dialect in which an upstream may answer.
-
+// The dialects there are, and the meter of each in which an upstream may answer.
 import { chatMeter } from './chat/meter.ts'
-import type { Meter } from './dialect.ts'
+import type { Dialect, DialectName, Meter } from './dialect.ts'
 import { geminiMeter } from './gemini/meter.ts'
+import { messages } from './messages/messages.ts'
 import { messagesMeter } from './messages/meter.ts'
 import { responsesMeter } from './responses/meter.ts'
 
-export type MeterName = 'messages' | 'responses' | 'chat' | 'gemini'
+/** By name: those that clients may speak. */
+export const dialects = new Map<DialectName, Dialect>([['messages', messages]])
+
+/** @throws Error for a dialect that no row names: a route or a platform promises what is not there */
+export function dialectNamed(name: DialectName): Dialect {
+  const found = dialects.get(name)
+  if (!found) throw new Error(`no dialect ${name}`)
+  return found
+}
 
 /** Each for a stream of server-sent events, or for a body that is read when it is whole. */
-export const meters: Record<MeterName, (streaming: boolean) => Meter> = {
+export const meters: Record<DialectName, (streaming: boolean) => Meter> = {
   messages: messagesMeter,
   responses: responsesMeter,
   chat: chatMeter,

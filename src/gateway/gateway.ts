@@ -9,6 +9,7 @@ import type { Leases } from './admit/leases.ts'
 import type { Places } from './admit/places.ts'
 import type { FairQueue } from './admit/queue.ts'
 import type { Wallet } from './admit/wallet.ts'
+import type { Crowd } from './answer/crowd.ts'
 import type { Downstream } from './answer/downstream.ts'
 import type { Outcomes } from './answer/outcomes.ts'
 import type { Engine } from './ask/engine/proxy.ts'
@@ -40,7 +41,7 @@ export interface Gateway {
   /** Unix ms */
   readonly now: () => number
   /** every response under way; what a drain waits for */
-  readonly live: Set<Downstream>
+  readonly live: Crowd<Downstream>
   /** when each account was last chosen, as a growing number: breaks ties */
   readonly chosen: Map<number, number>
   draining: boolean

@@ -1,25 +1,31 @@
 // The corridor: a request's whole way through the gateway, one room after the other.
-import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import http, { type IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Outcome } from '../core/outcome.ts'
-import { messages } from '../dialect/messages/messages.ts'
 import { Failure, toFailure } from '../lib/failure.ts'
 import { requestId } from '../lib/id.ts'
 import { admit } from './admit/admit.ts'
-import { openBill } from './admit/bill.ts'
-import { Downstream } from './answer/downstream.ts'
+import { Bill } from './admit/bill.ts'
+import { Downstream, Response } from './answer/downstream.ts'
 import { attempt } from './ask/attempt.ts'
 import { usageOf } from './enter/allowance.ts'
 import { authenticate, type Caller } from './enter/authenticate.ts'
 import { models } from './enter/models.ts'
-import { receive, route } from './enter/receive.ts'
+import { receive } from './enter/receive.ts'
+import { findRoute, tongueOf } from './enter/routes.ts'
 import type { Gateway } from './gateway.ts'
 
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
-export async function serve(gw: Gateway, req: IncomingMessage, res: ServerResponse): Promise<void> {
+export async function serve(gw: Gateway, req: IncomingMessage, res: Response): Promise<void> {
   const outcome = gw.outcomes.begin(req)
-  const down = new Downstream(req, res, outcome.id, gw.config['timeouts.idle'])
-  gw.live.add(down)
+  const down = new Downstream({
+    req,
+    res,
+    ticket: outcome,
+    dialect: tongueOf(outcome.path),
+    stallMs: gw.config['timeouts.idle'],
+    crowd: gw.live,
+  })
   if (gw.draining) res.shouldKeepAlive = false
   try {
     await walk(gw, req, down, outcome)
@@ -34,36 +40,37 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: ServerRespon
     down.fail(failure)
   } finally {
     // A drain waits for the bytes, not for us.
-    down.whenSent(() => gw.live.delete(down))
+    down.leave()
     gw.outcomes.end(outcome)
   }
 }
 
 async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome: Outcome): Promise<void> {
-  const found = route(req, outcome.path)
+  const found = findRoute(outcome.method, outcome.path)
+  const { kind } = found.route
   down.dialect = found.dialect
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
-  const caller = authenticate(gw, req, found)
+  const caller = authenticate(gw, req, found.route)
   note(outcome, caller)
-  if (found.kind === 'models') return down.json(200, models(gw, caller, outcome.path))
-  if (found.kind === 'usage') return down.json(200, await usageOf(gw, caller))
+  if (kind === 'models' || kind === 'model') return down.json(200, models(gw, caller, found))
+  if (kind === 'usage') return down.json(200, await usageOf(gw, caller))
   const call = await receive(gw, req, found, down)
-  outcome.model = call.peek.model
-  outcome.stream = call.peek.stream
-  outcome.metered = found.kind === 'generate'
-  allowModel(caller, call.peek.model)
+  const { model, stream } = call.peek
+  outcome.model = model
+  outcome.stream = stream
+  outcome.metered = kind === 'generate'
+  allowModel(caller, model)
   outcome.phase = 'admitting'
-  if (call.peek.stream) down.keepAlive(gw.config['queue.ping_interval'])
+  if (stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4).
-  if (found.kind === 'count') return attempt(gw, call, caller, down, outcome)
-  using bill = openBill(gw, call, caller, outcome)
+  if (kind === 'count') return attempt(gw, call, caller, down, outcome)
+  using bill = new Bill(gw, call.peek, caller, outcome)
   using _slot = await admit(gw, caller, down, outcome)
   await bill.reserve()
   await attempt(gw, call, caller, down, outcome, bill)
 }
 
-function note(outcome: Outcome, caller: Caller): void {
-  const { key, user, group, platform } = caller
+function note(outcome: Outcome, { key, user, group, platform }: Caller): void {
   outcome.userId = user.id
   outcome.user = user.name
   outcome.keyId = key.id
@@ -90,6 +97,7 @@ export function createGatewayServer(gw: Gateway): Server {
   const { config } = gw
   const server = http.createServer(
     {
+      ServerResponse: Response,
       maxHeaderSize: config['limits.headers'],
       headersTimeout: config['timeouts.request_header'],
       // Bodies have their own timer, which knows how to answer.
@@ -107,29 +115,38 @@ export function createGatewayServer(gw: Gateway): Server {
       else void serve(gw, req, res)
     },
   )
-  server.on('upgrade', (_req, socket: Socket) => refuseUpgrade(socket, requestId(gw.now())))
+  server.on('upgrade', (req, socket: Socket) => refuseUpgrade(socket, req.url ?? '/', requestId(gw.now())))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const status = clientErrors[error.code ?? ''] ?? '400 Bad Request'
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
     else socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
   })
-  return server
+  const pulse = setInterval(() => {
+    const now = gw.now()
+    for (const down of gw.live) down.beat(now)
+  }, PULSE_MS).unref()
+  server.on('close', () => clearInterval(pulse))
+  // Its responses are of a kind of their own, which is nobody's business but ours.
+  return server as unknown as Server
 }
+
+// How exactly a ping is on time.
+const PULSE_MS = 250
 
 const clientErrors: Record<string, string> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
-function health(gw: Gateway, res: ServerResponse): void {
+function health(gw: Gateway, res: Response): void {
   res
     .writeHead(gw.draining ? 503 : 200, { 'content-type': 'application/json' })
     .end(gw.draining ? '{"status":"draining"}' : '{"status":"ok"}')
 }
 
 // Codex tries a WebSocket first and falls back at once and silently on 426 (spec/wire.md §0.5).
-function refuseUpgrade(socket: Socket, id: string): void {
-  const body = messages.error(new Failure('UPGRADE_REFUSED'), id)
+function refuseUpgrade(socket: Socket, path: string, id: string): void {
+  const body = tongueOf(path).error(new Failure('UPGRADE_REFUSED'), id)
   // The server has let go of this socket: an error on it is ours to hear, and closing it is ours to do.
   socket.on('error', () => {})
   socket.write(

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
+import type { DialectName } from '../dialect/dialect.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What the client asked, as far as a platform needs it. */
@@ -31,6 +32,8 @@ export interface UpstreamRequest {
 
 export interface Platform {
   readonly name: PlatformName
+  /** The dialect in which it answers a route. */
+  speaks(route: { dialect: DialectName }): DialectName
   prepare(call: UpstreamCall, account: AccountFacts): UpstreamRequest
   /** What an error status means; `body` is its beginning. `now` is Unix ms. */
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict

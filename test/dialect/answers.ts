@@ -1,8 +1,8 @@
 // Answers as their vendors write them, and what a meter must say of each.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Meter } from '../../src/dialect/dialect.ts'
-import { type MeterName, meters } from '../../src/dialect/table.ts'
+import type { DialectName, Meter } from '../../src/dialect/dialect.ts'
+import { meters } from '../../src/dialect/table.ts'
 import type { Usage } from '../../src/dialect/usage.ts'
 
 export const answer = (name: string) => readFileSync(path.join(import.meta.dirname, 'answers', `${name}.txt`), 'utf8')
@@ -13,7 +13,7 @@ interface Golden extends Partial<Usage> {
   error?: Meter['error']
   emitted?: number
 }
-type Case = [file: string, dialect: MeterName, streaming: boolean, want: Golden]
+type Case = [file: string, dialect: DialectName, streaming: boolean, want: Golden]
 
 /** The bytes of texts as they stand between their quotes. */
 const written = (...texts: string[]) => Buffer.byteLength(texts.join(''))
@@ -111,7 +111,7 @@ export const view = ({ usage, complete, begun, error, emitted }: Meter) => ({
 })
 export type View = ReturnType<typeof view>
 
-export function metered(dialect: MeterName, streaming: boolean, chunks: Iterable<Buffer>): View {
+export function metered(dialect: DialectName, streaming: boolean, chunks: Iterable<Buffer>): View {
   const meter = meters[dialect](streaming)
   for (const chunk of chunks) meter.push(chunk)
   meter.end()

@@ -1,6 +1,7 @@
 // Answers that are none: whatever comes, a meter counts whole tokens and says nothing that was not there.
 import t from 'tap'
-import { type MeterName, meters } from '../../src/dialect/table.ts'
+import type { DialectName } from '../../src/dialect/dialect.ts'
+import { meters } from '../../src/dialect/table.ts'
 import { answer, goldens, metered, type View } from './answers.ts'
 import { generator, one, type Random, torn } from './random.ts'
 
@@ -105,7 +106,7 @@ t.test('garbage becomes no money, and never an exception', async t => {
     `{"response":${deep}}`,
     '[{"error":{"code":429}}]',
   )
-  for (const dialect of Object.keys(meters) as MeterName[])
+  for (const dialect of Object.keys(meters) as DialectName[])
     for (const text of texts)
       for (const [streaming, body] of [
         [false, text],

@@ -1,6 +1,7 @@
 // What every dialect's meter reads of answers as their vendors write them, wherever the reads fall.
 import t from 'tap'
-import { type MeterName, meters } from '../../src/dialect/table.ts'
+import type { DialectName } from '../../src/dialect/dialect.ts'
+import { meters } from '../../src/dialect/table.ts'
 import { noUsage, type Usage } from '../../src/dialect/usage.ts'
 import { answer, goldens, metered, pieces, view } from './answers.ts'
 import { heldBy } from './memory.ts'
@@ -92,7 +93,7 @@ t.test('about the bytes of the answer are known of a stream without its usage', 
     )
   const choice = (delta: object) => named({ id: 'c', choices: [{ index: 0, delta, finish_reason: null }], usage: null })
   const part = (part: object) => named({ candidates: [{ content: { parts: [part] } }] })
-  const ways: [MeterName, string, (text: string, n: number) => string][] = [
+  const ways: [DialectName, string, (text: string, n: number) => string][] = [
     ['messages', 'text', (text, n) => block(n % 12, { type: 'text_delta', text })],
     ['messages', 'thinking', (thinking, n) => block(n % 12, { type: 'thinking_delta', thinking, estimated_tokens: n })],
     ['messages', 'arguments', (text, n) => block(n % 12, { type: 'input_json_delta', partial_json: text })],
@@ -144,7 +145,7 @@ t.test('about the bytes of the answer are known of a stream without its usage', 
 
 t.test('an image in an answer costs neither memory nor its usage', async t => {
   const mb = Buffer.alloc(1024 * 1024, 'iVBORw0K"'.slice(0, 8))
-  const image: Record<MeterName, [before: string, after: string]> = {
+  const image: Record<DialectName, [before: string, after: string]> = {
     messages: [
       'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":8},"stop_reason":"end_turn","content":"',
       '"}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n',
@@ -162,7 +163,7 @@ t.test('an image in an answer costs neither memory nor its usage', async t => {
       '"}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":8}}\r\n\r\n',
     ],
   }
-  for (const [dialect, [before, after]] of Object.entries(image) as [MeterName, [string, string]][]) {
+  for (const [dialect, [before, after]] of Object.entries(image) as [DialectName, [string, string]][]) {
     const meter = meters[dialect](true)
     const held = await heldBy(() => {
       meter.push(Buffer.from(before))

@@ -1,6 +1,7 @@
 // Servers that speak a dialect otherwise than its vendor: what they leave out, repeat or say in another place.
 import t from 'tap'
-import { type MeterName, meters } from '../../src/dialect/table.ts'
+import type { DialectName } from '../../src/dialect/dialect.ts'
+import { meters } from '../../src/dialect/table.ts'
 import { metered, pieces } from './answers.ts'
 import { heldBy } from './memory.ts'
 
@@ -35,7 +36,7 @@ t.test('answers of servers that do it otherwise', async t => {
     { cached_tokens: 5, cache_write_tokens: 3 },
   ]
 
-  const cases: [what: string, dialect: MeterName, stream: string, want: object][] = [
+  const cases: [what: string, dialect: DialectName, stream: string, want: object][] = [
     [
       'more cached than there is',
       'responses',
@@ -222,7 +223,7 @@ t.test('answers of servers that do it otherwise', async t => {
         `${dialect}: ${what}, ${size} bytes at once`,
       )
 
-  const bodies: [what: string, dialect: MeterName, body: object, want: object][] = [
+  const bodies: [what: string, dialect: DialectName, body: object, want: object][] = [
     [
       'an error',
       'responses',
@@ -256,12 +257,12 @@ t.test('answers of servers that do it otherwise', async t => {
 })
 
 t.test('a delta is passed by unread, and what only begins like one is not', async t => {
-  const broken: Partial<Record<MeterName, string>> = {
+  const broken: Partial<Record<DialectName, string>> = {
     messages: 'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"a" broken }}',
     responses: 'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a" broken }',
     chat: 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null} broken ],"usage":null}',
   }
-  for (const [dialect, event] of Object.entries(broken) as [MeterName, string][]) {
+  for (const [dialect, event] of Object.entries(broken) as [DialectName, string][]) {
     const seen = metered(dialect, true, [Buffer.from(`${event}\n\n`)])
     t.match(seen, { begun: true, emitted: 1 }, `${dialect}: nobody has noticed that it is broken`)
     const held = await heldBy(() => {

@@ -163,8 +163,11 @@ t.test('scanObject agrees with JSON.parse about every text, and its spans hold t
 t.test('peek takes the model and whether it streams, and says what is wrong', async t => {
   const peek = (text: string) => {
     try {
-      const { model, modelSpan, stream } = messages.peek(Buffer.from(text))
-      return { model, stream, at: text.slice(modelSpan.start, modelSpan.end) }
+      const found = messages.peek(Buffer.from(text), '/v1/messages')
+      // Where the model stands is where another name is put.
+      const [before = '', after = ''] = Buffer.concat(found.mapped('another').pieces).toString().split('"another"')
+      t.ok(text.startsWith(before) && text.endsWith(after), 'every other byte stays')
+      return { model: found.model, stream: found.stream, at: text.slice(before.length, text.length - after.length) }
     } catch (error) {
       if (error instanceof Failure) return `${error.status} ${error.code} ${error.message}`
       throw error

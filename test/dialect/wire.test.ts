@@ -1,8 +1,8 @@
 // Meters against a provider that knows what it billed, over real sockets and however the exchange ends.
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
-import type { Meter } from '../../src/dialect/dialect.ts'
-import { type MeterName, meters } from '../../src/dialect/table.ts'
+import type { DialectName, Meter } from '../../src/dialect/dialect.ts'
+import { meters } from '../../src/dialect/table.ts'
 import { noUsage, type Usage } from '../../src/dialect/usage.ts'
 import type { Counts, Mock, Step } from '../../src/mock/server.ts'
 import { type Answer, ask, mockFor } from '../mock/ask.ts'
@@ -10,7 +10,7 @@ import { generator, one } from './random.ts'
 
 interface Form {
   name: string
-  dialect: MeterName
+  dialect: DialectName
   /** read as events; a Gemini stream without `alt=sse` is an array, read as a body */
   events: boolean
   /** written bit by bit */
@@ -62,7 +62,7 @@ const forms: Form[] = [
 type Scripted = NonNullable<Step['usage']>
 
 /** What a meter must come to, of what the script says: each dialect says what it can. */
-function truthOf(dialect: MeterName, told: Scripted): Usage {
+function truthOf(dialect: DialectName, told: Scripted): Usage {
   const {
     cache_creation_input_tokens: total,
     ephemeral_5m_input_tokens: short = 0,
@@ -228,7 +228,7 @@ t.test('whatever was used, a meter counts it to the token', async t => {
   // Two of them must fit into one: where a dialect has no split, both are one count.
   const written = () => one(random, [0, 0, 1, random(50), random(100_000), random(2 ** 30), 2 ** 30 - 1])
   const count = () => one(random, [0, 0, 1, random(50), random(100_000), random(2 ** 31), most])
-  for (const dialect of Object.keys(meters) as MeterName[]) {
+  for (const dialect of Object.keys(meters) as DialectName[]) {
     mock.reset()
     const wrong: unknown[] = []
     const counted: Record<string, number> = {}

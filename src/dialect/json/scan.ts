@@ -1,10 +1,5 @@
 // Reads a JSON object's top level without building it: where each wanted value begins and ends, in bytes.
-
-/** Half-open byte range of a value in the body. */
-export interface Span {
-  start: number
-  end: number
-}
+import type { Span } from '../dialect.ts'
 
 /** What is wrong with a body, in words for its sender. */
 export class JsonError extends Error {}

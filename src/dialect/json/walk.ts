@@ -1,5 +1,5 @@
 // Walks inside JSON whose grammar scanObject has checked: where the parts of a value begin and end, nothing built.
-import type { Span } from './scan.ts'
+import type { Span } from '../dialect.ts'
 
 const QUOTE = 0x22
 const COMMA = 0x2c

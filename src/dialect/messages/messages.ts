@@ -1,12 +1,10 @@
-// The Messages dialect as clients of gw speak it (spec/wire.md §1).
-import { Failure } from '../../lib/failure.ts'
-import type { Dialect, Peek } from '../dialect.ts'
-import { JsonError, type Span, scanObject } from '../json/scan.ts'
+// The Messages dialect (spec/wire.md §1).
+import type { Failure } from '../../lib/failure.ts'
+import type { Dialect } from '../dialect.ts'
 import { messagesMeter } from './meter.ts'
-import { promptBytes } from './prompt.ts'
-import { sessionFields } from './session.ts'
-
-const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', ...sessionFields])
+import { peekMessages } from './peek.ts'
+import { renameBody, renameFrame } from './rename.ts'
+import { warmupAnswer, warmupFrames } from './warmup.ts'
 
 // Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
 const types: Record<string, string> = { upstream_error: 'api_error' }
@@ -14,42 +12,7 @@ const types: Record<string, string> = { upstream_error: 'api_error' }
 export const messages: Dialect = {
   name: 'messages',
 
-  peek(body) {
-    let found: Map<string, Span>
-    try {
-      found = scanObject(body, wanted)
-    } catch (error) {
-      if (error instanceof JsonError) throw new Failure('BODY_INVALID', [error.message], { cause: error })
-      throw error
-    }
-    const modelSpan = found.get('model')
-    if (!modelSpan) throw new Failure('MODEL_REQUIRED')
-    const model = parse(body, modelSpan)
-    if (typeof model !== 'string') throw new Failure('BODY_INVALID', ['model must be a string'])
-    if (model === '') throw new Failure('MODEL_REQUIRED')
-    // No name has these, and Postgres has no place for some of them: usage under such a name could not be written.
-    if (/\p{Cc}/u.test(model) || !model.isWellFormed())
-      throw new Failure('BODY_INVALID', ['model has a character that no name has'])
-    const streamSpan = found.get('stream')
-    const stream = streamSpan ? parse(body, streamSpan) : false
-    if (typeof stream !== 'boolean') throw new Failure('BODY_INVALID', ['stream must be true or false'])
-    const value = (name: string) => {
-      const span = found.get(name)
-      return span && parse(body, span)
-    }
-    const maxTokens = value('max_tokens')
-    const speed = value('speed')
-    return {
-      model,
-      modelSpan,
-      stream,
-      maxTokens: Number.isSafeInteger(maxTokens) && Number(maxTokens) >= 0 ? Number(maxTokens) : undefined,
-      mode: typeof speed === 'string' && speed !== 'standard' ? speed : '',
-      fields: found,
-    } satisfies Peek
-  },
-
-  promptBytes: (body, peek) => promptBytes(body, peek.fields.get('messages')),
+  peek: peekMessages,
 
   // The official SDKs drop events without an event line, so a ping needs one too.
   ping: Buffer.from('event: ping\ndata: {"type":"ping"}\n\n'),
@@ -71,6 +34,20 @@ export const messages: Dialect = {
   },
 
   meter: messagesMeter,
+
+  restored: (streaming, model) => (streaming ? restoredStream(model) : body => renameBody(body, model)),
+
+  models: names => ({
+    object: 'list',
+    data: names.map(modelObject),
+    has_more: false,
+    first_id: names[0] ?? null,
+    last_id: names.at(-1) ?? null,
+  }),
+  model: modelObject,
+
+  warmupAnswer,
+  warmupFrames,
 }
 
 function envelope(failure: Failure, requestId: string): object {
@@ -78,12 +55,17 @@ function envelope(failure: Failure, requestId: string): object {
   return { type: 'error', error: { type, message: failure.message, code: failure.code }, request_id: requestId }
 }
 
-function parse(body: Buffer, span: Span): unknown {
-  // A wanted value is a string or a boolean; anything long is neither and need not be built.
-  if (span.end - span.start > 4096) return null
-  try {
-    return JSON.parse(body.toString('utf8', span.start, span.end))
-  } catch {
-    return null // the scan does not judge what stands in a string
+function modelObject(id: string): object {
+  return { id, type: 'model', object: 'model', display_name: id, created_at: '2024-01-01T00:00:00Z' }
+}
+
+// Only message_start names a model, and it is the first event that counts: what comes after it is not looked at.
+function restoredStream(model: string): (events: Buffer) => Buffer {
+  let before = true
+  return events => {
+    if (!before || events.length === 0) return events
+    const renamed = renameFrame(events, model)
+    if (events.includes('message_start')) before = false
+    return renamed
   }
 }

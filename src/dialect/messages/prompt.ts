@@ -1,5 +1,5 @@
 // How much a Messages body will be to its model, in bytes of text: images and documents are other than their base64.
-import type { Span } from '../json/scan.ts'
+import type { Span } from '../dialect.ts'
 import { elements, members, valueEnd } from '../json/walk.ts'
 
 // What an image counts as: at two bytes a token more than any is billed for.

@@ -1,6 +1,7 @@
 // Which conversation a Messages request belongs to, so that it goes back to the account that has its prompt in cache.
 import { hash } from 'node:crypto'
-import { JsonError, type Span, scanObject } from '../json/scan.ts'
+import type { Span } from '../dialect.ts'
+import { JsonError, scanObject } from '../json/scan.ts'
 import { elements, members, valueEnd, without } from '../json/walk.ts'
 
 // What known clients name their session in, most trusted first (spec/wire.md §5). The last three are OpenCode's, by

@@ -87,7 +87,7 @@ export function createPlaces(options: { store: Store; leases: Leases; now: () =>
       () => waiting.leave(new Failure(place.timeout, [limit], { retryAfterMs: expect(key, limit, ahead) })),
       place.waitMs,
     )
-    down.watcher = why => waiting.leave(why)
+    down.watcher = { interrupted: why => waiting.leave(why) }
     if (down.interrupted) waiting.leave(down.interrupted)
     outcome.waitingSince = now()
     waiting.look()

@@ -1,43 +1,79 @@
 // The client's side of a request: the only writer to its response.
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Ticket } from '../../core/outcome.ts'
 import type { Dialect } from '../../dialect/dialect.ts'
-import { messages } from '../../dialect/messages/messages.ts'
 import { Failure } from '../../lib/failure.ts'
-import { streamHeaders } from '../ask/hop.ts'
+import type { Crowd, Member } from './crowd.ts'
 
 const FIRST_PING_MS = 8_000
+
+/** Of every stream: nothing between us and the client may hold it back. */
+const streamFields = [
+  'content-type',
+  'text/event-stream; charset=utf-8',
+  'cache-control',
+  'no-cache',
+  'x-accel-buffering',
+  'no',
+]
+
+/** Names and values in turn, as node writes them without looking twice. */
+export type Fields = string[]
+
+/** The room that waits: told when the request must end early, and when a full socket took its bytes. */
+export interface Watcher {
+  interrupted(why: Failure): void
+  drained?(): void
+}
+
+/** Node's response, which knows whose it is: its listeners are the same for all requests. */
+export class Response extends ServerResponse {
+  down: Downstream | undefined
+}
 
 /**
  * States: open → committed (the head is out) → over. `interrupt` may come in any of them: the client left, or a drain
  * ran out of time; then whoever waits for the upstream is told at once.
  */
-export class Downstream {
-  readonly requestId: string
-  /** how errors are worded; known once the route is */
-  dialect: Dialect = messages
-  /** told once when the request must end early; set by the room that waits */
-  watcher: ((why: Failure) => void) | undefined
-  /** told when a full socket took its bytes */
-  onDrain: (() => void) | undefined
+export class Downstream implements Member {
+  readonly ticket: Ticket
+  /** how errors are worded; at first by the path alone */
+  dialect: Dialect
+  /** set by the room that waits */
+  watcher: Watcher | undefined
   interrupted: Failure | undefined
+  place = -1
   #stream = false
-  #pings: NodeJS.Timeout | undefined
+  #pingEveryMs = 0
+  #pingAt = 0
   #over = false
+  #left = false
   readonly #req: IncomingMessage
-  readonly #res: ServerResponse
+  readonly #res: Response
   readonly #stallMs: number
+  readonly #crowd: Crowd<Downstream>
 
   /** `stallMs` is how long a client may take no byte of what is left when all has been said. */
-  constructor(req: IncomingMessage, res: ServerResponse, requestId: string, stallMs: number) {
+  constructor(options: {
+    req: IncomingMessage
+    res: Response
+    ticket: Ticket
+    dialect: Dialect
+    stallMs: number
+    crowd: Crowd<Downstream>
+  }) {
+    const { req, res } = options
+    this.ticket = options.ticket
+    this.dialect = options.dialect
     this.#req = req
     this.#res = res
-    this.requestId = requestId
-    this.#stallMs = stallMs
-    res.on('close', () => {
-      if (!res.writableFinished) this.interrupt(new Failure('CLIENT_GONE'))
-    })
-    res.on('drain', () => this.onDrain?.())
-    res.on('error', () => {}) // the close that follows says it all
+    this.#stallMs = options.stallMs
+    this.#crowd = options.crowd
+    this.#crowd.add(this)
+    res.down = this
+    res.on('close', onClose)
+    res.on('drain', onDrain)
+    res.on('error', noop) // the close that follows says it all
   }
 
   get committed(): boolean {
@@ -52,10 +88,9 @@ export class Downstream {
 
   /** Ends the request early. The first reason stands; whoever goes on in spite of it hears of a second. */
   interrupt(why: Failure): void {
-    if (this.interrupted) return void this.watcher?.(why)
-    this.interrupted = why
+    this.interrupted ??= why
     this.quiet()
-    this.watcher?.(why)
+    this.watcher?.interrupted(why)
   }
 
   /** @throws the Failure that interrupted the request, so that no room begins work for nobody */
@@ -68,28 +103,40 @@ export class Downstream {
    * comes no earlier than 8 s, since until then a failure can still be told as a status.
    */
   keepAlive(everyMs: number): void {
-    const ping = () => {
-      this.#pings = setTimeout(ping, everyMs)
-      if (!this.committed) this.head(200, streamHeaders, true)
-      // A client that does not read needs no more of them.
-      if (this.#res.writableLength === 0) this.#res.write(this.dialect.ping)
-    }
-    this.#pings = setTimeout(ping, Math.max(FIRST_PING_MS, everyMs))
+    this.#pingEveryMs = everyMs
+    this.#pingAt = this.ticket.at + Math.max(FIRST_PING_MS, everyMs)
+  }
+
+  /** Pings if it is time to; asked of everybody, a few times a second. */
+  beat(now: number): void {
+    if (this.#pingEveryMs === 0 || now < this.#pingAt) return
+    this.#pingAt = now + this.#pingEveryMs
+    if (!this.committed) this.stream(200)
+    // A client that does not read needs no more of them.
+    if (this.#res.writableLength === 0) this.#res.write(this.dialect.ping)
   }
 
   /** No more pings: the answer has begun, or it is over. */
   quiet(): void {
-    clearTimeout(this.#pings)
+    this.#pingEveryMs = 0
   }
 
-  /** Sends the head, unless pings have. `stream` says that later errors are frames. */
-  head(status: number, headers: Record<string, string | number>, stream = false): void {
+  /** Sends the head, unless pings have. */
+  head(status: number, fields: Fields): void {
     if (this.committed) return
-    this.#stream = stream
-    this.#res.writeHead(status, { ...headers, 'x-request-id': this.requestId, 'request-id': this.requestId })
+    const { id } = this.ticket
+    fields.push('x-request-id', id, 'request-id', id)
+    this.#res.writeHead(status, fields)
   }
 
-  /** False when the client reads slower than we write; `onDrain` follows. */
+  /** The head of a stream: later errors are frames. */
+  stream(status: number, more: Fields = []): void {
+    if (this.committed) return
+    this.#stream = true
+    this.head(status, [...streamFields, ...more])
+  }
+
+  /** False when the client reads slower than we write; `drained` follows. */
   write(chunk: Buffer): boolean {
     return this.#res.write(chunk)
   }
@@ -102,22 +149,27 @@ export class Downstream {
     if (this.#res.writableLength > 0) this.#res.setTimeout(this.#stallMs, () => this.#res.destroy())
   }
 
-  /** Calls back when the kernel has the last byte, or nobody will take it any more. */
-  whenSent(then: () => void): void {
-    if (this.#res.closed) then()
-    else this.#res.once('close', then)
+  /** The corridor is done with it; it is gone when the kernel has the last byte, or nobody will take it any more. */
+  leave(): void {
+    this.#left = true
+    if (this.#res.closed) this.#crowd.remove(this)
+  }
+
+  /** The response is closed, for whatever reason. */
+  closed(): void {
+    if (!this.#res.writableFinished) this.interrupt(new Failure('CLIENT_GONE'))
+    if (this.#left) this.#crowd.remove(this)
   }
 
   /** A whole answer of our own. */
   json(status: number, body: object): void {
-    const bytes = Buffer.from(JSON.stringify(body))
-    this.head(status, { 'content-type': 'application/json', 'content-length': bytes.length })
-    this.end(bytes)
+    this.whole(status, ['content-type', 'application/json'], Buffer.from(JSON.stringify(body)))
   }
 
-  /** Ends a stream with a finished error frame. */
-  failWith(frame: Buffer): void {
-    this.end(frame)
+  whole(status: number, fields: Fields, body: Buffer): void {
+    fields.push('content-length', String(body.length))
+    this.head(status, fields)
+    this.end(body)
   }
 
   /** Ends with a failure: a body while that is possible, else a frame, else a broken connection, never a clean half answer. */
@@ -129,15 +181,10 @@ export class Downstream {
       this.#over = true
       this.#res.destroy()
     } else if (!this.committed) {
-      const body = this.dialect.error(failure, this.requestId)
-      this.head(failure.status, {
-        'content-type': 'application/json',
-        'content-length': body.length,
-        ...retryHeaders(failure),
-      })
-      this.end(body)
+      const body = this.dialect.error(failure, this.ticket.id)
+      this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure)], body)
       this.#linger()
-    } else if (this.#stream) this.end(this.dialect.errorFrame(failure, this.requestId))
+    } else if (this.#stream) this.end(this.dialect.errorFrame(failure, this.ticket.id))
     else {
       this.#over = true
       this.#res.destroy()
@@ -156,9 +203,17 @@ export class Downstream {
   }
 }
 
-function retryHeaders(failure: Failure): Record<string, string> {
-  if (failure.retryAfterMs === undefined) return {}
+function onClose(this: Response): void {
+  this.down!.closed()
+}
+function onDrain(this: Response): void {
+  this.down!.watcher?.drained?.()
+}
+function noop(): void {}
+
+function retryFields(failure: Failure): Fields {
+  if (failure.retryAfterMs === undefined) return []
   const seconds = Math.max(1, Math.ceil(failure.retryAfterMs / 1000))
   // The Anthropic SDK obeys any wait, and would sleep for hours in its caller's back (spec/wire.md §1.8).
-  return { 'retry-after': String(seconds), ...(seconds > 60 ? { 'x-should-retry': 'false' } : {}) }
+  return ['retry-after', String(seconds), ...(seconds > 60 ? ['x-should-retry', 'false'] : [])]
 }

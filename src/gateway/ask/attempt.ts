@@ -53,21 +53,23 @@ export async function attempt(
       held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
     })
     const { account } = candidate
-    outcome.accountId = account.id
-    outcome.account = account.name
     outcome.upstreamModel = candidate.upstreamModel
-    const answered = () => {
-      gw.health.answered(account.id, model, since)
-      bind(gw, caller, session, account.id, selection)
+    const standing = {
+      answered() {
+        gw.health.answered(account.id, model, since)
+        bind(gw, caller, session, account.id, selection)
+      },
     }
     try {
       if (account.interceptWarmup && isWarmup(gw, call)) {
         gw.health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)
+        outcome.accountId = account.id
+        outcome.account = account.name
         outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const asked = { gw, call, caller, candidate, down, outcome, bill, answered }
+      const asked = { gw, call, caller, candidate, down, outcome, bill, standing }
       let refused = await exchange(asked)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
       // The others that are kept may be no better, so the second try makes its own.

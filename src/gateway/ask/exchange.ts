@@ -1,37 +1,34 @@
-// Exchange: one account asked, its answer relayed. Holds the head until the upstream has said something that counts.
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+// Exchange: one account asked, its answer relayed, its head held until it says something that counts. Long, because all its states are one story.
+import type { IncomingHttpHeaders } from 'node:http'
 import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
 import type { Meter } from '../../dialect/dialect.ts'
-import { renameBody, renameFrame } from '../../dialect/messages/rename.ts'
-import { WholeEvents } from '../../dialect/whole-events.ts'
+import { dialectNamed } from '../../dialect/table.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
-import { networkVerdict, statusOfClass, type Verdict } from '../../platform/verdict.ts'
+import { type Declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
-import type { Downstream } from '../answer/downstream.ts'
+import type { Downstream, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { Backlog } from './backlog.ts'
-import { Drain } from './drain.ts'
-import type { Attempt, Listener } from './engine/proxy.ts'
-import { bodyFor, endToEnd, idHeader, patience, relayedHeaders, streamHeaders } from './hop.ts'
+import type { Attempt, Head, Listener } from './engine/proxy.ts'
+import { endToEnd, idField, patience, relayedFields } from './hop.ts'
+import { passing, type Rendition } from './rendition.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
 export interface Refused {
   /** of the upstream, or what it amounts to; 0 for a connection that failed */
   status: number
   /** what it means for the account */
-  verdict: Extract<Verdict, { relay: false }>
+  verdict: Declined
   /** a kept-alive connection was closed under us: the same account deserves another connection */
   stale: boolean
 }
 
-// A whole answer is held back until it is known to be good; one larger than this is relayed as it comes.
-const HOLD_BYTES = 32 * 1024 * 1024
 // What is read of an error to know whose it is; one larger than this is judged by what there is.
 const JUDGED_BYTES = 64 * 1024
 
@@ -45,7 +42,7 @@ export interface ExchangeOptions {
   /** undefined: it costs nothing */
   bill: Bill | undefined
   /** told when the account has proved that it serves: with a stream's first frame that counts, or a whole answer */
-  answered: () => void
+  standing: { answered(): void }
   /** over a connection that nobody has used */
   fresh?: boolean
 }
@@ -60,21 +57,22 @@ export function exchange(options: ExchangeOptions): Promise<Refused | undefined>
 }
 
 /**
- * connecting → (judging | opening | holding) → relaying → over.
- * judging: an error status, its body is read to know whose it is. opening: a stream without a frame that
- * counts yet. holding: a whole answer, relayed when its last byte proved it good. relaying: the client sees bytes.
- * From any of them, when the client leaves: draining → over.
+ * connecting → deciding → relaying → over.
+ * deciding: the head is here, and what the client may have is kept back: of an error status until it is known whose it is
+ * (there is no rendition then), of an answer until its rendition is ready. relaying: the client sees bytes.
+ * From any of them, when the client leaves: draining → over; the answer is read on for its usage, which is paid for anyway.
  */
-type State = 'connecting' | 'judging' | 'opening' | 'holding' | 'relaying' | 'draining' | 'over'
+type State = 'connecting' | 'deciding' | 'relaying' | 'draining' | 'over'
 
-class Exchange implements Listener {
+class Exchange implements Listener, Watcher {
   #state: State = 'connecting'
   #status = 0
   #headers: IncomingHttpHeaders = {}
-  #meter: Meter | undefined
-  #events: WholeEvents | undefined
+  #streaming = false
+  #rendition: Rendition | undefined
   readonly #backlog = new Backlog()
   #attempt!: Attempt
+  #patience: NodeJS.Timeout | undefined
   readonly #tried: AttemptRecord
   readonly #platform: Platform
   readonly #by: ExchangeOptions
@@ -88,63 +86,59 @@ class Exchange implements Listener {
   }
 
   start(): Promise<Refused | undefined> {
-    const { route, req, query } = this.#by.call
+    const { gw, call, candidate, down, outcome, fresh } = this.#by
+    const { route, req, query } = call
+    const headers = endToEnd(req)
     const request = this.#platform.prepare(
-      { method: route.method, path: route.path, query, headers: endToEnd(req) },
-      this.#by.candidate.account,
+      { method: route.method, path: route.path, query, headers },
+      candidate.account,
     )
-    this.#by.outcome.phase = 'connecting'
-    this.#attempt = this.#by.gw.engine.send(
-      request,
-      bodyFor(this.#by.call, this.#by.candidate.upstreamModel),
-      patience(this.#by.gw),
-      this,
-      this.#by.fresh,
-    )
-    this.#by.down.watcher = why => this.#interrupted(why)
-    this.#by.down.onDrain = () => this.#attempt.resume()
-    if (this.#by.down.interrupted) this.#interrupted(this.#by.down.interrupted)
+    outcome.phase = 'connecting'
+    const body = call.peek.mapped(candidate.upstreamModel)
+    this.#attempt = gw.engine.send(request, body, patience(gw), this, fresh)
+    down.watcher = this
+    if (down.interrupted) this.interrupted(down.interrupted)
     return this.#done.promise
   }
 
-  head(response: IncomingMessage): void {
-    this.#note(response)
-    this.#by.outcome.phase = 'waiting'
-    const type = this.#headers['content-type'] ?? ''
-    if (this.#status >= 400) this.#state = 'judging'
-    else if (!this.#by.call.peek.stream || type.includes('json')) this.#hold()
-    else if (type.includes('text/event-stream') || type === '') this.#open()
-    else this.#broken(`answered a stream with content-type ${type}`)
-  }
+  // ---- what the upstream does ----
 
-  #note({ statusCode = 502, headers }: IncomingMessage): void {
-    this.#status = this.#tried.status = statusCode
+  head({ status, headers }: Head): void {
+    const { call, outcome } = this.#by
+    this.#status = this.#tried.status = status
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
-    if (typeof id === 'string') this.#by.outcome.upstreamRequestId = id
+    if (typeof id === 'string') outcome.upstreamRequestId = id
+    const type = headers['content-type'] ?? ''
+    const whole = !call.peek.stream || type.includes('json')
+    if (this.#state === 'draining') {
+      this.#attempt.begun()
+      if (status >= 400) this.#leave(false)
+      else this.#render(!whole)
+      return
+    }
+    outcome.phase = 'waiting'
+    this.#state = 'deciding'
+    if (status >= 400) return
+    if (whole) this.#render(false)
+    else if (type.includes('text/event-stream') || type === '') this.#render(true)
+    else this.#broken(`answered a stream with content-type ${type}`)
   }
 
   data(chunk: Buffer): void {
     switch (this.#state) {
       case 'relaying':
-        this.#relay(chunk)
+        this.#pass(this.#rendition ? this.#rendition.push(chunk) : chunk)
         return
-      case 'opening':
-        this.#backlog.keep(chunk)
-        this.#meter!.push(chunk)
-        if (this.#meter!.error && !this.#meter!.begun) this.#refuseError(this.#meter!.error)
-        else if (this.#meter!.begun) this.#commitStream()
+      case 'deciding':
+        if (this.#rendition) this.#decide(this.#rendition, chunk)
+        else {
+          this.#backlog.keep(chunk)
+          if (this.#backlog.bytes >= JUDGED_BYTES) this.#judge()
+        }
         return
-      case 'holding':
-        // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
-        if (this.#backlog.bytes === 0) this.#attempt.begun()
-        this.#backlog.keep(chunk)
+      case 'draining':
         this.#meter?.push(chunk)
-        if (this.#backlog.bytes > HOLD_BYTES) this.#commitLarge()
-        return
-      case 'judging':
-        this.#backlog.keep(chunk)
-        if (this.#backlog.bytes >= JUDGED_BYTES) this.#judge()
     }
   }
 
@@ -153,37 +147,28 @@ class Exchange implements Listener {
       case 'relaying':
         this.#endRelay()
         return
-      case 'opening':
-        this.#meter!.end()
-        if (this.#meter!.begun) {
-          this.#commitStream()
-          this.#endRelay()
-        } else this.#broken(this.#meter!.error?.message ?? 'answered with an empty stream')
+      case 'deciding':
+        if (!this.#rendition) this.#judge()
+        else if (this.#streaming) this.#endStream(this.#rendition)
+        else this.#endWhole(this.#rendition.end())
         return
-      case 'holding':
-        this.#endHold()
-        return
-      case 'judging':
-        this.#judge()
+      case 'draining':
+        this.#meter?.end()
+        this.#leave(this.#owed)
     }
   }
 
   fail(error: NodeJS.ErrnoException): void {
     if (this.#state === 'over') return
+    if (this.#state === 'draining') {
+      this.#leave(this.#owed)
+      return
+    }
     const { code, message } = error
     const reason = code === undefined || message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
-    if (this.#state === 'relaying') {
-      if (error.code === 'ECLIENTSTALLED') this.#by.down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
-      // The client has the end already, good or bad; what the connection did after it is of no interest.
-      else if (this.#meter?.complete || this.#meter?.error) this.#endRelay()
-      else
-        this.#break(
-          error.code === 'EIDLE'
-            ? new Failure('UPSTREAM_IDLE', [formatDuration(this.#by.gw.config['timeouts.idle'])])
-            : new Failure('UPSTREAM_BROKE', [], { cause: error }),
-        )
-    } else if (this.#state === 'judging') this.#judge()
+    if (this.#state === 'relaying') this.#failRelay(error)
+    else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
     else {
       const stale =
         this.#state === 'connecting' &&
@@ -193,134 +178,103 @@ class Exchange implements Listener {
     }
   }
 
-  // A whole answer: kept until its end.
-  #hold(): void {
-    this.#state = 'holding'
-    if (this.#by.call.route.kind === 'generate') this.#meter = this.#by.call.route.dialect.meter(false)
+  // ---- deciding ----
+
+  #render(streaming: boolean): void {
+    const { call, candidate } = this.#by
+    this.#streaming = streaming
+    this.#rendition = passing({
+      dialect: dialectNamed(this.#platform.speaks(call.route)),
+      streaming,
+      metered: call.route.kind === 'generate',
+      restore: candidate.upstreamModel === call.peek.model ? undefined : call.peek.model,
+    })
   }
 
-  #open(): void {
-    this.#state = 'opening'
-    this.#meter = this.#by.call.route.dialect.meter(true)
+  get #meter(): Meter | undefined {
+    return this.#rendition?.meter
   }
 
-  get #renamed(): boolean {
-    return this.#by.candidate.upstreamModel !== this.#by.call.peek.model
+  #decide(rendition: Rendition, chunk: Buffer): void {
+    // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
+    if (!this.#streaming) this.#attempt.begun()
+    this.#backlog.keep(rendition.push(chunk))
+    const { meter } = rendition
+    if (meter.error && !meter.begun) this.#refuseError(meter.error)
+    else if (rendition.ready) this.#commit()
   }
 
-  #commitStream(): void {
-    this.#begin()
+  #commit(): void {
+    const { down, gw, outcome, standing } = this.#by
+    this.#state = 'relaying'
+    standing.answered()
+    outcome.phase = 'streaming'
+    outcome.firstTokenMs = gw.now() - outcome.at
     this.#attempt.begun()
-    this.#by.down.head(this.#status, { ...streamHeaders, ...idHeader(this.#by.outcome) }, true)
-    this.#by.down.quiet()
-    const held = this.#backlog.take()
-    this.#events = new WholeEvents()
-    this.#pass(this.#renamed ? renameFrame(held, this.#by.call.peek.model) : held)
-  }
-
-  #commitLarge(): void {
-    this.#begin()
-    this.#attempt.begun()
-    this.#by.down.head(this.#status, relayedHeaders(this.#headers, this.#by.outcome))
+    if (this.#streaming) down.stream(this.#status, idField(outcome))
+    else down.head(this.#status, relayedFields(this.#headers, outcome))
+    down.quiet()
     this.#pass(this.#backlog.take())
   }
 
-  #begin(): void {
-    this.#state = 'relaying'
-    this.#by.answered()
-    this.#by.outcome.phase = 'streaming'
-    this.#by.outcome.firstTokenMs = this.#by.gw.now() - this.#by.outcome.at
+  #endStream(rendition: Rendition): void {
+    this.#backlog.keep(rendition.end())
+    const { meter } = rendition
+    if (meter.begun) {
+      this.#commit()
+      this.#endRelay()
+    } else this.#broken(meter.error?.message ?? 'answered with an empty stream')
   }
 
-  #relay(chunk: Buffer): void {
-    this.#meter?.push(chunk)
-    this.#pass(chunk)
-  }
-
-  #pass(chunk: Buffer): void {
-    // The stream's last frame is in this chunk: what it cost must be on disk before the client can know that it is done.
-    if (this.#meter?.complete) this.#settle()
-    const whole = this.#events ? this.#events.push(chunk) : chunk
-    if (whole.length > 0 && !this.#by.down.write(whole)) this.#attempt.pause()
-  }
-
-  #endRelay(): void {
-    this.#meter?.end()
-    if (this.#meter && !this.#meter.complete && !this.#meter.error) {
-      this.#tried.error = 'the stream ended before its last event'
-      this.#break(new Failure('UPSTREAM_BROKE'))
+  #endWhole(body: Buffer): void {
+    const { call, gw, outcome } = this.#by
+    const meter = this.#meter
+    if (meter?.error) {
+      this.#refuseError(meter.error)
       return
     }
-    if (this.#meter?.error) {
-      // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
-      const verdict = this.#platform.judgeEvent(this.#meter.error.type, this.#meter.error.message, this.#by.gw.now())
-      if (!verdict.relay)
-        this.#by.gw.health.refused(this.#by.candidate.account.id, this.#by.call.peek.model, verdict, this.#by.gw.now())
-      this.#tried.error = this.#meter.error.message
-      this.#by.outcome.error = this.#meter.error.message
+    if (meter && !meter.complete) {
+      this.#broken('answered with something that is not a message')
+      return
     }
-    if (this.#meter?.begun) this.#settle() // else it was a refusal, relayed as it came
-    this.#finish()
-    this.#by.down.end(this.#events?.rest())
-    this.#done.resolve(undefined)
-  }
-
-  #endHold(): void {
-    const body = this.#backlog.take()
-    if (this.#meter) {
-      this.#meter.end()
-      if (this.#meter.error) {
-        this.#refuseError(this.#meter.error)
-        return
-      }
-      if (!this.#meter.complete) {
-        this.#broken('answered with something that is not a message')
-        return
-      }
-      this.#by.outcome.firstTokenMs = this.#by.gw.now() - this.#by.outcome.at
+    if (meter && call.route.kind === 'generate') {
+      outcome.firstTokenMs = gw.now() - outcome.at
       this.#settle()
     }
-    this.#by.answered()
-    this.#finish()
-    const answer = this.#renamed && this.#status < 400 ? renameBody(body, this.#by.call.peek.model) : body
-    // Pings have made it a stream; what is no stream can then only be told as an error.
-    if (this.#by.down.committed) this.#by.down.failWith(this.#by.call.route.dialect.asErrorFrame(answer))
-    else this.#relayWhole(answer)
-    this.#done.resolve(undefined)
+    this.#answerWhole(body)
   }
 
-  #relayWhole(answer: Buffer): void {
-    this.#by.down.head(this.#status, {
-      ...relayedHeaders(this.#headers, this.#by.outcome),
-      'content-length': answer.length,
-    })
-    this.#by.down.end(answer)
+  #answerWhole(body: Buffer): void {
+    const { call, down, outcome, standing } = this.#by
+    standing.answered()
+    this.#finish()
+    // Pings have made it a stream; what is no stream can then only be told as an error.
+    if (down.committed) down.end(call.dialect.asErrorFrame(body))
+    else down.whole(this.#status, relayedFields(this.#headers, outcome), body)
+    this.#done.resolve(undefined)
   }
 
   // An error inside a 200: the client's own is relayed, anything else is the account's.
   #refuseError(error: { type: string; message: string }): void {
+    this.#tried.errorType = error.type
     const verdict = this.#platform.judgeEvent(error.type, error.message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
-    else if (this.#state === 'opening') this.#commitStream()
+    else if (this.#streaming) this.#commit()
     else this.#broken(error.message || error.type)
   }
 
   // An error status: the account's, or the client's own and then relayed as it came.
   #judge(): void {
     const body = this.#backlog.take()
-    const verdict = this.#platform.judge(
-      this.#status,
-      this.#headers,
-      body.toString('utf8', 0, JUDGED_BYTES),
-      this.#by.gw.now(),
-    )
-    if (!verdict.relay) {
-      this.#refuse(this.#status, verdict)
-      return
+    const text = body.toString('utf8', 0, JUDGED_BYTES)
+    const verdict = this.#platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
+    this.#tried.errorType = readError(text).type
+    if (!verdict.relay) this.#refuse(this.#status, verdict)
+    else if (body.length < JUDGED_BYTES) this.#answerWhole(body)
+    else {
+      this.#backlog.keep(body)
+      this.#commit()
     }
-    this.#backlog.keep(body)
-    if (body.length < JUDGED_BYTES) this.#endHold()
-    else this.#commitLarge()
   }
 
   // No answer in this dialect; the account may be behind a proxy that is not well.
@@ -328,12 +282,59 @@ class Exchange implements Listener {
     this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
   }
 
-  #refuse(status: number, verdict: Refused['verdict'], stale = false): void {
+  #refuse(status: number, verdict: Declined, stale = false): void {
     this.#tried.error = verdict.reason
     this.#tried.status = status
     this.#attempt?.abort()
     this.#finish()
     this.#done.resolve({ status, verdict, stale })
+  }
+
+  // ---- relaying ----
+
+  #pass(bytes: Buffer): void {
+    // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
+    if (this.#meter?.complete) this.#settle()
+    if (bytes.length > 0 && !this.#by.down.write(bytes)) this.#attempt.pause()
+  }
+
+  /** The client's socket took what it was full of. */
+  drained(): void {
+    this.#attempt.resume()
+  }
+
+  #endRelay(): void {
+    const rest = this.#rendition?.end()
+    const meter = this.#meter
+    if (meter && !meter.complete && !meter.error) {
+      this.#tried.error = 'the stream ended before its last event'
+      this.#break(new Failure('UPSTREAM_BROKE'))
+      return
+    }
+    if (meter?.error) this.#warned(meter.error)
+    if (meter?.begun) this.#settle() // else it declined, and that was relayed as it came
+    this.#finish()
+    this.#by.down.end(rest)
+    this.#done.resolve(undefined)
+  }
+
+  // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
+  #warned(error: { type: string; message: string }): void {
+    const { call, candidate, gw, outcome } = this.#by
+    const verdict = this.#platform.judgeEvent(error.type, error.message, gw.now())
+    if (!verdict.relay) gw.health.refused(candidate.account.id, call.peek.model, verdict, gw.now())
+    this.#tried.errorType = error.type
+    this.#tried.error = outcome.error = error.message
+  }
+
+  #failRelay(error: NodeJS.ErrnoException): void {
+    const { down, gw } = this.#by
+    if (error.code === 'ECLIENTSTALLED') down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+    // The client has the end already, good or bad; what the connection did after it is of no interest.
+    else if (this.#meter?.complete || this.#meter?.error) this.#endRelay()
+    else if (error.code === 'EIDLE')
+      this.#break(new Failure('UPSTREAM_IDLE', [formatDuration(gw.config['timeouts.idle'])]))
+    else this.#break(new Failure('UPSTREAM_BROKE', [], { cause: error }))
   }
 
   // The client has seen some of it: it gets a terminal error, never a second answer.
@@ -343,16 +344,41 @@ class Exchange implements Listener {
     this.#done.reject(failure)
   }
 
-  #interrupted(why: Failure): void {
+  // ---- the client leaves ----
+
+  interrupted(why: Failure): void {
     if (this.#state === 'over') this.#attempt.abort()
+    else if (this.#state === 'draining') this.#leave(true)
     else {
       this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
       // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
-      const owed = this.#by.bill?.settled === false && this.#attempt.sent && this.#status < 400
+      const { bill } = this.#by
+      const owed = bill?.settled === false && this.#attempt.sent && this.#status < 400
       if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter?.begun === true)
-      else if (this.#by.bill!.drainMs === 0 || this.#attempt.over) this.#cut(why, true)
-      else this.#readOn(why)
+      else if (bill!.drainMs === 0 || this.#attempt.over) this.#cut(why, true)
+      else this.#drain(bill!.drainMs)
     }
+  }
+
+  // From here on nobody hears the output; only silence ends it, and the group's patience.
+  #drain(withinMs: number): void {
+    this.#state = 'draining'
+    this.#by.outcome.phase = 'draining'
+    this.#backlog.take()
+    this.#patience = setTimeout(() => this.#leave(true), withinMs)
+    if (this.#rendition) this.#attempt.begun()
+    this.#attempt.resume()
+  }
+
+  // Nothing is owed for an answer that was a refusal, or broke off before it began, as nothing is when the client is still there.
+  // Of a whole answer there is nothing before its usage: what is none, or broke off, would have gone to another account.
+  get #owed(): boolean {
+    return (this.#streaming ? this.#meter?.begun : this.#meter?.told) === true
+  }
+
+  #leave(owed: boolean): void {
+    clearTimeout(this.#patience)
+    this.#cut(this.#by.down.interrupted!, owed)
   }
 
   #cut(why: Failure, owed: boolean): void {
@@ -365,33 +391,14 @@ class Exchange implements Listener {
     this.#done.reject(why)
   }
 
-  #readOn(why: Failure): void {
-    this.#by.outcome.phase = 'draining'
-    this.#backlog.take()
-    const drain = new Drain({
-      attempt: this.#attempt,
-      dialect: this.#by.call.route.dialect,
-      meter: this.#meter,
-      whole: this.#state === 'holding',
-      withinMs: this.#by.bill!.drainMs,
-      head: response => this.#note(response),
-      over: (meter, owed) => {
-        this.#meter = meter
-        this.#cut(why, owed)
-      },
-    })
-    this.#state = 'draining'
-    this.#by.down.watcher = () => drain.stop()
-  }
-
   #settle(): void {
     this.#by.bill?.settle(this.#meter, this.#by.down.interrupted?.status ?? this.#status)
   }
 
   #finish(): void {
+    const { down, gw, outcome } = this.#by
     this.#state = 'over'
-    this.#tried.endedMs = this.#by.gw.now() - this.#by.outcome.at
-    this.#by.down.watcher = undefined
-    this.#by.down.onDrain = undefined
+    this.#tried.endedMs = gw.now() - outcome.at
+    down.watcher = undefined
   }
 }

@@ -73,7 +73,7 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
     () => waiting.leave(new Failure('ACCOUNT_TIMEOUT', [], { retryAfterMs: expect() })),
     config['queue.wait'],
   )
-  down.watcher = why => waiting.leave(why)
+  down.watcher = { interrupted: why => waiting.leave(why) }
   if (down.interrupted) waiting.leave(down.interrupted)
   waiting.look()
   try {

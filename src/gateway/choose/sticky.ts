@@ -1,5 +1,4 @@
 // Sticky sessions: a conversation goes back to the account that has its prompt in cache.
-import { sessionKey } from '../../dialect/messages/session.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
@@ -34,7 +33,7 @@ const generationKey = (group: number) => `sticky-generation:${group}`
 
 /** The call's session and its binding: one trip to the store. Scoped by group and key, so that tenants cannot steer each other. */
 export async function findSession(gw: Gateway, call: Call, caller: Caller): Promise<Session> {
-  const name = sessionKey(call.req.headers, call.body, call.peek.fields)
+  const name = call.peek.session(call.req.headers)
   const { model } = call.peek
   if (name === '') return { name, model, key: '', account: undefined, generation: '' }
   const group = caller.group?.id ?? 0

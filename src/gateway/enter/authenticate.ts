@@ -5,7 +5,7 @@ import { digestKey } from '../../core/snapshot.ts'
 import type { Platform } from '../../db/schema.ts'
 import { Failure } from '../../lib/failure.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Route } from './receive.ts'
+import { type Route, routeOf } from './routes.ts'
 
 export interface Caller {
   key: KeyFacts
@@ -31,7 +31,7 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   if (!key.allows(req.socket.remoteAddress ?? '')) throw new Failure('ACCESS_DENIED')
   const { group } = key
   const platform = group?.platform ?? 'anthropic'
-  if ((route.kind === 'generate' || route.kind === 'count') && !speaks[route.dialect.name].includes(platform))
+  if (route.platforms.length > 0 && !route.platforms.includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
   return { key, user: key.user, group, platform }
 }
@@ -48,15 +48,6 @@ function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
   const key = gw.snapshot.keys.get(digestKey(gw.secret.digest(value)))
   if (key) known.set(value, key)
   return key
-}
-
-// Which platforms a dialect reaches without translation.
-const speaks: Record<Route['dialect']['name'], readonly Platform[]> = { messages: ['anthropic'] }
-const routeOf: Record<Platform, string> = {
-  anthropic: 'POST /v1/messages',
-  openai: 'POST /v1/responses',
-  gemini: 'POST /v1beta/models/{model}:generateContent',
-  antigravity: 'POST /antigravity/v1/messages',
 }
 
 /** The first non-empty of the places where clients put keys (spec/domain.md §2.2). */

@@ -2,36 +2,18 @@
 import { Failure } from '../../lib/failure.ts'
 import type { Gateway } from '../gateway.ts'
 import { accountsOf, type Caller } from './authenticate.ts'
+import type { Found } from './routes.ts'
 
-interface ModelObject {
-  id: string
-  type: 'model'
-  object: 'model'
-  display_name: string
-  created_at: string
+/** The list, or one of it, in the words of the route's dialect. @throws Failure NOT_FOUND */
+export function models(gw: Gateway, caller: Caller, { route, dialect, model }: Found): object {
+  const names = namesFor(gw, caller)
+  if (route.kind === 'models') return dialect.models(names)
+  if (!names.includes(model))
+    throw new Failure('NOT_FOUND', [`${route.path.replace('{model}', model)}: this key has no model ${model}`])
+  return dialect.model(model)
 }
 
-/** The list, or one of it. @throws Failure NOT_FOUND */
-export function models(gw: Gateway, caller: Caller, path: string): object {
-  const all = list(gw, caller)
-  if (path === '/v1/models')
-    return { object: 'list', data: all, has_more: false, first_id: all[0]?.id ?? null, last_id: all.at(-1)?.id ?? null }
-  const id = decoded(path.slice('/v1/models/'.length))
-  const one = all.find(model => model.id === id)
-  if (!one) throw new Failure('NOT_FOUND', [`${path}: this key has no model ${id}`])
-  return one
-}
-
-// What is no valid escape is no model's name either.
-function decoded(name: string): string {
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    return name
-  }
-}
-
-function list(gw: Gateway, caller: Caller): ModelObject[] {
+function namesFor(gw: Gateway, caller: Caller): string[] {
   const serving = accountsOf(gw, caller).filter(account => account.status === 'active')
   const names = new Set(serving.flatMap(account => account.models.listed))
   // An account without a mapping serves whatever its vendor does; the priced models of the vendor are the best list we have.
@@ -39,8 +21,5 @@ function list(gw: Gateway, caller: Caller): ModelObject[] {
   if (serving.some(account => account.models.all))
     for (const price of gw.snapshot.prices.all()) if (price.vendor === vendor) names.add(price.model)
   const allowed = caller.key.models
-  return [...names]
-    .filter(name => allowed.length === 0 || allowed.includes(name))
-    .sort()
-    .map(id => ({ id, type: 'model', object: 'model', display_name: id, created_at: '2024-01-01T00:00:00Z' }))
+  return [...names].filter(name => allowed.length === 0 || allowed.includes(name)).sort()
 }

@@ -1,28 +1,19 @@
-// Receive: the route from the request line, then the body as one buffer of plain bytes.
+// Receive: the body as one buffer of plain bytes, and what the corridor needs to know of it.
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import type { Dialect, Peek } from '../../dialect/dialect.ts'
-import { messages } from '../../dialect/messages/messages.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration, formatSize } from '../../lib/units.ts'
 import type { Downstream } from '../answer/downstream.ts'
 import type { Gateway } from '../gateway.ts'
-
-/** What a route does. */
-export type RouteKind = 'generate' | 'count' | 'models' | 'usage'
-
-export interface Route {
-  kind: RouteKind
-  dialect: Dialect
-  method: 'GET' | 'POST'
-  /** the path as the upstream knows it */
-  path: string
-}
+import type { Found, Route } from './routes.ts'
 
 /** A request as the later rooms see it. */
 export interface Call {
   route: Route
+  /** the client's */
+  dialect: Dialect
   req: IncomingMessage
   /** with `?`, without the parameters that carry keys; or '' */
   query: string
@@ -30,34 +21,16 @@ export interface Call {
   peek: Peek
 }
 
-const routes = new Map<string, Route>(
-  (
-    [
-      { kind: 'generate', dialect: messages, method: 'POST', path: '/v1/messages' },
-      { kind: 'count', dialect: messages, method: 'POST', path: '/v1/messages/count_tokens' },
-      { kind: 'models', dialect: messages, method: 'GET', path: '/v1/models' },
-      { kind: 'usage', dialect: messages, method: 'GET', path: '/v1/usage' },
-    ] satisfies Route[]
-  ).map(route => [route.path, route]),
-)
-
-/** @throws Failure NOT_FOUND, METHOD_NOT_ALLOWED */
-export function route(req: IncomingMessage, path: string): Route {
-  const found = routes.get(path) ?? (path.startsWith('/v1/models/') ? routes.get('/v1/models') : undefined)
-  if (!found) throw new Failure('NOT_FOUND', [`${req.method} ${path}`])
-  if (found.method !== req.method) throw new Failure('METHOD_NOT_ALLOWED', [req.method ?? '', path, found.method])
-  return found
-}
-
 /**
  * Reads and decodes the body, and finds in it what the corridor needs.
  * @throws Failure BODY_* , ENCODING_UNSUPPORTED, MODEL_REQUIRED
  */
-export async function receive(gw: Gateway, req: IncomingMessage, found: Route, down: Downstream): Promise<Call> {
+export async function receive(gw: Gateway, req: IncomingMessage, found: Found, down: Downstream): Promise<Call> {
   const raw = await readBody(gw, req, down)
   const body = await decode(gw, raw, req.headers['content-encoding'])
   if (body.length === 0) throw new Failure('BODY_EMPTY')
-  return { route: found, req, query: queryOf(req.url ?? ''), body, peek: found.dialect.peek(body) }
+  const { route, dialect } = found
+  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek: dialect.peek(body, down.ticket.path) }
 }
 
 function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {
@@ -92,7 +65,7 @@ function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<
     const onEnd = () => done(whole ?? Buffer.concat(chunks, bytes))
     const onError = (error: Error) => done(new Failure('BODY_UNREADABLE', [error.message], { cause: error }))
     req.on('data', onData).on('end', onEnd).on('error', onError)
-    down.watcher = done
+    down.watcher = { interrupted: done }
     if (down.interrupted) done(down.interrupted)
   })
 }

@@ -9,17 +9,18 @@ import type { Socket } from 'node:net'
 import type { Readable, Stream, Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import httpProxy from 'http-proxy-3'
+import type { Body } from '../../../dialect/dialect.ts'
 import type { UpstreamRequest } from '../../../platform/platform.ts'
 
-/** A request body that never becomes one buffer again once the model is edited into it. */
-export interface Body {
-  readonly pieces: readonly Buffer[]
-  readonly bytes: number
+/** The beginning of an answer. */
+export interface Head {
+  readonly status: number
+  readonly headers: http.IncomingHttpHeaders
 }
 
 /** What becomes of an attempt; each is called at most once, `fail` never after `end`. */
 export interface Listener {
-  head(response: http.IncomingMessage): void
+  head(head: Head): void
   data(chunk: Buffer): void
   end(): void
   fail(error: NodeJS.ErrnoException): void
@@ -138,18 +139,13 @@ export class Attempt extends EventEmitter {
   #paused = false
   #begun = false
   readonly #patience: Patience
-  #listener: Listener
+  readonly #listener: Listener
 
   constructor(patience: Patience, listener: Listener) {
     super()
     this.#patience = patience
     this.#listener = listener
     this.#arm(patience.connect, 'ETIMEDOUT', 'connect timeout')
-  }
-
-  /** From now on another hears what becomes of it. */
-  tell(listener: Listener): void {
-    this.#listener = listener
   }
 
   /** Ends it at any stage; the upstream's connection is closed, the listener hears nothing more. */
@@ -215,7 +211,7 @@ export class Attempt extends EventEmitter {
         response.complete ||
         this.onError(Object.assign(new Error('the upstream closed the connection'), { code: 'ECONNRESET' })),
     )
-    this.#listener.head(response)
+    this.#listener.head({ status: response.statusCode ?? 502, headers: response.headers })
   }
 
   onError(error: NodeJS.ErrnoException): void {
