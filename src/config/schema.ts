@@ -237,6 +237,11 @@ export const settings = {
   'defaults.user_concurrency': live(integer(0, 100_000), '5', 'Concurrency of a new user; 0 is no limit.'),
   'defaults.account_concurrency': live(integer(0, 100_000), '3', 'Concurrency of a new account; 0 is no limit.'),
   'defaults.account_priority': live(integer(1, 100), '50', 'Priority of a new account; the lowest is chosen first.'),
+  'upstream.engine': fixed(
+    oneOf('auto', 'wire', 'proxy'),
+    'auto',
+    'What speaks HTTP to upstreams. `wire` is made for this path and takes a fraction of the CPU; `proxy` is node:http with its long-proven parser, for an upstream that `wire` does not get on with. `auto` is `wire`.',
+  ),
   'upstream.idle_connections': fixed(integer(0, 65_535), '256', 'Idle connections kept open to each upstream origin.'),
   'upstream.allow_private': fixed(
     boolean(),

@@ -19,7 +19,8 @@ import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
 import { Crowd } from '../gateway/answer/crowd.ts'
 import { createOutcomes } from '../gateway/answer/outcomes.ts'
-import { createEngine } from '../gateway/ask/engine/proxy.ts'
+import { createEngine } from '../gateway/ask/engine/create.ts'
+import { Silence } from '../gateway/ask/engine/silence.ts'
 import type { Occupied } from '../gateway/choose/occupy.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
@@ -92,8 +93,13 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       inFlight: live.inFlight,
       spoolWaiting: () => spool.state().waiting,
     })
-    const engine = createEngine({ idleConnections: config['upstream.idle_connections'] })
+    const engine = await createEngine({
+      engine: config['upstream.engine'],
+      idleConnections: config['upstream.idle_connections'],
+    })
     opened.push(() => engine.close())
+    const silence = new Silence()
+    opened.push(() => silence.close())
     const processId = randomBytes(6).toString('hex')
     const store = await createStore({
       redisUrl: config['redis.url'],
@@ -154,6 +160,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
       waitingAtPool: new Map(),
       bindings: new Map(),
       engine,
+      silence,
       wallet,
       till,
       outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),

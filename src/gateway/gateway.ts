@@ -12,7 +12,8 @@ import type { Wallet } from './admit/wallet.ts'
 import type { Crowd } from './answer/crowd.ts'
 import type { Downstream } from './answer/downstream.ts'
 import type { Outcomes } from './answer/outcomes.ts'
-import type { Engine } from './ask/engine/proxy.ts'
+import type { Engine } from './ask/engine/engine.ts'
+import type { Silence } from './ask/engine/silence.ts'
 import type { Health } from './choose/health.ts'
 import type { Occupied } from './choose/occupy.ts'
 import type { Binding } from './choose/sticky.ts'
@@ -34,6 +35,7 @@ export interface Gateway {
   /** how many wait at accounts, by pool */
   readonly waitingAtPool: Map<string, number>
   readonly engine: Engine
+  readonly silence: Silence
   readonly wallet: Wallet
   readonly till: Till
   readonly outcomes: Outcomes

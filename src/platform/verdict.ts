@@ -49,7 +49,7 @@ export function declined(cls: VerdictClass, reason: string, more: Partial<Declin
   return { relay: false, class: cls, scope: 'account', until: undefined, definite: false, reason, ...more }
 }
 
-// A connection that failed, by Node's codes and our own (gateway/ask/engine/proxy.ts).
+// A connection that failed, by Node's codes and our own (gateway/ask/engine).
 const failures = new Map([
   ['ECONNREFUSED', 'connection refused'],
   ['ECONNRESET', 'connection reset'],

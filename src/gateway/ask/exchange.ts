@@ -15,9 +15,10 @@ import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { Backlog } from './backlog.ts'
-import type { Attempt, Head, Listener } from './engine/proxy.ts'
+import type { Handler, Head } from './engine/engine.ts'
 import { endToEnd, idField, patience, relayedFields } from './hop.ts'
 import { passing, type Rendition } from './rendition.ts'
+import { Upstream } from './upstream.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
 export interface Refused {
@@ -64,14 +65,14 @@ export function exchange(options: ExchangeOptions): Promise<Refused | undefined>
  */
 type State = 'connecting' | 'deciding' | 'relaying' | 'draining' | 'over'
 
-class Exchange implements Listener, Watcher {
+class Exchange implements Handler, Watcher {
   #state: State = 'connecting'
   #status = 0
   #headers: IncomingHttpHeaders = {}
   #streaming = false
   #rendition: Rendition | undefined
   readonly #backlog = new Backlog()
-  #attempt!: Attempt
+  #upstream!: Upstream
   #patience: NodeJS.Timeout | undefined
   readonly #tried: AttemptRecord
   readonly #platform: Platform
@@ -95,7 +96,7 @@ class Exchange implements Listener, Watcher {
     )
     outcome.phase = 'connecting'
     const body = call.peek.mapped(candidate.upstreamModel)
-    this.#attempt = gw.engine.send(request, body, patience(gw), this, fresh)
+    this.#upstream = new Upstream(gw, request, body, patience(gw), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
     return this.#done.promise
@@ -112,7 +113,7 @@ class Exchange implements Listener, Watcher {
     const type = headers['content-type'] ?? ''
     const whole = !call.peek.stream || type.includes('json')
     if (this.#state === 'draining') {
-      this.#attempt.begun()
+      this.#upstream.begun()
       if (status >= 400) this.#leave(false)
       else this.#render(!whole)
       return
@@ -172,7 +173,7 @@ class Exchange implements Listener, Watcher {
     else {
       const stale =
         this.#state === 'connecting' &&
-        this.#attempt?.reused === true &&
+        this.#upstream?.reused === true &&
         (error.code === 'ECONNRESET' || error.code === 'EPIPE')
       this.#refuse(0, { ...networkVerdict(error.code ?? ''), reason }, stale)
     }
@@ -197,7 +198,7 @@ class Exchange implements Listener, Watcher {
 
   #decide(rendition: Rendition, chunk: Buffer): void {
     // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
-    if (!this.#streaming) this.#attempt.begun()
+    if (!this.#streaming) this.#upstream.begun()
     this.#backlog.keep(rendition.push(chunk))
     const { meter } = rendition
     if (meter.error && !meter.begun) this.#refuseError(meter.error)
@@ -210,7 +211,7 @@ class Exchange implements Listener, Watcher {
     standing.answered()
     outcome.phase = 'streaming'
     outcome.firstTokenMs = gw.now() - outcome.at
-    this.#attempt.begun()
+    this.#upstream.begun()
     if (this.#streaming) down.stream(this.#status, idField(outcome))
     else down.head(this.#status, relayedFields(this.#headers, outcome))
     down.quiet()
@@ -285,7 +286,7 @@ class Exchange implements Listener, Watcher {
   #refuse(status: number, verdict: Declined, stale = false): void {
     this.#tried.error = verdict.reason
     this.#tried.status = status
-    this.#attempt?.abort()
+    this.#upstream?.abort()
     this.#finish()
     this.#done.resolve({ status, verdict, stale })
   }
@@ -295,12 +296,12 @@ class Exchange implements Listener, Watcher {
   #pass(bytes: Buffer): void {
     // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
     if (this.#meter?.complete) this.#settle()
-    if (bytes.length > 0 && !this.#by.down.write(bytes)) this.#attempt.pause()
+    if (bytes.length > 0 && !this.#by.down.write(bytes)) this.#upstream.pause()
   }
 
   /** The client's socket took what it was full of. */
   drained(): void {
-    this.#attempt.resume()
+    this.#upstream.resume()
   }
 
   #endRelay(): void {
@@ -347,15 +348,15 @@ class Exchange implements Listener, Watcher {
   // ---- the client leaves ----
 
   interrupted(why: Failure): void {
-    if (this.#state === 'over') this.#attempt.abort()
+    if (this.#state === 'over') this.#upstream.abort()
     else if (this.#state === 'draining') this.#leave(true)
     else {
       this.#tried.error ||= why.code === 'CLIENT_GONE' ? 'the client left' : 'shut down'
       // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
       const { bill } = this.#by
-      const owed = bill?.settled === false && this.#attempt.sent && this.#status < 400
+      const owed = bill?.settled === false && this.#upstream.sent && this.#status < 400
       if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter?.begun === true)
-      else if (bill!.drainMs === 0 || this.#attempt.over) this.#cut(why, true)
+      else if (bill!.drainMs === 0 || this.#upstream.over) this.#cut(why, true)
       else this.#drain(bill!.drainMs)
     }
   }
@@ -366,8 +367,8 @@ class Exchange implements Listener, Watcher {
     this.#by.outcome.phase = 'draining'
     this.#backlog.take()
     this.#patience = setTimeout(() => this.#leave(true), withinMs)
-    if (this.#rendition) this.#attempt.begun()
-    this.#attempt.resume()
+    if (this.#rendition) this.#upstream.begun()
+    this.#upstream.resume()
   }
 
   // Nothing is owed for an answer that was a refusal, or broke off before it began, as nothing is when the client is still there.
@@ -382,7 +383,7 @@ class Exchange implements Listener, Watcher {
   }
 
   #cut(why: Failure, owed: boolean): void {
-    this.#attempt.abort()
+    this.#upstream.abort()
     if (owed) {
       if (this.#state !== 'relaying') this.#meter?.end()
       this.#settle()

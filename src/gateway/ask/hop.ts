@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Outcome } from '../../core/outcome.ts'
 import type { Fields } from '../answer/downstream.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Patience } from './engine/proxy.ts'
+import type { Patience } from './engine/silence.ts'
 
 const relayed = ['content-type', 'retry-after', 'x-should-retry', 'cache-control']
 

@@ -1,0 +1,122 @@
+// The provider's side of a request: an engine's answer, plain whatever its encoding, and never silent for too long.
+import type { UpstreamRequest } from '../../platform/platform.ts'
+import { type Decoder, decoderFor, type Plain } from './engine/decode.ts'
+import type { Body, Controller, Engine, Handler, Head } from './engine/engine.ts'
+import { type Patience, type Silence, Watched } from './engine/silence.ts'
+
+export class Upstream extends Watched implements Handler {
+  #over = false
+  #paused = false
+  #begun = false
+  readonly #listener: Handler
+  #decoder: Decoder | undefined
+  readonly #silence: Silence
+  readonly #controller: Controller
+
+  /** Sends the request; `listener` hears what becomes of it, a silence that was too long as a failure. */
+  constructor(
+    { engine, silence }: { engine: Engine; silence: Silence },
+    request: UpstreamRequest,
+    body: Body,
+    patience: Patience,
+    listener: Handler,
+    fresh = false,
+  ) {
+    super(patience)
+    this.#silence = silence
+    this.#listener = listener
+    silence.begin(this)
+    this.#controller = engine.send(request, body, this, fresh)
+  }
+
+  /** Its connection had carried a request before: a reset on it before any answer says nothing about the account. */
+  get reused(): boolean {
+    return this.#controller.reused
+  }
+  /** There is a connection, so the upstream may have the request and bill it. */
+  get sent(): boolean {
+    return this.#controller.sent
+  }
+  /** It has ended, failed or been ended. */
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Ends it at any stage; the upstream's connection is closed, the listener hears nothing more. */
+  abort(): void {
+    if (this.#over) return
+    this.#finish()
+    this.#decoder?.stop()
+    this.#controller.abort()
+  }
+
+  /** The client reads slower than the upstream writes. */
+  pause(): void {
+    if (this.#over) return
+    this.#paused = true
+    if (this.#decoder) this.#decoder.pause()
+    else this.#controller.pause()
+    // Silence is now the client's; it has as long to take the bytes as the upstream had to send them.
+    this.#silence.enter(this, this.patience.idle, 'ECLIENTSTALLED')
+  }
+  resume(): void {
+    if (!this.#paused || this.#over) return
+    this.#paused = false
+    if (this.#decoder) this.#decoder.resume()
+    else this.#controller.resume()
+    this.#silence.enter(this, this.patience.idle, 'EIDLE')
+  }
+
+  /** The first frame that means something has come: from now on only silence is measured. */
+  begun(): void {
+    this.#begun = true
+    this.#silence.enter(this, this.patience.idle, 'EIDLE')
+  }
+
+  head(head: Head): void {
+    this.#silence.enter(this, this.patience.firstToken, 'EFIRSTTOKEN')
+    if (head.headers['content-encoding'] !== undefined)
+      this.#decoder = decoderFor(head, this.#plain(), this.#controller)
+    this.#listener.head(head)
+  }
+
+  data(bytes: Buffer): void {
+    if (this.#begun && !this.#paused) this.#silence.heard(this)
+    if (this.#decoder) this.#decoder.data(bytes)
+    else this.#listener.data(bytes)
+  }
+
+  end(): void {
+    if (this.#decoder) this.#decoder.end()
+    else this.#end()
+  }
+
+  fail(error: NodeJS.ErrnoException): void {
+    if (this.#over) return
+    // What failed may be our reading of it only: then the connection still stands.
+    this.abort()
+    this.#listener.fail(error)
+  }
+
+  expired(error: NodeJS.ErrnoException): void {
+    this.fail(error)
+  }
+
+  #plain(): Plain {
+    return {
+      data: bytes => this.#listener.data(bytes),
+      end: () => this.#end(),
+      fail: error => this.fail(error),
+    }
+  }
+
+  #end(): void {
+    this.#finish()
+    this.#listener.end()
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#silence.end(this)
+  }
+}
