@@ -1,4 +1,6 @@
 // One small real request through one account, straight to its upstream: what `gw account test` does.
+
+import type { Credential } from '../core/credential.ts'
 import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import { Refusal } from '../lib/refusal.ts'
@@ -35,7 +37,7 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
   const { findAccount, clearAccount } = await import('../core/record/account.ts')
   const [db, secret] = [await gw.db(), await gw.secret()]
   const found = await findAccount(db, ref)
-  const { loadAccount } = await import('../core/snapshot.ts')
+  const { loadAccount, credentialOf } = await import('../core/snapshot.ts')
   const { platformTable } = await import('../platform/table.ts')
   const platform = platformTable[found.platform]
   if (!platform) throw new Refusal('failure', `gw does not speak to ${found.platform} yet`)
@@ -48,7 +50,7 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
       `account "${found.name}" does not serve ${model}; give a --model that its --map names: ${Object.keys(found.model_map).join(', ')}`,
     )
 
-  const sent = await send(platform, account, upstream)
+  const sent = await send(platform, account, credentialOf(account), upstream)
   const cleared = sent.ok ? (await gw.write(tx => clearAccount(tx, String(found.id)))).cleared : 0
   const tested: Tested = { account: found.name, model, upstream_model: upstream, ...sent, cleared }
   gw.out.record(tested, view(tested))
@@ -79,10 +81,10 @@ function view({ duration_ms, upstream_request_id, verdict, cleared: _, ...fields
 
 type Sent = Pick<Tested, 'ok' | 'status' | 'duration_ms' | 'upstream_request_id' | 'verdict'>
 
-async function send(platform: Platform, account: AccountFacts, model: string): Promise<Sent> {
+async function send(platform: Platform, account: AccountFacts, credential: Credential, model: string): Promise<Sent> {
   const { networkVerdict } = await import('../platform/verdict.ts')
   const { call, body } = platform.probe(model)
-  const request = platform.prepare(call, account)
+  const request = platform.prepare(call, account, credential)
   const begun = performance.now()
   const answer = (status: number | null, id: string | null, verdict: Sent['verdict']): Sent => ({
     ok: verdict === null,

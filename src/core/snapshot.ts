@@ -6,6 +6,7 @@ import { allowList } from '../lib/address.ts'
 import type { Nano } from '../lib/money.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { WindowName } from './books/window.ts'
+import { Credential } from './credential.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
 import type { Account } from './record/account.ts'
 
@@ -39,12 +40,12 @@ export interface SubscriptionFacts {
   readonly expiresAt: number
 }
 
+/** No secret is in it, since outcomes, views and logs hold it: see `credentialOf`. */
 export interface AccountFacts {
   readonly id: number
   readonly name: string
   readonly platform: Platform
   readonly type: 'apikey' | 'oauth'
-  readonly credential: string
   readonly baseUrl: string | null
   /** 0 or less: no limit */
   readonly concurrency: number
@@ -145,7 +146,7 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
           reason = 'credential cannot be decrypted'
         }
         const names = bindings.filter(b => b.account_id === a.id).map(b => b.name)
-        accounts.set(a.id, accountFacts({ ...a, status, reason }, credential, names))
+        accounts.set(a.id, accountFacts({ ...a, status, reason }, new Credential(credential), names))
       }
 
       const groups = new Map<number, GroupFacts>()
@@ -207,20 +208,29 @@ export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
 /** One account, for whoever sends a request through it alone. @throws when its credential cannot be decrypted */
 export async function loadAccount(db: Db, secret: Secret, account: Account): Promise<AccountFacts> {
   const row = await db.selectFrom('accounts').selectAll().where('id', '=', account.id).executeTakeFirstOrThrow()
-  return accountFacts(row, secret.decrypt(row.credential), account.groups)
+  return accountFacts(row, new Credential(secret.decrypt(row.credential)), account.groups)
 }
+
+// By the facts and not by the account's id: a request that chose an account goes to the upstream it chose with the
+// credential of that moment, though a newer snapshot may have replaced both, or have no such account.
+const credentials = new WeakMap<AccountFacts, Credential>()
+
+/** What the account shows its upstream: for `Platform.prepare`. Empty when it could not be decrypted; it is in error then. */
+export function credentialOf(account: AccountFacts): Credential {
+  return credentials.get(account) ?? noCredential
+}
+const noCredential = new Credential('')
 
 function accountFacts(
   row: Selectable<Tables['accounts']>,
-  credential: string,
+  credential: Credential,
   groups: readonly string[],
 ): AccountFacts {
-  return {
+  const facts: AccountFacts = {
     id: row.id,
     name: row.name,
     platform: row.platform,
     type: row.type,
-    credential,
     baseUrl: row.base_url,
     concurrency: row.concurrency,
     priority: row.priority,
@@ -231,6 +241,8 @@ function accountFacts(
     expiresAt: row.expires_at?.getTime() ?? 0,
     interceptWarmup: row.intercept_warmup,
   }
+  credentials.set(facts, credential)
+  return facts
 }
 
 /** Exact name first, then the longest `prefix*`; an empty map serves every model under its own name. */

@@ -1,5 +1,6 @@
 // How an upstream is spoken to. One implementation a platform, in a folder each.
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Credential } from '../core/credential.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
 import type { DialectName } from '../dialect/dialect.ts'
@@ -34,7 +35,7 @@ export interface Platform {
   readonly name: PlatformName
   /** The dialect in which it answers a route. */
   speaks(route: { dialect: DialectName }): DialectName
-  prepare(call: UpstreamCall, account: AccountFacts): UpstreamRequest
+  prepare(call: UpstreamCall, account: AccountFacts, credential: Credential): UpstreamRequest
   /** What an error status means; `body` is its beginning. `now` is Unix ms. */
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict
   /** The same for an error inside a 200. */

@@ -107,7 +107,6 @@ t.test('select', async t => {
     name: `a${id}`,
     platform: 'anthropic',
     type: 'apikey',
-    credential: '',
     baseUrl: null,
     concurrency: 0,
     priority: 50,

@@ -1,6 +1,7 @@
 // Exchange: one account asked, its answer relayed, its head held until it says something that counts. Long, because all its states are one story.
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
+import { credentialOf } from '../../core/snapshot.ts'
 import type { Meter } from '../../dialect/dialect.ts'
 import { dialectNamed } from '../../dialect/table.ts'
 import { Failure } from '../../lib/failure.ts'
@@ -93,6 +94,7 @@ class Exchange implements Handler, Watcher {
     const request = this.#platform.prepare(
       { method: route.method, path: route.path, query, headers },
       candidate.account,
+      credentialOf(candidate.account),
     )
     outcome.phase = 'connecting'
     const body = call.peek.mapped(candidate.upstreamModel)

@@ -1,4 +1,5 @@
 // Anthropic as an upstream: api keys and OAuth tokens on the Messages API.
+import type { Credential } from '../../core/credential.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { version } from '../../lib/version.ts'
 import type { Platform, UpstreamRequest } from '../platform.ts'
@@ -17,8 +18,10 @@ interface Target {
   origin: URL
   prefix: string
   auth: [name: string, value: string]
+  /** what `auth` was made from */
+  credential: Credential
 }
-// Facts are replaced, never changed, so what is computed from one lives as long as it.
+// Facts are replaced, never changed, so what is computed from one lives as long as it. Here and not in the facts: it is a secret.
 const targets = new WeakMap<AccountFacts, Target>()
 
 export const anthropic: Platform = {
@@ -27,8 +30,9 @@ export const anthropic: Platform = {
   // The routes' table says which of them it is reached by: in all of those bytes pass.
   speaks: route => route.dialect,
 
-  prepare(call, account): UpstreamRequest {
-    const target = targets.get(account) ?? compile(account)
+  prepare(call, account, credential): UpstreamRequest {
+    const known = targets.get(account)
+    const target = known?.credential === credential ? known : compile(account, credential)
     const headers: UpstreamRequest['headers'] = { host: target.origin.host }
     for (const name in call.headers) {
       const value = call.headers[name]
@@ -58,15 +62,16 @@ export const anthropic: Platform = {
   }),
 }
 
-function compile(account: AccountFacts): Target {
+function compile(account: AccountFacts, credential: Credential): Target {
   const url = new URL(account.baseUrl ?? BASE)
   const target: Target = {
     origin: new URL(url.origin),
     prefix: url.pathname.replace(/\/+$/, ''),
     auth:
       account.type === 'oauth'
-        ? ['authorization', `Bearer ${accessToken(account.credential)}`]
-        : ['x-api-key', account.credential],
+        ? ['authorization', `Bearer ${accessToken(credential.reveal())}`]
+        : ['x-api-key', credential.reveal()],
+    credential,
   }
   targets.set(account, target)
   return target
