@@ -14,6 +14,7 @@ import type { Downstream, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
+import { pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { Backlog } from './backlog.ts'
 import type { Handler, Head } from './engine/engine.ts'
@@ -92,7 +93,7 @@ class Exchange implements Handler, Watcher {
     const { route, req, query } = call
     const headers = endToEnd(req)
     const request = this.#platform.prepare(
-      { method: route.method, path: route.path, query, headers },
+      { method: route.method, path: pathFor(route, candidate.upstreamModel), query, headers },
       candidate.account,
       credentialOf(candidate.account),
     )

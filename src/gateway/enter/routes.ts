@@ -79,6 +79,12 @@ function matched(path: string): Found | undefined {
   return undefined
 }
 
+/** The path by which an upstream is asked for its model. */
+export function pathFor({ path }: Route, model: string): string {
+  // What a path may hold stays as it is: `models/vendor/name`.
+  return path.includes('{model}') ? path.replace('{model}', encodeURIComponent(model).replaceAll('%2F', '/')) : path
+}
+
 // What is no valid escape is no model's name either.
 function decoded(name: string): string {
   try {
