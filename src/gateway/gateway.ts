@@ -30,7 +30,7 @@ export interface Gateway {
   readonly health: Health
   /** who waits for a place at an account, of any group */
   readonly accountQueue: FairQueue<Occupied>
-  /** sessions as this process bound them lately, newest last */
+  /** sessions as this process bound them lately, oldest first */
   readonly bindings: Map<string, Binding>
   /** how many wait at accounts, by pool */
   readonly waitingAtPool: Map<string, number>

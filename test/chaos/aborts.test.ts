@@ -23,6 +23,12 @@ t.test('whenever clients leave, every place is given back', async t => {
   })
   gw.mock.script('*', [{ delayMs: 5, gapMs: 2 }, { delayMs: 30, gapMs: 5 }, { gapMs: 1 }, { delayMs: 15 }])
   const random = seeded(42)
+  // Patience is measured in what an answer takes here and now, with everybody there: on a slow machine nobody would stay.
+  const begun = performance.now()
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async (_, n) => (await gw.send(hello({ stream: n % 2 === 0 }))).text()),
+  )
+  const longest = Math.min(3000, Math.max(900, 1.5 * (performance.now() - begun)))
   const ended = { aborted: 0, answered: 0, refused: 0 }
 
   const request = (n: number) =>
@@ -45,7 +51,7 @@ t.test('whenever clients leave, every place is given back', async t => {
           req.destroy()
           end('aborted')
         },
-        random() * random() * 900,
+        random() * random() * longest,
       )
       req.on('error', () => {})
       req.on('response', res => {
@@ -68,16 +74,11 @@ t.test('whenever clients leave, every place is given back', async t => {
   t.comment(JSON.stringify(ended))
   t.ok(ended.aborted > 0 && ended.answered > 0, 'some left, some stayed')
 
-  await until(
-    t,
-    'nothing is held and nobody waits',
-    async () => {
-      const { in_flight, waiting, users, accounts } = await gw.live()
-      return in_flight + waiting + [...users, ...accounts].reduce((sum, x) => sum + x.slots.used + x.waiting, 0) === 0
-    },
-    1000,
-  )
-  t.equal(gw.daemon.gateway.leases.size(), 0, 'no seat either')
+  await until(t, 'nothing is held and nobody waits', async () => {
+    const { in_flight, waiting, users, accounts } = await gw.live()
+    return in_flight + waiting + [...users, ...accounts].reduce((sum, x) => sum + x.slots.used + x.waiting, 0) === 0
+  })
+  await until(t, 'no seat is held either', () => gw.daemon.gateway.leases.size() === 0)
   await gw.mock.until(s => s.inFlight === 0)
   t.ok(gw.mock.stats('cred-a').maxConcurrency <= 6, `a: ${gw.mock.stats('cred-a').maxConcurrency} at once`)
   t.ok(gw.mock.stats('cred-b').maxConcurrency <= 8, `b: ${gw.mock.stats('cred-b').maxConcurrency} at once`)

@@ -1,5 +1,6 @@
 // Which conversation a Messages request belongs to, so that it goes back to the account that has its prompt in cache.
-import { hash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import type { Span } from '../dialect.ts'
 import { JsonError, scanObject } from '../json/scan.ts'
 import { elements, members, valueEnd, without } from '../json/walk.ts'
@@ -102,6 +103,8 @@ const LINE_END = Buffer.from('\\n')
 // Of an image or a document so much, and how long it is: two that agree in both are rarely two, and a megabyte of
 // base64 costs as much to hash as all the rest of this together.
 const SAMPLE_BYTES = 4096
+// Of a text that is longer only the two ends are hashed. CRC-32, at ten times the speed of SHA-256, tells apart what differs between.
+const WHOLE_BYTES = 64 * 1024
 
 /**
  * 32 hex characters over system text, tools and the first user message; '' without one. The system prompt alone would
@@ -117,9 +120,21 @@ function hashOfBeginning(body: Buffer, found: ReadonlyMap<string, Span>): string
   const system = systemSpan ? texts(body, systemSpan).map(withoutBilling) : []
   const toolsSpan = found.get('tools')
   const tools = toolsSpan ? without(body, toolsSpan, 'cache_control') : []
+  const digest = createHash('sha256')
   // The lengths keep apart what would read the same when joined.
-  const lengths = Buffer.from(`${size(system)}.${size(tools)}.${size(user)}.`)
-  return hash('sha256', Buffer.concat([lengths, ...system, ...tools, ...user]), 'hex').slice(0, 32)
+  digest.update(`${size(system)}.${size(tools)}.${size(user)}.`)
+  for (const parts of [system, tools, user]) for (const part of parts) addBounded(digest, part)
+  return digest.digest('hex').slice(0, 32)
+}
+
+/** A text so long that SHA-256 of it would cost as much as all the rest is told by its two ends, its length and its checksum. */
+function addBounded(digest: Hash, part: Buffer): void {
+  if (part.length <= WHOLE_BYTES) digest.update(part)
+  else
+    digest
+      .update(part.subarray(0, WHOLE_BYTES / 2))
+      .update(part.subarray(part.length - WHOLE_BYTES / 2))
+      .update(`${part.length}.${crc32(part)}.`)
 }
 
 function firstUserMessage(body: Buffer, messages: Span | undefined): Span | undefined {

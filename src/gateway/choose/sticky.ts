@@ -59,7 +59,12 @@ export function bind(gw: Gateway, caller: Caller, session: Session, served: numb
   const spilled = session.account !== undefined && session.account !== served && selection.full.has(session.account)
   const account = spilled ? session.account! : served
   void gw.store.set(session.key, `${account}@${session.generation}`, gw.config['sticky.ttl'])
-  gw.bindings.delete(session.key)
+  const known = gw.bindings.get(session.key)
+  if (known) {
+    known.account = account
+    known.at = gw.now()
+    return
+  }
   gw.bindings.set(session.key, {
     session: session.name,
     model: session.model,
