@@ -1,0 +1,69 @@
+// A case of throughput: the bare proxy, every checkout and others with the same requests, as rows.
+import { json, sse } from './answers.ts'
+import type { Lab } from './lab.ts'
+import type { Gate } from './others.ts'
+import { requests, type Shape } from './requests.ts'
+import { type Layer, type Pace, sandwich, type Target } from './sandwich.ts'
+import { digits, type Row, times } from './table.ts'
+
+interface Comparison {
+  what: string
+  shape: Exclude<Shape, 'paced'>
+  connections: number
+  /** answers until the code that serves them is compiled: gw needs more than 30 000 small ones */
+  warm: number
+  others?: boolean
+}
+
+export const target = (gate: Gate, shape: Shape): Target => ({
+  name: gate.name,
+  port: gate.port,
+  log: gate.log,
+  requests: requests(shape, `127.0.0.1:${gate.port}`, gate.keys),
+  used: () => gate.used(),
+})
+
+export const pace = ({ options }: Lab, warm: number): Pace => ({
+  rounds: options.rounds,
+  sliceMs: options.sliceMs,
+  warmAnswers: options.quick ? warm / 10 : warm,
+  warmMs: options.warmMs,
+})
+
+export async function compare(lab: Lab, { what, shape, connections, warm, others }: Comparison): Promise<Row[]> {
+  for (const site of lab.small) await site.up()
+  const gates = [...lab.small, ...(others ? lab.others : [])]
+  const layers = await sandwich(
+    target(lab.bare, shape),
+    gates.map(gate => target(gate, shape)),
+    { connections, expected: shape === 'sse' ? sse : json },
+    pace(lab, warm),
+  )
+  const unsteady = layers.flatMap(({ name, steady }) => (steady ? [] : name))
+  if (unsteady.length > 0) lab.note(`${what}: when measuring began, not yet steady within 5 %: ${unsteady.join(', ')}.`)
+  return rows(what, layers)
+}
+
+export function rows(what: string, layers: readonly Layer[]): Row[] {
+  const row = (label: string, cell: (layer: Layer) => string | undefined): Row => ({
+    table: 'A request',
+    what: label,
+    cells: Object.fromEntries(
+      layers.flatMap(layer => {
+        const text = cell(layer)
+        return text === undefined ? [] : [[layer.name, text]]
+      }),
+    ),
+  })
+  const beside = (value: string, ratio: number, { name }: Layer) =>
+    name === 'bare' ? value : `**${times(ratio)}** ${value}`
+  return [
+    row(`**${what}**: CPU µs`, l => beside(digits(l.cpuUs), l.ratio.cpu, l)),
+    row('its Postgres, CPU µs', l =>
+      l.postgresUs > 0 ? beside(digits(l.postgresUs), l.ratio.postgres, l) : undefined,
+    ),
+    row('requests/s', l => beside(digits(l.perSecond), l.ratio.perSecond, l)),
+    row('p50, p99 ms', l => `${digits(l.p50Ms)}, ${digits(l.p99Ms)}`),
+    row('mean scavenge, ms', l => (l.scavengeMs > 0 ? digits(l.scavengeMs) : undefined)),
+  ]
+}
