@@ -15,6 +15,9 @@ interface Comparison {
   others?: boolean
 }
 
+/** Below this share of the core something beside the gateway was in the way. */
+const SATURATED = 0.85
+
 export const target = (gate: Gate, shape: Shape): Target => ({
   name: gate.name,
   port: gate.port,
@@ -41,6 +44,12 @@ export async function compare(lab: Lab, { what, shape, connections, warm, others
   )
   const unsteady = layers.flatMap(({ name, steady }) => (steady ? [] : name))
   if (unsteady.length > 0) lab.note(`${what}: when measuring began, not yet steady within 5 %: ${unsteady.join(', ')}.`)
+  // The others are so cheap that they wait for provider and load.
+  const idle = layers.slice(0, 1 + lab.small.length).filter(({ busy }) => busy < SATURATED)
+  if (idle.length > 0)
+    lab.note(
+      `${what}: only part of the gateway's core was used by ${idle.map(l => `${l.name} (${(l.busy * 100).toFixed(0)} %)`).join(', ')}; something else ran on it.`,
+    )
   return rows(what, layers)
 }
 

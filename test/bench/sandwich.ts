@@ -30,6 +30,8 @@ export interface Slice extends Loaded {
   cpuUs: number
   /** of its Postgres, a request */
   postgresUs: number
+  /** share of its core that it and its Postgres had while loaded */
+  busy: number
   peakBytes: number
   /** mean of its young collections; 0 when there was none */
   scavengeMs: number
@@ -85,6 +87,7 @@ const middle = (slices: readonly Slice[]): Slice => {
     p99Ms: of('p99Ms'),
     cpuUs: of('cpuUs'),
     postgresUs: of('postgresUs'),
+    busy: of('busy'),
     peakBytes: of('peakBytes'),
     scavengeMs: of('scavengeMs'),
   }
@@ -113,11 +116,14 @@ export async function slice(target: Target, shape: Shape, ms: number): Promise<S
   const watch = setInterval(() => (peakBytes = Math.max(peakBytes, target.used().rssBytes)), 500)
   try {
     const loaded = await load({ host: '127.0.0.1', ms, ...target, ...shape })
+    const loadedS = loaded.answers / loaded.perSecond
+    const then = target.used()
     const after = await quiet(target)
     return {
       ...loaded,
       cpuUs: (after.cpuUs - before.cpuUs) / loaded.answers,
       postgresUs: (after.postgresUs - before.postgresUs) / loaded.answers,
+      busy: (then.cpuUs + then.postgresUs - before.cpuUs - before.postgresUs) / 1e6 / loadedS,
       peakBytes: Math.max(peakBytes, after.rssBytes),
       scavengeMs: meanScavengeMs(target.log, from),
     }
