@@ -87,7 +87,7 @@ export function command(words: string[], options: { input?: string; env?: Record
   const since = performance.now()
   return new Promise((resolve, reject) => {
     const env = { ...plain(), ...options.env }
-    const child = execFile(program!, args, { env, maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
+    const child = execFile(program!, args, { env, maxBuffer: 1 << 28, timeout: 120_000 }, (error, stdout, stderr) => {
       running.delete(child)
       if (error) reject(new Error(`${words.join(' ')}: ${stderr || error.message}`))
       else resolve({ stdout, ms: performance.now() - since })

@@ -20,7 +20,7 @@ export interface Site {
   used(): Use
   /** Runs a gw command on its data dir. */
   gw(words: string, input?: string): Promise<Ran>
-  /** Starts it unless it is running with this environment. @returns ms from its start until it is ready */
+  /** Starts it unless it is running; with an environment it is started anew. @returns ms from its start until it is ready */
   up(env?: Record<string, string>): Promise<number>
   down(): Promise<void>
 }
@@ -41,7 +41,6 @@ export async function site(name: string, place: string, dir: string, upstream: s
   const keys: string[] = []
   let daemon: Started | undefined
   let starts = 0
-  let running = ''
   const [port, opsPort] = [await freePort(), await freePort()]
 
   const self: Site = {
@@ -58,13 +57,11 @@ export async function site(name: string, place: string, dir: string, upstream: s
     used: () => use(daemon!.pid, dataDir),
     gw: (words, input = '') =>
       command([path.join(dir, 'bin/gw'), ...words.split(' '), '--data-dir', dataDir], { input }),
-    async up(env = {}) {
-      const asked = JSON.stringify(env)
+    async up(env) {
       if (daemon && !ended(daemon)) {
-        if (asked === running) return 0
+        if (!env) return 0
         await stop(daemon)
       }
-      running = asked
       const since = performance.now()
       daemon = start(
         `${place}-${++starts}`,
