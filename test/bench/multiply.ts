@@ -1,6 +1,7 @@
 // Makes many accounts and keys of the few that commands made, in the embedded Postgres of a running daemon.
 import path from 'node:path'
 import pg from 'pg'
+import { USERS } from './site.ts'
 
 /**
  * Every new row is a copy of the first but for what must be unique. New keys have random digests: nobody can present
@@ -22,7 +23,13 @@ export async function multiply(dataDir: string, size: { accounts: number; keys: 
       `insert into account_groups (account_id, group_id)
        select a.id, g.id from accounts a, groups g where g.name = 'main' on conflict do nothing`,
     )
+    // Ten keys a user: all of them one user's would measure something else.
+    await copy(client, 'users', Math.max(USERS, size.keys / 10), { name: `'user' || (i - 1)` })
+    await client.query(
+      `insert into balances (user_id, balance) select id, 1000000000000000 from users on conflict do nothing`,
+    )
     await copy(client, 'api_keys', size.keys, {
+      user_id: '(select min(id) from users) + (i - 1) / 10',
       name: `'k' || i`,
       prefix: `'sk-' || substr(md5(i::text), 1, 8)`,
       digest: `decode(md5(random()::text || i) || md5(i || random()::text), 'hex')`,

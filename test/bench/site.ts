@@ -30,6 +30,8 @@ export interface Size {
   keys: number
 }
 
+/** made by commands, with the keys that requests present */
+export const USERS = 2
 const KEYS = 4
 
 /** Makes a site of a checkout, in a folder called `place`. It is down when it is made. */
@@ -84,7 +86,7 @@ export async function site(name: string, place: string, dir: string, upstream: s
   await self.gw('group add main --platform anthropic --unknown-model free')
   await self.up()
   const account = `account add a --platform anthropic --group main --concurrency 400 --base-url ${upstream} --api-key-stdin`
-  const users = Array.from({ length: 2 }, (_, i) => `user${i}`)
+  const users = Array.from({ length: USERS }, (_, i) => `user${i}`)
   const added = users.map(user => self.gw(`user add ${user} --balance 1000000 --concurrency 4000`))
   await Promise.all([self.gw(account, 'secret'), ...added])
   const made = Array.from({ length: KEYS }, (_, i) =>
