@@ -39,7 +39,7 @@ export async function site(name: string, place: string, dir: string, upstream: s
   const dataDir = path.join(folder, place)
   mkdirSync(dataDir)
   chmodSync(dataDir, 0o755)
-  const node = traced(dir)
+  const node = traced(place, dir)
   const keys: string[] = []
   let daemon: Started | undefined
   let starts = 0
@@ -105,8 +105,8 @@ async function ready(port: number): Promise<boolean> {
 }
 
 /** The checkout's own node, which says when it collects garbage: a program for bin/gw to start. */
-function traced(dir: string): string {
-  const file = path.join(folder, `${path.basename(dir)}-node`)
+function traced(place: string, dir: string): string {
+  const file = path.join(folder, `${place}-node`)
   // Line by line, else the C library keeps the lines until there are 4 KB of them.
   writeFileSync(file, `#!/bin/sh\nexec stdbuf -oL "${nodeOf(dir)}" --trace-gc "$@"\n`, { mode: 0o755 })
   return file
