@@ -48,7 +48,7 @@ export async function compare(lab: Lab, { what, shape, connections, warm, others
   const idle = layers.slice(0, 1 + lab.small.length).filter(({ busy }) => busy < SATURATED)
   if (idle.length > 0)
     lab.note(
-      `${what}: only part of the gateway's core was used by ${idle.map(l => `${l.name} (${(l.busy * 100).toFixed(0)} %)`).join(', ')}; something else ran on it.`,
+      `${what}: the gateway's core was not full, so something else ran on the machine, with ${idle.map(l => `${l.name} (${(l.busy * 100).toFixed(0)} %)`).join(', ')}.`,
     )
   return rows(what, layers)
 }

@@ -7,9 +7,9 @@ import { probe } from './probe.ts'
 import { requests } from './requests.ts'
 import { sandwich } from './sandwich.ts'
 import type { Site } from './site.ts'
-import { digits, mb, type Row, times } from './table.ts'
+import { digits, mb, type Row, type Table, times } from './table.ts'
 
-const table = 'Growth'
+const table: Table = 'Growth'
 const size = `${LARGE.accounts} accounts, ${LARGE.keys} keys`
 
 /** The small and the large site of a checkout in the same sandwich, round by round. */

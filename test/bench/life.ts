@@ -5,9 +5,9 @@ import { target } from './compare.ts'
 import type { Lab } from './lab.ts'
 import { median } from './median.ts'
 import { slice } from './sandwich.ts'
-import { digits, mb, type Row } from './table.ts'
+import { digits, mb, type Row, type Table } from './table.ts'
 
-const table = 'A process'
+const table: Table = 'A process'
 const AFTER_MS = 60_000
 
 /** In a fresh process of each checkout; the minute of rest is spent by all of them at once, and not in a quick run. */

@@ -4,15 +4,18 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { cases } from './cases.ts'
 
+const slow = Object.keys(cases).filter(name => cases[name]!.slow)
+
 export const help = `Usage: npm run bench -- [options]
 
-  --quick          all cases in at most 90 s for one checkout, at the price of noise
+  --quick          at most 90 s for one checkout, at the price of noise and without the slow cases:
+                   ${slow.join(', ')}
   --case NAME      only this case; repeat it, or separate several with commas: ${Object.keys(cases).join(', ')}
   --gw [NAME=]DIR  a checkout of gw to measure; repeat it to compare several in one run; default: this one
   --others         nginx and HAProxy beside it, where installed; without --quick they always are
   --rounds N       slices of each gateway; default 5, quick 2
-  --seconds S      length of a slice; default 4, quick 1
-  --warm S         longest time a gateway is warmed in a case; default 60, quick 5
+  --seconds S      length of a slice; default 4, quick 0.8
+  --warm S         longest time a gateway is warmed in a case; default 60, quick 4
   --json FILE      write all that was found there, too
   --write          put the tables into docs/benchmarks.md
 `
@@ -59,8 +62,8 @@ export function options(args: string[]): Options | 'help' {
     checkouts: named(values.gw),
     others: values.others || !quick,
     rounds: positive('--rounds', values.rounds, quick ? 2 : 5),
-    sliceMs: 1_000 * positive('--seconds', values.seconds, quick ? 1 : 4),
-    warmMs: 1_000 * positive('--warm', values.warm, quick ? 5 : 60),
+    sliceMs: 1_000 * positive('--seconds', values.seconds, quick ? 0.8 : 4),
+    warmMs: 1_000 * positive('--warm', values.warm, quick ? 4 : 60),
     ...(values.json === undefined ? {} : { json: values.json }),
     write: values.write,
   }

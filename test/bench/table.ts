@@ -1,15 +1,18 @@
 // What was found, as Markdown tables with a column for each gateway.
 
+const order = ['A request', 'Streams, a delta every 20 ms', 'Growth', 'A process'] as const
+export type Table = (typeof order)[number]
+
 export interface Row {
   /** which table it stands in */
-  table: string
+  table: Table
   what: string
   /** by the gateway's name */
   cells: Record<string, string>
 }
 
 export function tables(rows: readonly Row[]): string[] {
-  const names = [...new Set(rows.map(({ table }) => table))]
+  const names = order.filter(name => rows.some(({ table }) => table === name))
   return names.map(name => {
     const own = rows.filter(({ table }) => table === name)
     const columns = [...new Set(own.flatMap(({ cells }) => Object.keys(cells)))]
