@@ -38,23 +38,15 @@ const heading = ({ rounds, sliceMs, warmMs, quick }: Options) =>
   `${pinned ? 'gateway and its Postgres on one core, provider and load on the other' : 'nothing pinned to a core'}; ` +
   `medians of ${rounds} slices of ${sliceMs / 1000} s, warmed for at most ${warmMs / 1000} s a case${quick ? ' (a quick run)' : ''}.`
 
-const chosen = (() => {
-  try {
-    return options(process.argv.slice(2))
-  } catch (error) {
-    console.error(`bench: ${(error as Error).message}`)
-    process.exit(2)
-  }
-})()
-if (chosen === 'help') {
-  console.log(help)
-  process.exit(0)
-}
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void leave().finally(() => process.exit(130)))
-takeCore()
 try {
-  await main(chosen)
+  const chosen = understood()
+  if (chosen === 'help') console.log(help)
+  else if (chosen) {
+    takeCore()
+    await main(chosen)
+  }
 } catch (error) {
   console.error(error)
   process.exitCode = 1
@@ -62,3 +54,13 @@ try {
   await leave()
 }
 process.exit() // whatever still waits for something waits in vain
+
+function understood(): Options | 'help' | undefined {
+  try {
+    return options(process.argv.slice(2))
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}`)
+    process.exitCode = 2
+    return
+  }
+}
