@@ -39,7 +39,10 @@ const heading = ({ rounds, sliceMs, warmMs, quick }: Options) =>
   `medians of ${rounds} slices of ${sliceMs / 1000} s, warmed for at most ${warmMs / 1000} s a case${quick ? ' (a quick run)' : ''}.`
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void leave().finally(() => process.exit(130)))
+  process.once(signal, () => {
+    process.exitCode = 130
+    void leave().finally(() => process.exit())
+  })
 try {
   const chosen = understood()
   if (chosen === 'help') console.log(help)
@@ -48,8 +51,11 @@ try {
     await main(chosen)
   }
 } catch (error) {
-  console.error(error)
-  process.exitCode = 1
+  // When it was told to leave, what it was doing fails.
+  if (process.exitCode !== 130) {
+    console.error(error)
+    process.exitCode = 1
+  }
 } finally {
   await leave()
 }
