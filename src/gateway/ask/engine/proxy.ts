@@ -40,13 +40,14 @@ export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engin
         on: noop,
       }
       // Fresh each time: the library writes into it. Without the protocol TLS sockets are filed under a key they are never found by.
-      const ssl = { protocol, maxHeaderSize: HEAD_BYTES, ...(ca === undefined ? {} : { ca }) }
+      const ssl = { protocol, maxHeaderSize: HEAD_BYTES, ALPNProtocols: ['http/1.1'] }
       try {
         proxy.web(
           view as unknown as http.IncomingMessage,
           trip as unknown as http.ServerResponse,
           {
             target: request.origin,
+            ...(ca === undefined ? {} : { ca: ca.toString() }),
             // Without an agent the connection is made for this request and closed after it.
             ...(fresh ? {} : { agent: agents[protocol] }),
             // The path is finished: without these two it would be parsed and joined again for every request.
@@ -116,6 +117,11 @@ class RoundTrip extends EventEmitter implements Controller {
   onRequest(request: http.ClientRequest): void {
     const socket = request.socket as (Socket & { encrypted?: boolean }) | null
     this.reused = request.reusedSocket
+    // Nobody else would say that it is over.
+    request.once('upgrade', (_response, upgraded) => {
+      upgraded.destroy()
+      this.onError(failure('EBADANSWER', 'the upstream switched protocols'))
+    })
     if (!socket?.connecting) this.sent = true
     // A TLS handshake that hangs is a connection that hangs.
     else

@@ -201,6 +201,12 @@ export class ResponseReader {
       }
     const found = partial.subarray(0, this.#partialBytes).indexOf(HEAD_END, Math.max(0, before - 3))
     if (found < 0) {
+      // Lines that end otherwise would be awaited for ever.
+      for (let i = before; i < this.#partialBytes; i++)
+        if (partial[i] === LF && partial[i - 1] !== CR) {
+          this.#broken('HPE_INVALID_HEADER_TOKEN', 'Parse Error: Missing expected CR')
+          return at
+        }
       if (this.#partialBytes >= HEAD_BYTES) this.#broken('HPE_HEADER_OVERFLOW', 'Parse Error: Header overflow')
       return at + take
     }
