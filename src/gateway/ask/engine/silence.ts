@@ -13,7 +13,7 @@ export interface Patience {
   idle: number
 }
 
-// Late by no more than two of these, and never early.
+// Never early, and late by three of these while the process keeps up.
 const LONGEST_TICK_MS = 50
 const SHORTEST_TICK_MS = 5
 
@@ -89,7 +89,7 @@ export class Silence {
   }
 
   #keepUpWith(limit: number): void {
-    const tickMs = Math.max(SHORTEST_TICK_MS, Math.min(LONGEST_TICK_MS, limit / 4))
+    const tickMs = Math.max(SHORTEST_TICK_MS, Math.min(LONGEST_TICK_MS, Math.floor(limit / 4)))
     if (this.#timer && tickMs >= this.#tickMs) return
     this.#tickMs = Math.min(tickMs, this.#tickMs)
     this.close()
@@ -98,9 +98,10 @@ export class Silence {
   }
 
   #sweep(): void {
-    const now = performance.now()
-    this.#now += Math.min(Math.ceil(now - this.#swept), this.#tickMs * 4)
-    this.#swept = now
+    const passed = Math.floor(performance.now() - this.#swept)
+    this.#swept += passed
+    const most = 2 * this.#tickMs
+    this.#now += Math.min(passed, most)
     if (this.#watched.length === 0) {
       this.close()
       return
@@ -111,7 +112,7 @@ export class Silence {
       if (!watched) continue
       if (watched.code === 'ETIMEDOUT' && watched.sent) this.enter(watched, watched.patience.responseHeader, 'EHEADERS')
       // What was heard just before a sweep bears the time of the one before it.
-      else if (this.#now - watched.since > watched.limit + this.#tickMs) {
+      else if (this.#now - watched.since > watched.limit + most) {
         this.end(watched)
         watched.expired(failure(watched.code, codes[watched.code]))
       }
