@@ -171,11 +171,13 @@ t.test('a compressed answer is made plain', async t => {
     br: zlib.brotliCompressSync,
     zstd: zlib.zstdCompressSync,
   }
-  const says = (encoding: string, bytes: Buffer) =>
+  const says = (encoding: string, bytes: Buffer, missing = 0) =>
     peer(
       t,
       answering(async (_request, line: Line) => {
-        line.say(`HTTP/1.1 200 OK\r\ncontent-encoding: ${encoding}\r\ncontent-length: ${bytes.length}\r\nx: y\r\n\r\n`)
+        line.say(
+          `HTTP/1.1 200 OK\r\ncontent-encoding: ${encoding}\r\ncontent-length: ${bytes.length + missing}\r\nx: y\r\n\r\n`,
+        )
         for (let at = 0; at < bytes.length; at += 100) {
           line.say(bytes.subarray(at, at + 100))
           await turn()
@@ -196,7 +198,7 @@ t.test('a compressed answer is made plain', async t => {
     const half = ask(await says(encoding, coded.subarray(0, coded.length >> 1)), {})
     await half.over.promise
     t.ok(half.error?.code, `${encoding} that breaks off: ${half.error?.code}`)
-    const up = await says(encoding, Buffer.from('this is plain text, whatever it says'.repeat(100)))
+    const up = await says(encoding, Buffer.from('this is plain text, whatever it says'.repeat(100)), 1)
     const none = ask(up, {})
     await none.over.promise
     t.ok(none.error?.code, `not ${encoding}: ${none.error?.code}`)

@@ -133,6 +133,7 @@ export interface Question {
   fresh?: boolean
   onHead?: (asked: Asked) => void
   onData?: (asked: Asked, bytes: Buffer) => void
+  onEnd?: (asked: Asked) => void
 }
 
 /** A request and all that its handler was told. */
@@ -186,6 +187,7 @@ export class Asked implements Handler {
   end(): void {
     this.#may('end', this.answer === undefined)
     this.ended = true
+    this.#question.onEnd?.(this)
     this.#over.resolve()
   }
   fail(error: NodeJS.ErrnoException): void {
