@@ -29,10 +29,17 @@ const PROBE_MS = 250
 const PROBE_MAX_MS = 4_000
 const FLAP_MS = 10_000
 
+interface Asker {
+  /** where it is among those that wait; -1 when it has its answer */
+  at: number
+  since: number
+  giveUp(): void
+}
+
 export class Breaker {
   readonly #options: BreakerOptions
-  // In the order of asking, so the first is the oldest.
-  readonly #waiting = new Map<(answer: undefined) => void, number>()
+  /** In no order: the last one takes the place of one that is answered. A Map would keep old answers alive, see `Table`. */
+  #waiting: Asker[] = []
   #watch: NodeJS.Timeout | undefined
   #reason: string | undefined
   #since = Number.NEGATIVE_INFINITY
@@ -55,18 +62,19 @@ export class Breaker {
   /** The answer, or undefined when there is none: at once while open, else after 250 ms at the latest. Never throws. */
   ask<T extends {}>(send: () => Promise<T>): Promise<T | undefined> {
     if (this.#reason !== undefined) return Promise.resolve(undefined)
+    this.#watch ??= setTimeout(() => this.#look(), ANSWER_MS).unref()
     return new Promise(resolve => {
-      this.#waiting.set(resolve, performance.now())
+      const asker: Asker = { at: this.#waiting.length, since: performance.now(), giveUp: resolve as () => void }
+      this.#waiting.push(asker)
       send().then(
         answer => {
-          if (this.#waiting.delete(resolve)) resolve(answer)
+          if (this.#remove(asker)) resolve(answer)
         },
         (error: Error) => {
           // Else it was answered when the breaker opened, and this is an echo of a trouble that may be over.
-          if (this.#waiting.has(resolve)) this.trip(error.message)
+          if (asker.at !== -1) this.trip(error.message)
         },
       )
-      this.#watch ??= setTimeout(() => this.#look(), ANSWER_MS).unref()
     })
   }
 
@@ -89,10 +97,24 @@ export class Breaker {
     this.#giveUp()
   }
 
+  #remove(asker: Asker): boolean {
+    if (asker.at === -1) return false
+    const last = this.#waiting.pop()!
+    if (last !== asker) {
+      this.#waiting[asker.at] = last
+      last.at = asker.at
+    }
+    asker.at = -1
+    return true
+  }
+
   #giveUp(): void {
-    const waiting = [...this.#waiting.keys()]
-    this.#waiting.clear()
-    for (const resolve of waiting) resolve(undefined)
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const asker of waiting) {
+      asker.at = -1
+      asker.giveUp()
+    }
   }
 
   // One timer for all calls: it looks at the oldest. Late is judged after the sockets were read once more, so that a
@@ -100,8 +122,8 @@ export class Breaker {
   #look(): void {
     setImmediate(() => {
       this.#watch = undefined
-      const [oldest] = this.#waiting.values()
-      if (oldest === undefined) return
+      if (this.#waiting.length === 0) return
+      const oldest = this.#waiting.reduce((since, asker) => Math.min(since, asker.since), Number.POSITIVE_INFINITY)
       const leftMs = oldest + ANSWER_MS - performance.now()
       if (leftMs <= 0) this.trip(`no answer within ${ANSWER_MS} ms`)
       else this.#watch = setTimeout(() => this.#look(), leftMs).unref()

@@ -1,15 +1,26 @@
 // Places under limits, held for a while: the leases of one process, exact and synchronous.
+import { Broom } from './broom.ts'
 import type { Held } from './store.ts'
+import { Table } from './table.ts'
 
-interface Place {
-  /** who holds, until when */
-  readonly holders: Map<string, number>
+interface Lease {
+  readonly holder: string
+  until: number
+}
+
+/** A key's leases. An empty one is kept for a while: most keys are soon taken again. */
+class Place {
+  readonly leases = new Table<Lease>()
   /** Nobody's lease ends before this. A lower bound, so that a renewal need not look at its neighbours. */
-  soonest: number
+  soonest = Number.POSITIVE_INFINITY
+  /** when it was last taken */
+  takenAt = 0
 }
 
 /** One timer serves all keys; waking up more often than this for one lease each is not worth it. */
 const SWEEP_MS = 20
+/** How long an empty place is kept. */
+const IDLE_MS = 60_000
 
 /**
  * Counts leases. A lease is gone the moment its time is over, whether or not anybody has looked since; `onFreed` hears
@@ -17,6 +28,7 @@ const SWEEP_MS = 20
  */
 export class Leases {
   readonly #places = new Map<string, Place>()
+  readonly #broom = new Broom(this.#places, isIdle)
   readonly #now: () => number
   #listeners: readonly ((key: string) => void)[] = []
   #timer: NodeJS.Timeout | undefined
@@ -29,15 +41,16 @@ export class Leases {
   /** True when held, also if `holder` held it before. A `limit` of 0 or less counts but never refuses. */
   acquire(key: string, holder: string, limit: number, ttlMs: number): boolean {
     const at = this.#now()
-    let place = this.#places.get(key)
-    if (place && place.soonest <= at) {
-      // Those who wait hear of the expired places first: they were here before this caller.
-      this.#prune(key, place, at)
-      place = this.#places.get(key)
-    }
-    if (!place) this.#places.set(key, (place = { holders: new Map(), soonest: Number.POSITIVE_INFINITY }))
-    else if (limit > 0 && place.holders.size >= limit && !place.holders.has(holder)) return false
-    this.#hold(place, holder, at + ttlMs)
+    const place = this.#open(key, at)
+    // Those who wait hear of the expired places first: they were here before this caller.
+    if (place.soonest <= at) this.#prune(key, place, at)
+    const { leases } = place
+    const own = leases.get(holder)
+    if (own) own.until = at + ttlMs
+    else if (limit > 0 && leases.size >= limit) return false
+    else leases.set({ holder, until: at + ttlMs })
+    place.takenAt = at
+    this.#note(place, at + ttlMs)
     return true
   }
 
@@ -46,21 +59,22 @@ export class Leases {
     const at = this.#now()
     return leases.filter(({ key, holder }) => {
       const place = this.#places.get(key)
-      const until = place?.holders.get(holder)
-      if (!place || until === undefined || until <= at) return true
-      this.#hold(place, holder, at + ttlMs)
+      const lease = place?.leases.get(holder)
+      if (!place || !lease || lease.until <= at) return true
+      lease.until = at + ttlMs
+      this.#note(place, lease.until)
       return false
     })
   }
 
   /** Gives places back, then tells the listeners, once for each key. Returns the keys they heard. */
-  release(leases: readonly Held[]): Set<string> {
-    const freed = new Set<string>()
+  release(leases: readonly Held[]): readonly string[] {
+    const freed: string[] = []
     for (const { key, holder } of leases) {
       const place = this.#places.get(key)
-      if (!place?.holders.delete(holder)) continue
-      if (place.holders.size === 0) this.#places.delete(key)
-      freed.add(key)
+      if (!place?.leases.delete(holder)) continue
+      if (place.leases.size === 0) place.soonest = Number.POSITIVE_INFINITY
+      if (!freed.includes(key)) freed.push(key)
     }
     for (const key of freed) this.announce(key)
     return freed
@@ -70,22 +84,20 @@ export class Leases {
     const at = this.#now()
     const place = this.#places.get(key)
     if (!place) return 0
-    if (place.soonest > at) return place.holders.size
-    let count = 0
-    for (const until of place.holders.values()) if (until > at) count++
-    return count
+    if (place.soonest > at) return place.leases.size
+    return place.leases.all().filter(lease => lease.until > at).length
   }
 
   holders(key: string): { holder: string; leftMs: number }[] {
     const at = this.#now()
-    return [...(this.#places.get(key)?.holders ?? [])]
-      .map(([holder, until]) => ({ holder, leftMs: until - at }))
+    return (this.#places.get(key)?.leases.all() ?? [])
+      .map(({ holder, until }) => ({ holder, leftMs: until - at }))
       .filter(lease => lease.leftMs > 0)
   }
 
   /** Keys with a place taken, give or take those that expired this instant. */
   keys(): string[] {
-    return [...this.#places.keys()]
+    return [...this.#places].flatMap(([key, place]) => (place.leases.size > 0 ? [key] : []))
   }
 
   all(): Held[] {
@@ -110,8 +122,16 @@ export class Leases {
     this.#listeners = []
   }
 
-  #hold(place: Place, holder: string, until: number): void {
-    place.holders.set(holder, until)
+  #open(key: string, at: number): Place {
+    let place = this.#places.get(key)
+    if (place) return place
+    this.#broom.sweep(at)
+    place = new Place()
+    this.#places.set(key, place)
+    return place
+  }
+
+  #note(place: Place, until: number): void {
     if (until < place.soonest) place.soonest = until
     if (until < this.#wakesAt) this.#wakeAt(until)
   }
@@ -120,11 +140,10 @@ export class Leases {
   #prune(key: string, place: Place, at: number): void {
     let expired = 0
     place.soonest = Number.POSITIVE_INFINITY
-    for (const [holder, until] of place.holders) {
+    for (const { holder, until } of place.leases.all()) {
       if (until > at) place.soonest = Math.min(place.soonest, until)
-      else if (place.holders.delete(holder)) expired++
+      else if (place.leases.delete(holder)) expired++
     }
-    if (place.holders.size === 0) this.#places.delete(key)
     if (expired > 0) this.announce(key)
   }
 
@@ -145,6 +164,8 @@ export class Leases {
     if (next < this.#wakesAt) this.#wakeAt(next)
   }
 }
+
+const isIdle = (place: Place, at: number) => place.leases.size === 0 && place.takenAt + IDLE_MS <= at
 
 /** Holders by key. */
 export function byKey(leases: readonly Held[]): [key: string, holders: string[]][] {

@@ -1,6 +1,7 @@
 // Money under limits: what is spent and what is held of every purse, by one process, exact and synchronous.
 import { Broom } from './broom.ts'
 import type { Amount, Change, Fact, Hold, Purse, Reserved, Want } from './store.ts'
+import { Table } from './table.ts'
 
 interface Bucket {
   held: bigint
@@ -12,7 +13,7 @@ interface Bucket {
 
 interface State {
   readonly buckets: Map<string, Bucket>
-  readonly holds: Map<string, { amounts: readonly Amount[]; until: number }>
+  readonly holds: Table<{ readonly holder: string; amounts: readonly Amount[]; until: number }>
   /** No hold ends before this. A lower bound, as in `Leases`. */
   soonest: number
   /** Nobody has touched it for so long by then that it may be forgotten. */
@@ -38,19 +39,21 @@ export class Purses {
   reserve(key: string, holder: string, wants: readonly Want[], ttlMs: number, shares = 1): Reserved {
     checkWants(wants)
     const purse = this.#open(key)
-    const limited = wants.filter(want => want.limit !== undefined)
-    const unknown = limited.filter(want => purse.buckets.get(want.bucket)?.spent === undefined)
-    if (unknown.length > 0) return { held: false, unknown: unknown.map(want => want.bucket) }
+    const unknown = unknownOf(purse, wants)
+    if (unknown.length > 0) return { held: false, unknown }
     const before = purse.holds.get(holder)?.amounts
-    for (const want of limited) {
+    for (const want of wants) {
+      if (want.limit === undefined) continue
       const bucket = purse.buckets.get(want.bucket)!
       const own = before?.find(each => each.bucket === want.bucket)?.amount ?? 0n
-      const left = want.limit! - (isOver(bucket, want) ? 0n : bucket.spent!)
+      const left = want.limit - (isOver(bucket, want) ? 0n : bucket.spent!)
       if ((bucket.held - own + want.amount) * BigInt(shares) > left) return { held: false, bucket: want.bucket }
     }
     for (const want of wants) {
       const bucket = purse.buckets.get(want.bucket)
-      if (bucket && isOver(bucket, want)) Object.assign(bucket, { spent: 0n, start: want.window!.start })
+      if (!bucket || !isOver(bucket, want)) continue
+      bucket.spent = 0n
+      bucket.start = want.window!.start
     }
     this.#hold(purse, { holder, amounts: wants, ttlMs })
     return { held: true }
@@ -58,7 +61,8 @@ export class Purses {
 
   /** As in `Store`. */
   record(key: string, { facts = [], holds = [], gone = [] }: Change): void {
-    checkRange([...facts.map(fact => fact.spent), ...holds.flatMap(hold => hold.amounts.map(each => each.amount))])
+    for (const fact of facts) checkRange(fact.spent)
+    for (const hold of holds) for (const { amount } of hold.amounts) checkRange(amount)
     const purse = this.#open(key)
     for (const fact of facts) {
       const bucket = bucketOf(purse, fact.bucket)
@@ -84,7 +88,10 @@ export class Purses {
       buckets: [...buckets]
         .map(([name, bucket]) => ({ bucket: name, used: used(bucket), spent: bucket.spent, start: bucket.start }))
         .sort((a, b) => (a.bucket < b.bucket ? -1 : 1)),
-      holders: [...holds.keys()].sort(),
+      holders: holds
+        .all()
+        .map(hold => hold.holder)
+        .sort(),
     }
   }
 
@@ -94,7 +101,9 @@ export class Purses {
   }
 
   holders(key: string): string[] {
-    return [...this.#open(key).holds.keys()]
+    return this.#open(key)
+      .holds.all()
+      .map(hold => hold.holder)
   }
 
   /** All that is known and held of a purse, as another store can record it. */
@@ -105,7 +114,7 @@ export class Purses {
       facts: [...buckets].flatMap(([bucket, { spent, version, start }]) =>
         spent === undefined ? [] : [{ bucket, spent, version, start }],
       ),
-      holds: [...holds].map(([holder, { amounts, until }]) => ({ holder, amounts, ttlMs: until - at })),
+      holds: holds.all().map(({ holder, amounts, until }) => ({ holder, amounts, ttlMs: until - at })),
     }
   }
 
@@ -113,7 +122,7 @@ export class Purses {
     const at = this.#now()
     let purse = this.#purses.get(key)
     if (!purse) {
-      purse = { buckets: new Map(), holds: new Map(), soonest: Number.POSITIVE_INFINITY, until: 0 }
+      purse = { buckets: new Map(), holds: new Table(), soonest: Number.POSITIVE_INFINITY, until: 0 }
       this.#purses.set(key, purse)
     }
     purse.until = Math.max(purse.until, at + KEEP_MS)
@@ -125,7 +134,7 @@ export class Purses {
   #hold(purse: State, { holder, amounts, ttlMs }: Hold): void {
     drop(purse, holder)
     const until = this.#now() + ttlMs
-    purse.holds.set(holder, { amounts: amounts.map(({ bucket, amount }) => ({ bucket, amount })), until })
+    purse.holds.set({ holder, amounts: amounts.map(({ bucket, amount }) => ({ bucket, amount })), until })
     for (const { bucket, amount } of amounts) bucketOf(purse, bucket).held += amount
     purse.soonest = Math.min(purse.soonest, until)
     purse.until = Math.max(purse.until, until)
@@ -134,12 +143,22 @@ export class Purses {
 
 /** @throws RangeError: Redis counts in 64 bits, and one amount beyond them would be refused there for ever. */
 export function checkWants(wants: readonly Want[]): void {
-  checkRange(wants.flatMap(({ amount, limit = 0n }) => [amount, limit]))
+  for (const { amount, limit } of wants) {
+    checkRange(amount)
+    if (limit !== undefined) checkRange(limit)
+  }
 }
 
-function checkRange(amounts: readonly bigint[]): void {
-  const beyond = amounts.find(amount => amount >= RANGE || -amount >= RANGE)
-  if (beyond !== undefined) throw new RangeError(`an amount must be within 64 bits, got ${beyond}`)
+function checkRange(amount: bigint): void {
+  if (amount >= RANGE || amount <= -RANGE) throw new RangeError(`an amount must be within 64 bits, got ${amount}`)
+}
+
+/** Buckets with a limit of which no fact is known. */
+function unknownOf(purse: State, wants: readonly Want[]): string[] {
+  const unknown: string[] = []
+  for (const { bucket, limit } of wants)
+    if (limit !== undefined && purse.buckets.get(bucket)?.spent === undefined) unknown.push(bucket)
+  return unknown
 }
 
 function bucketOf(purse: State, name: string): Bucket {
@@ -149,7 +168,9 @@ function bucketOf(purse: State, name: string): Bucket {
 }
 
 function learn(bucket: Bucket, { spent, version, start }: Fact): void {
-  Object.assign(bucket, { spent, version, start })
+  bucket.spent = spent
+  bucket.version = version
+  bucket.start = start
 }
 
 function isOver({ spent, start }: Bucket, { window }: Want): boolean {
@@ -157,15 +178,14 @@ function isOver({ spent, start }: Bucket, { window }: Want): boolean {
 }
 
 function drop(purse: State, holder: string): void {
-  const hold = purse.holds.get(holder)
+  const hold = purse.holds.delete(holder)
   if (!hold) return
   for (const { bucket, amount } of hold.amounts) purse.buckets.get(bucket)!.held -= amount
-  purse.holds.delete(holder)
 }
 
 function prune(purse: State, at: number): void {
   purse.soonest = Number.POSITIVE_INFINITY
-  for (const [holder, { until }] of purse.holds) {
+  for (const { holder, until } of purse.holds.all()) {
     if (until <= at) drop(purse, holder)
     else purse.soonest = Math.min(purse.soonest, until)
   }

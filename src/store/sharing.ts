@@ -141,7 +141,7 @@ export class SharingStore implements Store {
       // What was held when the breaker opened is believed already; what was taken since, Redis never heard of.
       if (!freed) this.#places.believe(key, open ? [] : holders)
       // Somebody else's lease: the others have heard from Redis, this process has not.
-      else if (freed[i]! > 0 && !heard.has(key)) this.#mine.announce(key)
+      else if (freed[i]! > 0 && !heard.includes(key)) this.#mine.announce(key)
     })
   }
 

@@ -4,9 +4,14 @@ import { Broom } from './broom.ts'
 interface Value {
   value: string
   until: number
+  /** set again since it was last passed over */
+  again: boolean
 }
 
-/** Values of one process. Beyond `capacity` the one set longest ago goes. */
+/**
+ * Values of one process. Beyond `capacity` the one goes that was set longest ago, roughly: those set again get a second
+ * chance, so that setting what is there moves nothing in the map.
+ */
 export class Values {
   readonly #values = new Map<string, Value>()
   readonly #capacity: number
@@ -29,12 +34,27 @@ export class Values {
   set(key: string, value: string, ttlMs: number): void {
     const at = this.#now()
     this.#broom.sweep(at)
-    this.#values.delete(key) // so that the map's order is the order of setting
-    this.#values.set(key, { value, until: at + ttlMs })
-    if (this.#values.size > this.#capacity) this.#values.delete(this.#values.keys().next().value!)
+    const found = this.#values.get(key)
+    if (found) {
+      found.value = value
+      found.until = at + ttlMs
+      found.again = true
+      return
+    }
+    this.#values.set(key, { value, until: at + ttlMs, again: false })
+    if (this.#values.size > this.#capacity) this.#makeRoom()
   }
 
   delete(key: string): void {
     this.#values.delete(key)
+  }
+
+  #makeRoom(): void {
+    for (const [key, value] of this.#values) {
+      this.#values.delete(key)
+      if (!value.again) return
+      value.again = false
+      this.#values.set(key, value)
+    }
   }
 }
