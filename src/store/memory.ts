@@ -75,6 +75,8 @@ export class MemoryStore implements Store {
     this.#rates.give(key, bucket, amount, perMinute)
   }
 
+  want(): void {}
+
   onFreed(listener: (key: string) => void): () => void {
     return this.#leases.onFreed(listener)
   }

@@ -1,10 +1,11 @@
 // The store of many processes: Redis while it answers, this process's share of every limit while it does not.
+import { Batch } from './batch.ts'
 import { Breaker } from './breaker.ts'
 import { byKey, Leases } from './leases.ts'
 import { Mending } from './mending.ts'
 import { checkWants, Purses } from './purses.ts'
 import { Rates } from './rates.ts'
-import type { RedisShare, RedisShareOptions } from './redis/redis.ts'
+import { type RedisShare, type RedisShareOptions, WANT_MS } from './redis/redis.ts'
 import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
 import { Values } from './values.ts'
 
@@ -45,6 +46,7 @@ const COPIES = 100_000
 export class SharingStore implements Store {
   readonly #redis: RedisShare
   readonly #breaker: Breaker
+  readonly #batch: Batch
   readonly #options: SharingOptions
   #processes: number
   /** since when Redis has answered without a break, ms */
@@ -57,6 +59,9 @@ export class SharingStore implements Store {
   readonly #purses: Mending
   readonly #rates: Rates
   readonly #copies: Values
+  /** What this process said lately that it waits for, and until when that need not be said again. */
+  readonly #wanted = new Set<string>()
+  #wantedUntil = 0
   #heart: NodeJS.Timeout | undefined
 
   /** Connects; resolves when Redis answers, and after two seconds all the same. */
@@ -76,13 +81,14 @@ export class SharingStore implements Store {
       keys: () => this.#mine.keys(),
       holders: key => this.#mine.holders(key).map(lease => lease.holder),
       // Releases before it puts: a holder may have lost its place and found one again.
-      tell: (key, gone) => Promise.all([this.#redis.release(key, gone), this.#redis.put(key, this.#mine.holders(key))]),
+      tell: (key, gone) =>
+        this.#redis.run<unknown>([...this.#redis.release(key, gone), ...this.#redis.put(key, this.#mine.holders(key))]),
     })
     this.#money = new Purses(options.now)
     this.#purses = new Mending({
       keys: () => this.#money.keys(),
       holders: key => this.#money.holders(key),
-      tell: (key, gone) => this.#redis.record(key, { ...this.#money.all(key), gone }, true),
+      tell: (key, gone) => this.#redis.run(this.#redis.record(key, { ...this.#money.all(key), gone }, true)),
     })
     this.#rates = new Rates(options.now)
     this.#copies = new Values(options.now, COPIES)
@@ -100,11 +106,12 @@ export class SharingStore implements Store {
       mend: () => this.#tellAll(),
       mended: openMs => this.#mended(openMs),
     })
+    this.#batch = new Batch(this.#breaker, calls => this.#redis.run(calls))
   }
 
   async acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean> {
     if (!this.#breaker.open) {
-      const taken = await this.#breaker.ask(() => this.#redis.acquire(key, holder, limit, ttlMs))
+      const taken = await this.#batch.ask(this.#redis.acquire(key, holder, limit, ttlMs))
       if (taken === true) this.#mine.acquire(key, holder, 0, ttlMs)
       if (taken !== undefined) return taken
       this.#places.believe(key, [holder]) // No answer, and yet it may have happened.
@@ -116,49 +123,61 @@ export class SharingStore implements Store {
 
   async renew(leases: readonly Held[], ttlMs: number): Promise<Held[]> {
     const keys = byKey(leases)
-    const gone = await this.#breaker.ask(() =>
-      Promise.all(keys.map(([key, holders]) => this.#redis.renew(key, holders, ttlMs))),
-    )
-    if (!gone) {
+    const calls = keys.map(([key, holders]) => this.#redis.renew(key, holders, ttlMs))
+    const gone = await Promise.all(calls.map(each => this.#batch.askAll(each)))
+    if (gone.includes(undefined)) {
       for (const [key] of keys) this.#places.touch(key)
       return this.#mine.renew(leases, ttlMs)
     }
-    const lost = keys.flatMap(([key], i) => gone[i]!.map(holder => ({ key, holder })))
+    const lost = keys.flatMap(([key], i) => gone[i]!.flat().map(holder => ({ key, holder })))
     this.#mine.release(lost)
     this.#mine.renew(leases, ttlMs)
     return lost
   }
 
   async release(leases: readonly Held[]): Promise<void> {
-    const keys = byKey(leases)
+    await Promise.all(byKey(leases).map(([key, holders]) => this.#release(key, holders)))
+  }
+
+  async #release(key: string, holders: readonly string[]): Promise<void> {
     const open = this.#breaker.open
-    if (open) for (const [key] of keys) this.#places.touch(key)
-    // Sent before this process's own waiters hear of it: what they ask then is answered after.
-    const asked = this.#breaker.ask(() => Promise.all(keys.map(([key, holders]) => this.#redis.release(key, holders))))
-    const heard = this.#mine.release(leases)
+    if (open) this.#places.touch(key)
+    // Asked before this process's own waiters hear of it: what they ask then is run after.
+    const asked = this.#batch.askAll(this.#redis.release(key, holders))
+    const heard = this.#mine.release(holders.map(holder => ({ key, holder })))
     const freed = await asked
-    keys.forEach(([key, holders], i) => {
-      // What was held when the breaker opened is believed already; what was taken since, Redis never heard of.
-      if (!freed) this.#places.believe(key, open ? [] : holders)
-      // Somebody else's lease: the others have heard from Redis, this process has not.
-      else if (freed[i]! > 0 && !heard.includes(key)) this.#mine.announce(key)
-    })
+    // What was held when the breaker opened is believed already; what was taken since, Redis never heard of.
+    if (!freed) this.#places.believe(key, open ? [] : holders)
+    // Somebody else's lease: the others have heard from Redis, this process has not.
+    else if (heard.length === 0 && freed.some(count => count > 0)) this.#mine.announce(key)
   }
 
   async held(keys: readonly string[]): Promise<number[]> {
-    const counts = await this.#breaker.ask(() => Promise.all(keys.map(key => this.#redis.held(key))))
-    return counts ?? keys.map(key => this.#mine.count(key))
+    if (keys.length === 0) return []
+    return (await this.#batch.ask(this.#redis.held(keys))) ?? keys.map(key => this.#mine.count(key))
   }
 
   async holders(keys: readonly string[]): Promise<{ key: string; holder: string; leftMs: number }[]> {
     const all =
-      (await this.#breaker.ask(() => Promise.all(keys.map(key => this.#redis.holders(key))))) ??
-      keys.map(key => this.#mine.holders(key))
+      (await this.#batch.askAll(keys.map(key => this.#redis.holders(key)))) ?? keys.map(key => this.#mine.holders(key))
     return keys.flatMap((key, i) => all[i]!.map(lease => ({ key, ...lease })))
   }
 
+  want(keys: readonly string[]): void {
+    const at = performance.now()
+    if (at >= this.#wantedUntil) {
+      this.#wanted.clear()
+      this.#wantedUntil = at + WANT_MS / 2
+    }
+    const news = keys.filter(key => !this.#wanted.has(key))
+    if (news.length === 0) return
+    for (const key of news) this.#wanted.add(key)
+    void this.#batch.ask(this.#redis.want(news))
+  }
+
   async get(keys: readonly string[]): Promise<(string | undefined)[]> {
-    const values = await this.#breaker.ask(() => Promise.all(keys.map(key => this.#redis.get(key))))
+    if (keys.length === 0) return []
+    const values = await this.#batch.ask(this.#redis.get(keys))
     if (!values) return keys.map(key => this.#copies.get(key))
     keys.forEach((key, i) => {
       const value = values[i]
@@ -170,18 +189,18 @@ export class SharingStore implements Store {
 
   async set(key: string, value: string, ttlMs: number): Promise<void> {
     this.#copies.set(key, value, ttlMs)
-    await this.#breaker.ask(() => this.#redis.set(key, value, ttlMs).then(() => true))
+    await this.#batch.ask(this.#redis.set(key, value, ttlMs))
   }
 
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) this.#copies.delete(key)
-    await this.#breaker.ask(() => Promise.all(keys.map(key => this.#redis.delete(key))))
+    if (keys.length > 0) await this.#batch.ask(this.#redis.delete(keys))
   }
 
   async reserve(purse: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Reserved> {
     checkWants(wants)
     if (!this.#breaker.open) {
-      const said = await this.#breaker.ask(() => this.#redis.reserve(purse, holder, wants, ttlMs))
+      const said = await this.#batch.ask(this.#redis.reserve(purse, holder, wants, ttlMs))
       if (said && !said.held) return said
       if (said) {
         this.#money.correct(purse, said.facts)
@@ -197,23 +216,25 @@ export class SharingStore implements Store {
   async record(purse: string, change: Change): Promise<void> {
     this.#money.record(purse, change)
     if (this.#breaker.open) return this.#purses.touch(purse)
-    const told = await this.#breaker.ask(() => this.#redis.record(purse, change).then(() => true))
+    const told = await this.#batch.askAll(this.#redis.record(purse, change))
     const { holds = [], gone = [] } = change
     if (!told) this.#purses.believe(purse, [...gone, ...holds.map(hold => hold.holder)])
   }
 
   async purse(purse: string): Promise<Purse> {
-    return (await this.#breaker.ask(() => this.#redis.purse(purse))) ?? this.#money.purse(purse)
+    // What has expired goes first.
+    void this.#batch.askAll(this.#redis.record(purse, {}))
+    return (await this.#batch.ask(this.#redis.purse(purse))) ?? this.#money.purse(purse)
   }
 
   async take(key: string, wants: readonly Draw[]): Promise<number> {
     const share = (want: Draw) => ({ ...want, perMinute: want.perMinute / this.#processes })
-    return (await this.#breaker.ask(() => this.#redis.take(key, wants))) ?? this.#rates.take(key, wants.map(share))
+    return (await this.#batch.ask(this.#redis.take(key, wants))) ?? this.#rates.take(key, wants.map(share))
   }
 
   async give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
-    const given = await this.#breaker.ask(() => this.#redis.give(key, bucket, amount, perMinute).then(() => true))
-    if (!given) this.#rates.give(key, bucket, amount, perMinute / this.#processes)
+    const given = await this.#batch.ask(this.#redis.take(key, [{ bucket, amount: -amount, perMinute }], true))
+    if (given === undefined) this.#rates.give(key, bucket, amount, perMinute / this.#processes)
   }
 
   onFreed(listener: (key: string) => void): () => void {
@@ -231,7 +252,7 @@ export class SharingStore implements Store {
     clearInterval(this.#heart)
     this.#heart = undefined
     this.#mine.close()
-    const leaving = this.#breaker.ask(() => this.#redis.release(PROCESSES, [this.#options.processId]))
+    const leaving = this.#batch.askAll(this.#redis.release(PROCESSES, [this.#options.processId]))
     await Promise.all([this.release(this.#mine.all()), this.delete([PROCESSES]), leaving])
     this.#breaker.close()
     this.#redis.close()
@@ -247,12 +268,15 @@ export class SharingStore implements Store {
 
   // Also the probe: it runs a script and writes a value, as the real calls do, so a full or read-only Redis does not pass.
   async #count(): Promise<number> {
-    const [, , count] = await Promise.all([
-      this.#redis.set(PROCESSES, this.#options.processId, PROCESS_TTL_MS),
-      this.#redis.acquire(PROCESSES, this.#options.processId, 0, PROCESS_TTL_MS),
-      this.#redis.held(PROCESSES),
+    const { processId } = this.#options
+    const answers = await this.#redis.run<unknown>([
+      this.#redis.set(PROCESSES, processId, PROCESS_TTL_MS),
+      this.#redis.acquire(PROCESSES, processId, 0, PROCESS_TTL_MS),
+      this.#redis.want([PROCESSES]), // whoever ends says so
+      this.#redis.held([PROCESSES]),
     ])
-    return Math.max(1, count)
+    const [count] = answers[3] as number[]
+    return Math.max(1, count!)
   }
 
   #opened(): void {
@@ -270,6 +294,7 @@ export class SharingStore implements Store {
   #mended(openMs: number): void {
     for (const each of [this.#places, this.#purses]) each.end(tell => this.#breaker.ask(tell))
     this.#soundSince = performance.now()
+    this.#wantedUntil = 0
     const silent = `${(openMs / 1000).toFixed(1)} s`
     this.#options.log('info', `redis: answers again after ${silent}; limits are shared by ${this.#processes} again`)
     // Where the share was full there may be room now.

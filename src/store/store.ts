@@ -80,7 +80,7 @@ export interface Store {
   acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean>
   /** Prolongs leases. Returns those that were gone: they are not taken again, somebody else may have the place. */
   renew(leases: readonly Held[], ttlMs: number): Promise<Held[]>
-  /** Gives places back; unknown ones are ignored. Subscribers of `freed` hear the keys. */
+  /** Gives places back; unknown ones are ignored. Listeners of `onFreed` hear the keys. */
   release(leases: readonly Held[]): Promise<void>
   /** Places taken, per key. */
   held(keys: readonly string[]): Promise<number[]>
@@ -113,8 +113,14 @@ export interface Store {
   /** Gives back what was taken too much, up to full; a negative amount is taken, if need be below empty. */
   give(key: string, bucket: string, amount: number, perMinute: number): Promise<void>
   /**
-   * Hears every key that was given back, by any process, this one included (its own at once, before release resolves);
-   * once for a release, however many places came free. Expired leases may go unheard. Returns the way to stop.
+   * Others say that they gave back one of these from now on, for 10 s: for who waits for places it was not refused. Said
+   * before the last look, nothing that comes free after that look goes unheard.
+   */
+  want(keys: readonly string[]): void
+  /**
+   * Hears the keys that this process gave back, at once, before release resolves; and those that another process gave
+   * back, up to 10 s after anybody was refused a place there or wanted one. Once for a release, however many places came
+   * free. Expired leases may go unheard. Returns the way to stop.
    */
   onFreed(listener: (key: string) => void): () => void
   /** What works less well than it should, in words; undefined when all is well. */

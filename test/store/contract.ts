@@ -127,7 +127,7 @@ export function storeContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
     t.same(await here.held(['a']), [1])
   })
 
-  t.test('everybody hears once that a place came free, the own process before release resolves', async t => {
+  t.test('who wants a place hears once that it came free, the own process before release resolves', async t => {
     const stores = await make(t)
     const heard = stores.map(store => {
       const keys: string[] = []
@@ -138,6 +138,11 @@ export function storeContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
     stores[0]!.onFreed(key => deaf.push(key))()
     const leases = ['a', 'a', 'b', 'last'].map((key, i) => ({ key, holder: `h${i}` }))
     for (const { key, holder } of leases) await stores[0]!.acquire(key, holder, 2, LONG)
+    for (const store of stores) {
+      store.want(['a', 'b'])
+      store.want(['b', 'last'])
+      t.same(await store.held(['a']), [2], 'which is no place taken')
+    }
 
     const released = stores[0]!.release(leases.slice(0, 3))
     t.same(heard[0], ['a', 'b'], 'once for a key, however many places')
@@ -147,6 +152,24 @@ export function storeContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
     await until(t, 'all have heard the last', () => heard.every(keys => keys.includes('last')))
     for (const keys of heard) t.same(keys.sort(), ['a', 'b', 'last'])
     t.same(deaf, [], 'who has stopped listening hears nothing')
+  })
+
+  t.test('who was refused a place hears when it comes free, wherever', async t => {
+    const stores = await make(t)
+    const [here, there] = [stores[0]!, stores.at(-1)!]
+    const heard: string[] = []
+    there.onFreed(key => heard.push(key))
+    await here.acquire('k', 'a', 1, LONG)
+    const refused = there.acquire('k', 'b', 1, LONG)
+    const released = here.release([{ key: 'k', holder: 'a' }])
+    // Whichever was first: it has the place, or it hears of it.
+    if (!(await refused)) await until(t, 'it hears', () => heard.includes('k'))
+    await released
+    await here.acquire('l', 'a', 1, LONG)
+    t.notOk(await there.acquire('l', 'b', 1, LONG))
+    await here.release([{ key: 'l', holder: 'a' }])
+    await until(t, 'it hears', () => heard.includes('l'))
+    t.ok(await there.acquire('l', 'b', 1, LONG))
   })
 
   t.test('who waits for a place has it before who comes later', async t => {

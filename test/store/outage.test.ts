@@ -126,6 +126,8 @@ t.test('a Redis that is stopped in mid-flight leaves no phantoms', { skip }, asy
     const holders = (await stores[0].holders([key])).map(lease => lease.holder).sort()
     t.same(holders, answers.flatMap((held, i) => (held && i > 0 ? [`r${i}`] : [])).sort())
   }
+  stores[1].want(['k'])
+  await stores[1].held(['k'])
   await stores[0].acquire('k', 'h', 1, LONG)
   await stores[0].release([{ key: 'k', holder: 'h' }])
   await until(t, 'messages arrive again', () => heard.includes('k'))
@@ -169,6 +171,8 @@ t.test('a Redis that is not there yet when the store opens', { skip }, async t =
   const heard: string[] = []
   stores[1].onFreed(key => heard.push(key))
   await until(t, 'messages arrive', async () => {
+    stores[1].want(['m'])
+    await stores[1].held(['m'])
     await stores[0].acquire('m', 'h', 0, LONG)
     await stores[0].release([{ key: 'm', holder: 'h' }])
     return heard.includes('m')

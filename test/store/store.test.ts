@@ -178,7 +178,9 @@ t.test('redis', { skip }, async t => {
     t.same(await keys(), [])
     await one.close()
     await two.close()
-    t.same(await redis.keys(`t${made}:*`), [], 'nor does a process that ends leave its name')
+    const left = await redis.keys(`t${made}:*`)
+    t.same(left, [`t${made}:wanted:{processes}`], 'nor does a process that ends leave its name')
+    t.ok((await redis.pttl(left[0]!)) <= 10_000, 'and what it wanted to hear is soon forgotten')
   })
 
   t.test('purses and rates end by themselves, but not before what they hold', async t => {
@@ -233,10 +235,27 @@ t.test('redis', { skip }, async t => {
     one.onFreed(key => heard.push(`one ${key}`))
     two.onFreed(key => heard.push(`two ${key}`))
     await one.acquire('k', 'stuck', 1, 60_000)
+    t.notOk(await one.acquire('k', 'waits', 1, 60_000))
     await two.release([{ key: 'k', holder: 'stuck' }])
     await until(t, 'both have heard', () => heard.length === 2)
     t.same(heard.sort(), ['one k', 'two k'])
     t.same(await one.renew([{ key: 'k', holder: 'stuck' }], 60_000), [{ key: 'k', holder: 'stuck' }])
+  })
+
+  t.test('what nobody waits for is given back without a word to the others', async t => {
+    const [one, two] = await pair(t, server.url)
+    const heard: string[] = []
+    two.onFreed(key => heard.push(key))
+    two.want(['c'])
+    for (const key of ['a', 'b', 'c']) {
+      await one.acquire(key, 'h', 1, 60_000)
+      await one.release([{ key, holder: 'h' }])
+    }
+    await until(t, 'the last is heard', () => heard.length > 0)
+    t.same(heard, ['c'])
+    const marks = await server.client().keys(`t${made}:wanted:{c}`)
+    t.equal(marks.length, 1)
+    t.ok((await server.client().pttl(marks[0]!)) <= 10_000, 'and the wish ends by itself')
   })
 
   t.test('does not mind that its scripts are forgotten', async t => {

@@ -4,7 +4,6 @@ import { Cluster, Redis } from 'ioredis'
 /** A script, as ioredis defines it. */
 export interface ScriptDefinition {
   lua: string
-  numberOfKeys: number
 }
 
 export type Client = Redis | Cluster
@@ -37,13 +36,11 @@ const profile = {
 export function createClient(url: string, scripts: Record<string, ScriptDefinition>): Client {
   const servers = parseServers(url)
   const [first] = servers
-  if (servers.length === 1)
-    return new Redis({ ...profile, ...first!.at, ...first!.login, enableAutoPipelining: true, scripts })
+  if (servers.length === 1) return new Redis({ ...profile, ...first!.at, ...first!.login, scripts })
   return new Cluster(
     servers.map(server => server.at),
     {
       lazyConnect: true,
-      enableAutoPipelining: true,
       enableOfflineQueue: false,
       clusterRetryStrategy: again,
       // A node that is gone fails its callers at once; its successor is found by asking again, not by making them wait.

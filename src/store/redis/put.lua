@@ -2,8 +2,6 @@
 -- KEYS[1] sorted set of holders, scored by expiry (ms)   ARGV holder, ms left, holder, ms left, ...
 -- returns 0
 -- Atomic because the key's own expiry must cover the longest lease in it.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local longest = redis.call('PTTL', KEYS[1])
 for i = 1, #ARGV, 2 do
   local left = tonumber(ARGV[i + 1])

@@ -3,8 +3,6 @@
 -- ARGV 1 to take whatever the levels are, else 0; then bucket, amount, per minute, bucket, amount, per minute, ...
 -- returns 0 taken, else the ms until there may be enough
 -- Atomic because all the levels must be looked at before one is changed.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
 local levels, wait = {}, 0
 for i = 2, #ARGV, 3 do
   local bucket, amount, full = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
@@ -12,7 +10,7 @@ for i = 2, #ARGV, 3 do
   local level = full
   if found[1] then
     -- Never above full, whatever was given.
-    level = math.min(full, found[1] + math.max(0, now - found[2]) * full / 60000)
+    level = math.min(full, found[1] + math.max(0, exact - found[2]) * full / 60000)
   end
   if ARGV[1] == '0' then
     amount = math.min(amount, full)
@@ -28,7 +26,7 @@ end
 local keep = redis.call('PTTL', KEYS[1])
 for i = 2, #ARGV, 3 do
   local full = tonumber(ARGV[i + 2])
-  redis.call('HSET', KEYS[1], 'level ' .. ARGV[i], levels[i], 'at ' .. ARGV[i], now)
+  redis.call('HSET', KEYS[1], 'level ' .. ARGV[i], levels[i], 'at ' .. ARGV[i], exact)
   keep = math.max(keep, math.ceil((full - levels[i]) * 60000 / full) + 1000)
 end
 redis.call('PEXPIRE', KEYS[1], keep)

@@ -2,8 +2,6 @@
 -- KEYS[1] sorted set of holders, scored by expiry (ms)   ARGV ttl (ms), holder, holder, ...
 -- returns the holders that were gone
 -- Atomic because a lease that expires between the look and the write could be somebody else's place by then.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ttl = tonumber(ARGV[1])
 local gone = {}
 for i = 2, #ARGV do

@@ -1,0 +1,3 @@
+-- All there is in a hash.
+-- KEYS[1] the hash   returns field, value, field, value, ...
+return redis.call('HGETALL', KEYS[1])

@@ -1,0 +1,27 @@
+-- Run calls of the scripts beside this one, in order and as one: what a process asks in one moment is one trip.
+-- KEYS those of all calls, one call's after the other's
+-- ARGV of each call: script, how many keys, how many arguments, the arguments
+-- returns each call's answer
+-- Each script sees KEYS and ARGV of its own, and the server's clock: `now` in whole ms, `exact` with their fraction, and
+-- `now_text`, since Lua takes its time to write a number.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now_text = string.format('%.0f', now)
+local exact = time[1] * 1000 + time[2] / 1000
+local scripts = {}
+-- (the scripts)
+local answers, key, at = {}, 0, 1
+while at <= #ARGV do
+  local keys, args = {}, {}
+  for i = 1, tonumber(ARGV[at + 1]) do
+    keys[i] = KEYS[key + i]
+  end
+  key = key + #keys
+  local count = tonumber(ARGV[at + 2])
+  for i = 1, count do
+    args[i] = ARGV[at + 2 + i]
+  end
+  answers[#answers + 1] = scripts[ARGV[at]](keys, args)
+  at = at + 3 + count
+end
+return answers
