@@ -1,7 +1,10 @@
 // The places this process holds, all renewed by one timer, and fenced: what expired is not believed in.
+import { Failure } from '../../lib/failure.ts'
 import type { Held, Store } from '../../store/store.ts'
 
 const TTL_MS = 15_000
+/** So many are renewed at once; in between the event loop gets its turn. */
+const SLICE = 1_000
 
 /** A place held under a limit. Giving it back twice is fine. */
 export interface Lease extends Disposable {
@@ -9,64 +12,131 @@ export interface Lease extends Disposable {
   release(): void
 }
 
+/** Whoever works in a place. */
+export interface Owner {
+  /** Ends its work early. */
+  interrupt(why: Failure): void
+}
+
 export interface Leases {
   /**
-   * Takes a place, or undefined when there is none. `lost` is told when the lease expired under us (this process stood
-   * still for longer than its ttl) and somebody else has taken the place since.
+   * Takes a place, or undefined when there is none. The owner is interrupted by LEASE_LOST when the lease expired under
+   * it (this process stood still for longer than its ttl) and somebody else has taken the place since.
    */
-  take(key: string, request: string, limit: number, lost: () => void): Promise<Lease | undefined>
+  take(key: string, request: string, limit: number, owner?: Owner): Promise<Lease | undefined>
   /** places held now */
   size(): number
   close(): void
 }
 
-interface Entry extends Held {
-  limit: number
-  lost: () => void
-}
-
 /** `processId` tells this process's places from all others', also from those of its own earlier life. */
 export function createLeases(options: { store: Store; processId: string; ttlMs?: number }): Leases {
-  const { store, processId, ttlMs = TTL_MS } = options
-  const held = new Set<Entry>()
-  let renewing = false
+  return new HeldLeases(options.store, options.processId, options.ttlMs ?? TTL_MS)
+}
 
-  async function renew(): Promise<void> {
-    if (renewing || held.size === 0) return
-    renewing = true
-    try {
-      const gone = await store.renew([...held], ttlMs)
-      if (gone.length === 0) return
-      const entries = new Map([...held].map(entry => [`${entry.key} ${entry.holder}`, entry]))
-      for (const { key, holder } of gone) {
-        const entry = entries.get(`${key} ${holder}`)
-        if (!entry || !held.has(entry)) continue
-        // The place may still be free: then nothing was lost but time.
-        if (await store.acquire(key, holder, entry.limit, ttlMs)) {
-          if (!held.has(entry)) void store.release([entry])
-          continue
-        }
-        held.delete(entry)
-        entry.lost()
-      }
-    } finally {
-      renewing = false
-    }
+class HeldLease implements Lease, Held {
+  readonly key: string
+  readonly holder: string
+  readonly limit: number
+  readonly owner: Owner | undefined
+  readonly #leases: HeldLeases
+  /** where it is among the held; -1 when it is not */
+  at = -1
+
+  constructor(leases: HeldLeases, key: string, holder: string, limit: number, owner: Owner | undefined) {
+    this.#leases = leases
+    this.key = key
+    this.holder = holder
+    this.limit = limit
+    this.owner = owner
   }
-  // A third of the ttl: two renewals may fail before anything expires.
-  const timer = setInterval(() => void renew(), ttlMs / 3).unref()
 
-  return {
-    async take(key, request, limit, lost) {
-      const entry: Entry = { key, holder: `${processId}:${request}`, limit, lost }
-      if (!(await store.acquire(key, entry.holder, limit, ttlMs))) return undefined
-      held.add(entry)
-      const release = () => {
-        if (held.delete(entry)) void store.release([entry])
-      }
-      return { key, release, [Symbol.dispose]: release }
-    },
-    size: () => held.size,
-    close: () => clearInterval(timer),
+  release(): void {
+    this.#leases.release(this)
+  }
+
+  [Symbol.dispose](): void {
+    this.#leases.release(this)
   }
 }
+
+class HeldLeases implements Leases {
+  readonly #store: Store
+  readonly #processId: string
+  readonly #ttlMs: number
+  // A list in which the last one takes the place of one that goes: see `Table` for what a Set would cost.
+  readonly #held: HeldLease[] = []
+  readonly #timer: NodeJS.Timeout
+  #renewing = false
+
+  constructor(store: Store, processId: string, ttlMs: number) {
+    this.#store = store
+    this.#processId = processId
+    this.#ttlMs = ttlMs
+    // A third of the ttl: two renewals may fail before anything expires.
+    this.#timer = setInterval(() => void this.#renew(), ttlMs / 3).unref()
+  }
+
+  async take(key: string, request: string, limit: number, owner?: Owner): Promise<Lease | undefined> {
+    const lease = new HeldLease(this, key, `${this.#processId}:${request}`, limit, owner)
+    if (!(await this.#store.acquire(key, lease.holder, limit, this.#ttlMs))) return undefined
+    lease.at = this.#held.push(lease) - 1
+    return lease
+  }
+
+  size(): number {
+    return this.#held.length
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  release(lease: HeldLease): void {
+    if (this.#remove(lease)) void this.#store.release([lease])
+  }
+
+  #remove(lease: HeldLease): boolean {
+    if (lease.at === -1) return false
+    const last = this.#held.pop()!
+    if (last !== lease) {
+      this.#held[lease.at] = last
+      last.at = lease.at
+    }
+    lease.at = -1
+    return true
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#renewing) return
+    this.#renewing = true
+    try {
+      const all = [...this.#held]
+      for (let i = 0; i < all.length; i += SLICE) {
+        if (i > 0) await new Promise(resolve => setImmediate(resolve))
+        await this.#renewSome(all.slice(i, i + SLICE).filter(lease => lease.at !== -1))
+      }
+    } finally {
+      this.#renewing = false
+    }
+  }
+
+  async #renewSome(leases: readonly HeldLease[]): Promise<void> {
+    const gone = await this.#store.renew(leases, this.#ttlMs)
+    if (gone.length === 0) return
+    const byName = new Map(leases.map(lease => [nameOf(lease), lease]))
+    for (const lost of gone) {
+      const lease = byName.get(nameOf(lost))
+      if (!lease || lease.at === -1) continue
+      // The place may still be free: then nothing was lost but time.
+      if (await this.#store.acquire(lease.key, lease.holder, lease.limit, this.#ttlMs)) {
+        // Given back meanwhile, when there was nothing to give back.
+        if (lease.at === -1) void this.#store.release([lease])
+        continue
+      }
+      if (this.#remove(lease)) lease.owner?.interrupt(new Failure('LEASE_LOST'))
+    }
+  }
+}
+
+const nameOf = ({ key, holder }: Held) => `${key} ${holder}`

@@ -11,6 +11,10 @@ export const keySlot = (id: number): string => `slot:key:${id}`
 export const accountSlot = (id: number): string => `slot:account:${id}`
 /** Those who compete for a group's accounts, as a key. */
 export const poolOfGroup = (id: number | string): string => `pool:${id}`
+/** The account whose slot it is; undefined when it is no account's. */
+export function accountOfSlot(slot: string): number | undefined {
+  return slot.startsWith('slot:account:') ? Number(slot.slice('slot:account:'.length)) : undefined
+}
 const seatOf = (slot: string): string => slot.replace(/^slot/, 'seat')
 
 export interface PlaceRequest {
@@ -41,76 +45,131 @@ export interface Places {
 }
 
 export function createPlaces(options: { store: Store; leases: Leases; now: () => number }): Places {
-  const { store, leases, now } = options
-  const queues = new Map<string, FairQueue<Lease>>()
-  const averages = new Map<string, number>()
-  store.onFreed(key => queues.get(key)?.offer(key))
+  const places = new QueuedPlaces(options.leases, options.now)
+  options.store.onFreed(key => places.freed(key))
+  return places
+}
 
-  const expect = (key: string, limit: number, ahead: number) =>
-    Math.max(1000, ((averages.get(key) ?? 2000) * (ahead + 1)) / Math.max(1, limit))
+/** How long a key's places were held lately. */
+class Average {
+  ms: number
 
-  function observe(key: string, ms: number): void {
-    const before = averages.get(key)
-    averages.set(key, before === undefined ? ms : before + (ms - before) / 8)
-    if (averages.size > 10_000) averages.delete(averages.keys().next().value!)
+  constructor(ms: number) {
+    this.ms = ms
   }
 
-  /** The lease, which remembers how long it was held. */
-  function timed(lease: Lease): Lease {
-    const since = now()
-    let open = true
-    const release = () => {
-      if (!open) return
-      open = false
-      observe(lease.key, now() - since)
-      lease.release()
-    }
-    return { key: lease.key, release, [Symbol.dispose]: release }
+  add(ms: number): void {
+    this.ms += (ms - this.ms) / 8
+  }
+}
+
+/** A lease that tells how long it was held. */
+class TimedLease implements Lease {
+  readonly #lease: Lease
+  readonly #places: QueuedPlaces
+  readonly #since: number
+  #open = true
+
+  constructor(lease: Lease, places: QueuedPlaces, since: number) {
+    this.#lease = lease
+    this.#places = places
+    this.#since = since
   }
 
-  async function take(place: PlaceRequest): Promise<Lease> {
-    const { key, limit, outcome, down } = place
-    const request = outcome.id
-    const lost = () => down.interrupt(new Failure('LEASE_LOST'))
-    const attempt = () => leases.take(key, request, limit, lost)
+  get key(): string {
+    return this.#lease.key
+  }
+
+  release(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#places.observe(this.key, this.#places.now() - this.#since)
+    this.#lease.release()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+}
+
+class QueuedPlaces implements Places {
+  readonly now: () => number
+  readonly #leases: Leases
+  readonly #queues = new Map<string, FairQueue<Lease>>()
+  readonly #averages = new Map<string, Average>()
+
+  constructor(leases: Leases, now: () => number) {
+    this.#leases = leases
+    this.now = now
+  }
+
+  async take(place: PlaceRequest): Promise<Lease> {
+    const { key } = place
     // Whoever comes now stands behind those who wait.
-    const lease = queues.has(key) ? undefined : await attempt()
-    if (lease) return timed(lease)
-    const ahead = queues.get(key)?.length ?? 0
-    using seat = await leases.take(seatOf(key), request, place.seats, () => {})
-    if (!seat) throw new Failure('QUEUE_FULL', [place.seats], { retryAfterMs: expect(key, limit, ahead) })
+    const lease = this.#queues.has(key) ? undefined : await this.#attempt(place)
+    return new TimedLease(lease ?? (await this.#wait(place)), this, this.now())
+  }
 
-    const queue = queues.get(key) ?? new FairQueue<Lease>(lease => lease.release())
-    queues.set(key, queue)
-    const waiting = queue.join({ flow: 0, pool: key, wants: () => true, attempt })
+  waiting(key: string): number {
+    return this.#queues.get(key)?.length ?? 0
+  }
+
+  total(): number {
+    let sum = 0
+    for (const queue of this.#queues.values()) sum += queue.length
+    return sum
+  }
+
+  retry(): void {
+    for (const queue of this.#queues.values()) void queue.retry()
+  }
+
+  expect(key: string, limit: number, ahead: number): number {
+    return Math.max(1000, ((this.#averages.get(key)?.ms ?? 2000) * (ahead + 1)) / Math.max(1, limit))
+  }
+
+  observe(key: string, ms: number): void {
+    const average = this.#averages.get(key)
+    if (average) average.add(ms)
+    else this.#averages.set(key, new Average(ms))
+    if (this.#averages.size > 10_000) this.#averages.delete(this.#averages.keys().next().value!)
+  }
+
+  /** A place came free. */
+  freed(key: string): void {
+    this.#queues.get(key)?.offer(key)
+  }
+
+  #attempt({ key, limit, outcome, down }: PlaceRequest): Promise<Lease | undefined> {
+    return this.#leases.take(key, outcome.id, limit, down)
+  }
+
+  async #wait(place: PlaceRequest): Promise<Lease> {
+    const { key, limit, outcome, down } = place
+    const ahead = this.waiting(key)
+    using seat = await this.#leases.take(seatOf(key), outcome.id, place.seats)
+    if (!seat) throw new Failure('QUEUE_FULL', [place.seats], { retryAfterMs: this.expect(key, limit, ahead) })
+
+    const queue = this.#queues.get(key) ?? new FairQueue<Lease>(lease => lease.release())
+    this.#queues.set(key, queue)
+    const waiting = queue.join({ flow: 0, pool: key, wants: () => true, attempt: () => this.#attempt(place) })
     const timer = setTimeout(
-      () => waiting.leave(new Failure(place.timeout, [limit], { retryAfterMs: expect(key, limit, ahead) })),
+      () => waiting.leave(new Failure(place.timeout, [limit], { retryAfterMs: this.expect(key, limit, ahead) })),
       place.waitMs,
     )
     down.watcher = { interrupted: why => waiting.leave(why) }
     if (down.interrupted) waiting.leave(down.interrupted)
-    outcome.waitingSince = now()
+    outcome.waitingSince = this.now()
     waiting.look()
     try {
-      return timed(await waiting.result)
+      return await waiting.result
     } finally {
       clearTimeout(timer)
       down.watcher = undefined
-      outcome.waitedMs += now() - outcome.waitingSince
+      outcome.waitedMs += this.now() - outcome.waitingSince
       outcome.waitingSince = 0
       // Ours may be gone already, and another one begun.
-      if (queue.length === 0 && queues.get(key) === queue) queues.delete(key)
+      if (queue.length === 0 && this.#queues.get(key) === queue) this.#queues.delete(key)
     }
-  }
-
-  return {
-    take,
-    waiting: key => queues.get(key)?.length ?? 0,
-    total: () => [...queues.values()].reduce((n, q) => n + q.length, 0),
-    retry: () => {
-      for (const queue of queues.values()) void queue.retry()
-    },
-    expect,
-    observe,
   }
 }

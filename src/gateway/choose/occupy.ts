@@ -3,7 +3,7 @@ import type { Outcome } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { Failure } from '../../lib/failure.ts'
 import type { Lease } from '../admit/leases.ts'
-import { accountSlot, poolOfGroup } from '../admit/places.ts'
+import { accountOfSlot, accountSlot, poolOfGroup } from '../admit/places.ts'
 import type { Downstream } from '../answer/downstream.ts'
 import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
@@ -62,11 +62,22 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const waiting = gw.accountQueue.join({
     flow: caller.user.id,
     pool: `${pool}:${model}`,
-    wants: key =>
-      accountsOf(gw, caller).some(
-        a => accountSlot(a.id) === key && !options.excluded.has(a.id) && a.models(model) !== undefined,
-      ),
-    attempt: key => (key === undefined ? look(options) : takeFreed(options, key)),
+    wants: key => {
+      const id = accountOfSlot(key)
+      return (
+        id !== undefined &&
+        accountsOf(gw, caller)
+          .find(a => a.id === id)
+          ?.models(model) !== undefined
+      )
+    },
+    skips: key => options.excluded.size > 0 && options.excluded.has(accountOfSlot(key)!),
+    attempt(key) {
+      if (key !== undefined) return takeFreed(options, key)
+      // Before the look: what another process gives back after it is told to this one.
+      gw.store.want(accountsOf(gw, caller).map(a => accountSlot(a.id)))
+      return look(options)
+    },
   })
   gw.waitingAtPool.set(pool, ahead + 1)
   const timer = setTimeout(
@@ -131,7 +142,8 @@ async function look(options: OccupyOptions, known?: number[]): Promise<Occupied 
 async function takeFreed(options: OccupyOptions, key: string): Promise<Occupied | undefined> {
   const { gw, call, caller, excluded, sticky } = options
   const { model } = call.peek
-  const account = accountsOf(gw, caller).find(a => accountSlot(a.id) === key)
+  const id = accountOfSlot(key)
+  const account = accountsOf(gw, caller).find(a => a.id === id)
   if (!account) return undefined
   // The account of its session is no choice here, but whether it is well decides if this is only a spill-over.
   const home = accountsOf(gw, caller).find(a => a.id === sticky && a !== account)
@@ -156,8 +168,7 @@ async function take(
 ): Promise<Occupied | undefined> {
   const { account } = candidate
   const { model } = call.peek
-  const lost = () => down.interrupt(new Failure('LEASE_LOST'))
-  const lease = await gw.leases.take(accountSlot(account.id), outcome.id, account.concurrency, lost)
+  const lease = await gw.leases.take(accountSlot(account.id), outcome.id, account.concurrency, down)
   if (!lease) return undefined
   // It may have been refused while we took the place; a waiter woken by its release must not follow into it.
   if (gw.health.veto(account.id, model, gw.now()) || down.interrupted) {
