@@ -1,6 +1,6 @@
 -- Run calls of the scripts beside this one, in order and as one: what a process asks in one moment is one trip.
 -- KEYS those of all calls, one call's after the other's
--- ARGV of each call: script, how many keys, how many arguments, the arguments
+-- ARGV[1] JSON list, of each call: script, how many keys, how many arguments, the arguments
 -- returns each call's answer
 -- Each script sees KEYS and ARGV of its own, and the server's clock: `now` in whole ms, `exact` with their fraction, and
 -- `now_text`, since Lua takes its time to write a number.
@@ -10,18 +10,19 @@ local now_text = string.format('%.0f', now)
 local exact = time[1] * 1000 + time[2] / 1000
 local scripts = {}
 -- (the scripts)
+local calls = cjson.decode(ARGV[1])
 local answers, key, at = {}, 0, 1
-while at <= #ARGV do
+while at <= #calls do
   local keys, args = {}, {}
-  for i = 1, tonumber(ARGV[at + 1]) do
+  for i = 1, calls[at + 1] do
     keys[i] = KEYS[key + i]
   end
   key = key + #keys
-  local count = tonumber(ARGV[at + 2])
+  local count = calls[at + 2]
   for i = 1, count do
-    args[i] = ARGV[at + 2 + i]
+    args[i] = calls[at + 2 + i]
   end
-  answers[#answers + 1] = scripts[ARGV[at]](keys, args)
+  answers[#answers + 1] = scripts[calls[at]](keys, args)
   at = at + 3 + count
 end
 return answers
