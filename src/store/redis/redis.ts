@@ -94,8 +94,9 @@ export function openRedis({ url, prefix = 'gw:', onFreed, onLost }: RedisShareOp
   }
   client.on('error', onError)
   client.on('node error', onError)
-  // A server of a cluster that is only being connected fails its callers: not when it is first needed, then.
-  client.on('+node', (server: Redis) => void reach(server))
+  // A server of a cluster that is only being connected fails its callers: not when it is first needed, then, and not
+  // while the client itself is asking for the first time.
+  client.on('+node', (server: Redis) => client.status === 'ready' && void reach(server))
   client.on('ready', () => (error = undefined))
   client.on('close', onLost)
   ears.on('error', () => {})
