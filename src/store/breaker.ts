@@ -1,5 +1,6 @@
 // A breaker: the first call that fails or takes too long opens it, for all; a probe in the background closes it again.
 import { setTimeout as wait } from 'node:timers/promises'
+import { Crowd, type Member } from '../lib/crowd.ts'
 import { within } from '../lib/within.ts'
 
 /*
@@ -29,17 +30,14 @@ const PROBE_MS = 250
 const PROBE_MAX_MS = 4_000
 const FLAP_MS = 10_000
 
-interface Asker {
-  /** where it is among those that wait; -1 when it has its answer */
-  at: number
+interface Asker extends Member {
   since: number
   giveUp(): void
 }
 
 export class Breaker {
   readonly #options: BreakerOptions
-  /** In no order: the last one takes the place of one that is answered. A Map would keep old answers alive, see `Table`. */
-  #waiting: Asker[] = []
+  readonly #waiting = new Crowd<Asker>()
   #watch: NodeJS.Timeout | undefined
   #reason: string | undefined
   #since = Number.NEGATIVE_INFINITY
@@ -64,15 +62,15 @@ export class Breaker {
     if (this.#reason !== undefined) return Promise.resolve(undefined)
     this.#watch ??= setTimeout(() => this.#look(), ANSWER_MS).unref()
     return new Promise(resolve => {
-      const asker: Asker = { at: this.#waiting.length, since: performance.now(), giveUp: resolve as () => void }
-      this.#waiting.push(asker)
+      const asker: Asker = { place: -1, since: performance.now(), giveUp: resolve as () => void }
+      this.#waiting.add(asker)
       send().then(
         answer => {
-          if (this.#remove(asker)) resolve(answer)
+          if (this.#waiting.remove(asker)) resolve(answer)
         },
         (error: Error) => {
           // Else it was answered when the breaker opened, and this is an echo of a trouble that may be over.
-          if (asker.at !== -1) this.trip(error.message)
+          if (asker.place !== -1) this.trip(error.message)
         },
       )
     })
@@ -97,24 +95,8 @@ export class Breaker {
     this.#giveUp()
   }
 
-  #remove(asker: Asker): boolean {
-    if (asker.at === -1) return false
-    const last = this.#waiting.pop()!
-    if (last !== asker) {
-      this.#waiting[asker.at] = last
-      last.at = asker.at
-    }
-    asker.at = -1
-    return true
-  }
-
   #giveUp(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const asker of waiting) {
-      asker.at = -1
-      asker.giveUp()
-    }
+    for (const asker of this.#waiting) if (this.#waiting.remove(asker)) asker.giveUp()
   }
 
   // One timer for all calls: it looks at the oldest. Late is judged after the sockets were read once more, so that a
@@ -122,8 +104,9 @@ export class Breaker {
   #look(): void {
     setImmediate(() => {
       this.#watch = undefined
-      if (this.#waiting.length === 0) return
-      const oldest = this.#waiting.reduce((since, asker) => Math.min(since, asker.since), Number.POSITIVE_INFINITY)
+      if (this.#waiting.size === 0) return
+      let oldest = Number.POSITIVE_INFINITY
+      for (const asker of this.#waiting) oldest = Math.min(oldest, asker.since)
       const leftMs = oldest + ANSWER_MS - performance.now()
       if (leftMs <= 0) this.trip(`no answer within ${ANSWER_MS} ms`)
       else this.#watch = setTimeout(() => this.#look(), leftMs).unref()

@@ -1,4 +1,5 @@
 // The places this process holds, all renewed by one timer, and fenced: what expired is not believed in.
+import { Crowd, type Member } from '../../lib/crowd.ts'
 import { Failure } from '../../lib/failure.ts'
 import type { Held, Store } from '../../store/store.ts'
 
@@ -34,14 +35,13 @@ export function createLeases(options: { store: Store; processId: string; ttlMs?:
   return new HeldLeases(options.store, options.processId, options.ttlMs ?? TTL_MS)
 }
 
-class HeldLease implements Lease, Held {
+class HeldLease implements Lease, Held, Member {
   readonly key: string
   readonly holder: string
   readonly limit: number
   readonly owner: Owner | undefined
   readonly #leases: HeldLeases
-  /** where it is among the held; -1 when it is not */
-  at = -1
+  place = -1
 
   constructor(leases: HeldLeases, key: string, holder: string, limit: number, owner: Owner | undefined) {
     this.#leases = leases
@@ -64,8 +64,7 @@ class HeldLeases implements Leases {
   readonly #store: Store
   readonly #processId: string
   readonly #ttlMs: number
-  // A list in which the last one takes the place of one that goes: see `Table` for what a Set would cost.
-  readonly #held: HeldLease[] = []
+  readonly #held = new Crowd<HeldLease>()
   readonly #timer: NodeJS.Timeout
   #renewing = false
 
@@ -80,12 +79,12 @@ class HeldLeases implements Leases {
   async take(key: string, request: string, limit: number, owner?: Owner): Promise<Lease | undefined> {
     const lease = new HeldLease(this, key, `${this.#processId}:${request}`, limit, owner)
     if (!(await this.#store.acquire(key, lease.holder, limit, this.#ttlMs))) return undefined
-    lease.at = this.#held.push(lease) - 1
+    this.#held.add(lease)
     return lease
   }
 
   size(): number {
-    return this.#held.length
+    return this.#held.size
   }
 
   close(): void {
@@ -93,18 +92,7 @@ class HeldLeases implements Leases {
   }
 
   release(lease: HeldLease): void {
-    if (this.#remove(lease)) void this.#store.release([lease])
-  }
-
-  #remove(lease: HeldLease): boolean {
-    if (lease.at === -1) return false
-    const last = this.#held.pop()!
-    if (last !== lease) {
-      this.#held[lease.at] = last
-      last.at = lease.at
-    }
-    lease.at = -1
-    return true
+    if (this.#held.remove(lease)) void this.#store.release([lease])
   }
 
   async #renew(): Promise<void> {
@@ -114,7 +102,7 @@ class HeldLeases implements Leases {
       const all = [...this.#held]
       for (let i = 0; i < all.length; i += SLICE) {
         if (i > 0) await new Promise(resolve => setImmediate(resolve))
-        await this.#renewSome(all.slice(i, i + SLICE).filter(lease => lease.at !== -1))
+        await this.#renewSome(all.slice(i, i + SLICE).filter(lease => lease.place !== -1))
       }
     } finally {
       this.#renewing = false
@@ -127,14 +115,14 @@ class HeldLeases implements Leases {
     const byName = new Map(leases.map(lease => [nameOf(lease), lease]))
     for (const lost of gone) {
       const lease = byName.get(nameOf(lost))
-      if (!lease || lease.at === -1) continue
+      if (!lease || lease.place === -1) continue
       // The place may still be free: then nothing was lost but time.
       if (await this.#store.acquire(lease.key, lease.holder, lease.limit, this.#ttlMs)) {
         // Given back meanwhile, when there was nothing to give back.
-        if (lease.at === -1) void this.#store.release([lease])
+        if (lease.place === -1) void this.#store.release([lease])
         continue
       }
-      if (this.#remove(lease)) lease.owner?.interrupt(new Failure('LEASE_LOST'))
+      if (this.#held.remove(lease)) lease.owner?.interrupt(new Failure('LEASE_LOST'))
     }
   }
 }

@@ -2,8 +2,8 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Ticket } from '../../core/outcome.ts'
 import type { Dialect } from '../../dialect/dialect.ts'
+import type { Crowd, Member } from '../../lib/crowd.ts'
 import { Failure } from '../../lib/failure.ts'
-import type { Crowd, Member } from './crowd.ts'
 
 const FIRST_PING_MS = 8_000
 

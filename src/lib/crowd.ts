@@ -20,15 +20,17 @@ export class Crowd<T extends Member> {
     this.#members.push(member)
   }
 
-  /** Leaving twice is fine. */
-  remove(member: T): void {
+  /** Leaving twice is fine. False when it had left already. */
+  remove(member: T): boolean {
     const { place } = member
-    if (this.#members[place] !== member) return
+    if (this.#members[place] !== member) return false
     const last = this.#members.pop()!
     member.place = -1
-    if (last === member) return
-    this.#members[place] = last
-    last.place = place
+    if (last !== member) {
+      this.#members[place] = last
+      last.place = place
+    }
+    return true
   }
 
   /** Those who were here when it was asked; they may leave meanwhile. */
