@@ -1,7 +1,7 @@
 // The mock's own endpoints under /_mock/, for tests and people in other processes.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { collect } from './call.ts'
-import type { Mock } from './server.ts'
+import type { Mock } from './mock.ts'
 
 type Body = Record<string, unknown>
 type Verb = (mock: Mock, body: Body, query: URLSearchParams) => unknown

@@ -1,14 +1,7 @@
 // Prices: which one answers for a name and when, and what usage costs at it, against an oracle of fractions.
 import t from 'tap'
-import {
-  cost,
-  type Price,
-  priceTable,
-  type Rates,
-  type Request,
-  shippedPrices,
-  worstCase,
-} from '../../src/core/price/price.ts'
+import { cost, priceTable, type Request, shippedPrices, worstCase } from '../../src/core/price/price.ts'
+import type { Price, Rates } from '../../src/core/price/row.ts'
 import { noUsage, type Usage } from '../../src/dialect/usage.ts'
 
 const random = (below: number) => Math.floor(Math.random() * below)

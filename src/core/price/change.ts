@@ -1,7 +1,6 @@
 // What differs between two prices, and by how much.
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
-import type { Price, Rates } from './price.ts'
-import { bucketNames, buckets } from './row.ts'
+import { bucketNames, buckets, type Price, type Rates } from './row.ts'
 
 /** One rate that a request is billed at before and after. */
 export interface Change {

@@ -3,9 +3,9 @@ import { Refusal } from '../../lib/refusal.ts'
 import { type Change, changes, isTokens, largest } from './change.ts'
 import { isPriceFile, readPriceFile } from './file.ts'
 import { errors, lint } from './lint.ts'
-import { compiled, type Price, type PriceTable, priceTable } from './price.ts'
+import { compiled, type PriceTable, priceTable } from './price.ts'
 import { decimal, type Finding, isObject, type Reader, type Reading, reader } from './read.ts'
-import { type Bucket, buckets, compile, eachBucket, multiply, type PriceRow, type Written } from './row.ts'
+import { type Bucket, buckets, compile, eachBucket, multiply, type Price, type PriceRow, type Written } from './row.ts'
 
 export interface PriceFile extends Reading {
   /** its rows name neither every mode nor web searches; what they do not name is unknown, not absent */

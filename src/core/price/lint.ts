@@ -1,9 +1,9 @@
 // What is wrong with prices: rules that a slip of the pen, a lost column or a misread unit breaks, and a true price does not.
 import { formatUsd } from '../../lib/money.ts'
 import { type Change, changes, describe, ends } from './change.ts'
-import { compiled, type Price, priceTable } from './price.ts'
+import { compiled, priceTable } from './price.ts'
 import type { Finding, Reading } from './read.ts'
-import { type Bucket, bucketNames, buckets, compile, type PriceRow, type Written } from './row.ts'
+import { type Bucket, bucketNames, buckets, compile, type Price, type PriceRow, type Written } from './row.ts'
 
 /** A rate this many times the one before, or that part of it, is taken for a slip. */
 export const JUMP = 5n

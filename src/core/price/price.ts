@@ -4,34 +4,7 @@ import { promptTokens, type Usage } from '../../dialect/usage.ts'
 import type { Nano } from '../../lib/money.ts'
 import { readShipped } from './file.ts'
 import { operatorRows } from './operator.ts'
-import { compile, eachBucket, type PriceRow } from './row.ts'
-
-/** Nano-USD per million tokens of each bucket. */
-export interface Rates {
-  input: Nano
-  output: Nano
-  cacheWrite5m: Nano
-  cacheWrite1h: Nano
-  cacheRead: Nano
-}
-
-export interface Price extends Rates {
-  model: string
-  /** who sells it, when known */
-  vendor: string | null
-  /** which layer it is from */
-  layer: 'operator' | 'shipped'
-  /** Unix ms from which it holds */
-  from: number
-  /** reprices the whole request when its prompt is longer than `above` tokens (exactly equal is still the base row) */
-  tier: (Rates & { above: number }) | null
-  /** rates of a service mode, by the vendor's word; a mode that is not here is billed at the standard rates */
-  modes: ReadonlyMap<string, Rates>
-  /** nano-USD a search of the web; null: unknown, and not billed */
-  webSearch: Nano | null
-  /** where it was read, when known */
-  source: string | null
-}
+import { compile, eachBucket, type Price, type PriceRow, type Rates } from './row.ts'
 
 /** How a name was found: itself, as a dated release of a model (`-20251001`, `@20251001`, `-latest`), or by `prefix*`. */
 export type Match = 'exact' | 'release' | 'prefix'

@@ -1,6 +1,32 @@
-// A price as it is written down, whoever wrote it: what is not named is null. Compiling fills in what follows from the rest.
+// A price as somebody wrote it, where what is not named is null, and as requests are billed by it: compiling fills in the rest.
 import { mulDiv, type Nano } from '../../lib/money.ts'
-import type { Price, Rates } from './price.ts'
+
+/** Nano-USD per million tokens of each bucket. */
+export interface Rates {
+  input: Nano
+  output: Nano
+  cacheWrite5m: Nano
+  cacheWrite1h: Nano
+  cacheRead: Nano
+}
+
+export interface Price extends Rates {
+  model: string
+  /** who sells it, when known */
+  vendor: string | null
+  /** which layer it is from */
+  layer: 'operator' | 'shipped'
+  /** Unix ms from which it holds */
+  from: number
+  /** reprices the whole request when its prompt is longer than `above` tokens (exactly equal is still the base row) */
+  tier: (Rates & { above: number }) | null
+  /** rates of a service mode, by the vendor's word; a mode that is not here is billed at the standard rates */
+  modes: ReadonlyMap<string, Rates>
+  /** nano-USD a search of the web; null: unknown, and not billed */
+  webSearch: Nano | null
+  /** where it was read, when known */
+  source: string | null
+}
 
 /** The kinds of tokens that are billed apart, and what each is called outside the code. */
 export const buckets = {
