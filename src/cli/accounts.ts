@@ -4,7 +4,7 @@ import type { Account } from '../core/record/account.ts'
 import type { Db } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Held } from '../platform/state.ts'
-import type { Invocation } from './invocation.ts'
+import type { Invocation } from './command.ts'
 
 export type ShownAccount = Account & {
   state: AccountState

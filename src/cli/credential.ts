@@ -1,8 +1,10 @@
 // Reads an upstream credential from a file or stdin: never from a flag, where `ps` and the shell's history would see it.
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { Refusal } from '../lib/refusal.ts'
+import type { Shell } from './shell.ts'
 
 export interface CredentialOptions {
   apiKeyFile?: string
@@ -31,33 +33,34 @@ export function credentialOptions(command: Command): Command {
  * The credential that the options point at, undefined when they point at none.
  * @throws Refusal `usage` when there are several, or when what is read is not a credential; never quotes what it read
  */
-export async function readCredential(options: CredentialOptions): Promise<Credential | undefined> {
+export async function readCredential(shell: Shell, options: CredentialOptions): Promise<Credential | undefined> {
   const { apiKeyFile, apiKeyStdin, oauthFile } = options
   const given = [apiKeyFile, apiKeyStdin, oauthFile].filter(option => option !== undefined).length
   if (given === 0) return undefined
   if (given > 1) throw new Refusal('usage', `give one credential only: ${flags}`)
-  if (oauthFile !== undefined) return { type: 'oauth', credential: tokens(read('--oauth-file', oauthFile), oauthFile) }
+  if (oauthFile !== undefined)
+    return { type: 'oauth', credential: tokens(read(shell, '--oauth-file', oauthFile), oauthFile) }
   if (apiKeyFile !== undefined)
-    return { type: 'apikey', credential: key(read('--api-key-file', apiKeyFile), apiKeyFile) }
-  if (process.stdin.isTTY) process.stderr.write('paste the API key, then press Enter and Ctrl-D\n')
-  return { type: 'apikey', credential: key(await text(process.stdin), 'stdin') }
+    return { type: 'apikey', credential: key(read(shell, '--api-key-file', apiKeyFile), apiKeyFile) }
+  if (shell.stdin.isTTY) shell.stderr.write('paste the API key, then press Enter and Ctrl-D\n')
+  return { type: 'apikey', credential: key(await text(shell.stdin), 'stdin') }
 }
 
 /** The client key of a file, or a refusal. */
-export function readKeyFile(flag: string, file: string): string {
-  return key(read(flag, file), file)
+export function readKeyFile(shell: Shell, flag: string, file: string): string {
+  return key(read(shell, flag, file), file)
 }
 
 /** @throws Refusal `usage`: every account has a credential */
-export async function requireCredential(options: CredentialOptions): Promise<Credential> {
-  const credential = await readCredential(options)
+export async function requireCredential(shell: Shell, options: CredentialOptions): Promise<Credential> {
+  const credential = await readCredential(shell, options)
   if (credential === undefined) throw new Refusal('usage', `a credential is needed: ${flags}`)
   return credential
 }
 
-function read(flag: string, file: string): string {
+function read(shell: Shell, flag: string, file: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    return readFileSync(path.resolve(shell.cwd(), file), 'utf8')
   } catch (error) {
     throw new Refusal('usage', `${flag} ${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }

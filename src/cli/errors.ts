@@ -1,5 +1,6 @@
 // Everything that ends a command badly, as one line on stderr and an exit code.
 import { Refusal, type RefusalKind } from '../lib/refusal.ts'
+import type { Shell, Signal } from './shell.ts'
 
 /** What `gw help exit-codes` lists. */
 export const exits: Readonly<Record<RefusalKind, { code: number; text: string }>> = {
@@ -16,7 +17,7 @@ export const exits: Readonly<Record<RefusalKind, { code: number; text: string }>
 /** A signal ended the command; 128 and its number, as shells count. */
 export class Interrupted extends Error {
   readonly code: number
-  constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
+  constructor(signal: Signal) {
     super(`interrupted by ${signal}`)
     this.name = 'Interrupted'
     this.code = 128 + { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }[signal]
@@ -29,14 +30,14 @@ const socketCodes =
 const postgresCodes = /^(08...|28000|28P01|3D000|53300|57P0[1-5])$/
 
 /** Tells the person at the terminal, and returns the exit code. */
-export function report(error: unknown, options: { debug: boolean }): number {
+export function report(error: unknown, { stderr }: Pick<Shell, 'stderr'>, options: { debug: boolean }): number {
   if (error instanceof Interrupted) return error.code
   const kind = kindOf(error)
   const message = error instanceof Error ? error.message.trim() || error.name : String(error)
   // Several findings in one configuration come one a line.
   const lines = error instanceof Refusal ? message.split('\n') : [message.replaceAll(/\s*\n\s*/g, ' ')]
-  for (const line of lines) process.stderr.write(`gw: ${line}\n`)
-  if (options.debug && error instanceof Error) for (const stack of stacks(error)) process.stderr.write(`${stack}\n`)
+  for (const line of lines) stderr.write(`gw: ${line}\n`)
+  if (options.debug && error instanceof Error) for (const stack of stacks(error)) stderr.write(`${stack}\n`)
   return exits[kind].code
 }
 

@@ -1,11 +1,13 @@
 // Writes usage rows out by the million: CSV or an object a line, to stdout or into a file that is there only when it is whole.
 import { rmSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
+import path from 'node:path'
 import type { UsageFilter } from '../core/usage/filter.ts'
 import { type UsageRecord, usagePages } from '../core/usage/rows.ts'
 import type { Database } from '../db/connect.ts'
 import { formatUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
+import type { Shell } from './shell.ts'
 
 const columns = [
   'request_id',
@@ -55,11 +57,11 @@ function csvField(value: UsageRecord[keyof UsageRecord]): string {
 }
 
 /** Waits until stdout has taken the text. @returns false when its reader has left, as `head` does */
-export function toStdout(text: string): Promise<boolean> {
+export function told(stdout: Shell['stdout'], text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(text, error => {
+    stdout.write(text, error => {
       if (!error) resolve(true)
-      else if ((error as NodeJS.ErrnoException).code === 'EPIPE' || process.stdout.destroyed) resolve(false)
+      else if ((error as NodeJS.ErrnoException).code === 'EPIPE' || stdout.destroyed) resolve(false)
       else reject(error)
     })
   })
@@ -68,6 +70,7 @@ export function toStdout(text: string): Promise<boolean> {
 /** @throws Refusal `missing` for a name that nobody has, `failure` when the file cannot be written */
 export async function exportUsage(options: {
   db: Database['db']
+  shell: Shell
   filter: UsageFilter
   format: 'csv' | 'ndjson'
   output: string | undefined
@@ -76,17 +79,17 @@ export async function exportUsage(options: {
   /** rows held in memory at once */
   page: number
 }): Promise<void> {
-  const { db, filter, format, output, page } = options
+  const { db, shell, filter, format, output, page } = options
   const line = format === 'csv' ? csvLine : jsonLine
-  const target = output === undefined || output === '-' ? undefined : await whole(output)
-  const write = target?.write ?? toStdout
+  const target = output === undefined || output === '-' ? undefined : await whole(shell, output)
+  const write = target?.write ?? (text => told(shell.stdout, text))
   const progress = meter(options)
   // The command is being left already, but its connection is ours until we let go of it.
   let left = false
   const leave = () => {
     left = true
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, leave)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) shell.once(signal, leave)
   if (format === 'csv' && !(await write(csvHeader))) return
   await db
     .transaction()
@@ -103,14 +106,15 @@ export async function exportUsage(options: {
   progress.end()
 }
 
-/** A file under a name of its own until it is done; one that is not is removed when the process ends, however it ends. */
-async function whole(file: string) {
+/** A file under a name of its own until it is done; one that is not is removed at the end of the command, however it ends. */
+async function whole(shell: Shell, output: string) {
+  const file = path.resolve(shell.cwd(), output)
   const making = `${file}.${process.pid}.tmp`
   const refuse = (error: unknown): never => {
-    throw new Refusal('failure', `--output ${file}: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('failure', `--output ${output}: ${(error as Error).message}`, { cause: error })
   }
   const handle: FileHandle = await open(making, 'wx', 0o600).catch(refuse)
-  process.once('exit', () => rmSync(making, { force: true }))
+  shell.once('exit', () => rmSync(making, { force: true }))
   return {
     write: (text: string): Promise<boolean> => handle.writeFile(text).then(() => true, refuse),
     async done() {
@@ -125,15 +129,17 @@ const EVERY_MS = 1000
 
 /** Tells how many rows went out: again and again on one line of a terminal, or a line a second where it was asked for. */
 function meter({
+  shell: { stdout, stderr },
   output,
   progress,
   note,
 }: {
+  shell: Shell
   output: string | undefined
   progress: boolean
   note: (text: string) => void
 }) {
-  const terminal = Boolean(process.stderr.isTTY) && (progress || output !== undefined || !process.stdout.isTTY)
+  const terminal = Boolean(stderr.isTTY) && (progress || output !== undefined || !stdout.isTTY)
   let rows = 0
   let told = performance.now()
   const text = () => `${rows} row${rows === 1 ? '' : 's'}`
@@ -142,11 +148,11 @@ function meter({
       rows += more
       if (performance.now() - told < (terminal ? EVERY_MS / 10 : EVERY_MS)) return
       told = performance.now()
-      if (terminal) process.stderr.write(`\r${text()}`)
+      if (terminal) stderr.write(`\r${text()}`)
       else if (progress) note(text())
     },
     end() {
-      if (terminal) process.stderr.write('\r')
+      if (terminal) stderr.write('\r')
       if (terminal || progress || output !== undefined) note(`${text()}${output === undefined ? '' : ` in ${output}`}`)
     },
   }

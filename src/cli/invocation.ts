@@ -1,10 +1,11 @@
-// What one command may use: output, configuration, database, secret; opened when first asked for, closed on every exit.
-import type { Loaded, LoadOptions } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
-import type { Database, Db } from '../db/connect.ts'
+// Lends one command what it uses: output, configuration, database, secret; opened when first asked for, closed at its end.
+import type { Loaded } from '../config/load.ts'
+import type { Database } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
-import { createOutput, type Output } from './output.ts'
+import type { Invocation } from './command.ts'
+import { createOutput } from './output.ts'
+import type { Shell } from './shell.ts'
 
 /** Options that every command takes; `dryRun` and `yes` only where a command declares them. */
 export interface Globals {
@@ -17,49 +18,38 @@ export interface Globals {
   yes?: boolean
 }
 
-export interface Invocation {
-  readonly out: Output
-  readonly dryRun: boolean
-  /** False after `--no-color`; the terminal and the environment have a say too. */
-  readonly color: boolean
-  /** From here on the work answers SIGINT, SIGTERM and SIGHUP itself. */
-  ownSignals(): void
-  /** What `loadConfig` is to be asked with, for this command line. */
-  loadOptions(flags?: LoadOptions['flags']): LoadOptions
-  /** @throws Refusal `config` */
-  load(): Promise<Loaded>
-  config(): Promise<Config>
-  /** The database, its schema up to date unless `migrate` is false. @throws Refusal `unreachable` */
-  database(options?: { migrate?: boolean }): Promise<Database>
-  db(): Promise<Db>
-  secret(): Promise<Secret>
-  /** Runs `work` in a transaction, which `--dry-run` rolls back: validation and result are the same. */
-  write<T>(work: (db: Db) => Promise<T>): Promise<T>
-  /**
-   * Asks before `deed` ("remove user …"), which cannot be undone. `--yes` and `--dry-run` answer for the person.
-   * @throws Refusal `refused` when the answer is no, or when there is no terminal to ask on
-   */
-  confirm(deed: string): Promise<void>
+class DryRun extends Error {}
+
+export interface OpenInvocation extends Invocation {
+  /** Gives back what was opened. */
   close(): Promise<void>
 }
 
-class DryRun extends Error {}
-
-export function openInvocation(globals: Globals, signals: Pick<Invocation, 'ownSignals'>): Invocation {
+export function openInvocation(
+  globals: Globals,
+  shell: Shell,
+  signals: Pick<Invocation, 'ownSignals'>,
+): OpenInvocation {
   const color = globals.color ?? true
-  const out = createOutput({ json: globals.json ?? false, color })
+  const out = createOutput({ json: globals.json ?? false, color, shell })
   const dryRun = globals.dryRun ?? false
   let loaded: Promise<Loaded> | undefined
   let opened: Promise<Database> | undefined
   // Connections that end with us are not lost.
   let closing = false
 
-  const gw: Invocation = {
+  const gw: OpenInvocation = {
     ...signals,
+    shell,
     out,
     dryRun,
     color,
-    loadOptions: (flags = {}) => ({ file: globals.config, flags: { data_dir: globals.dataDir, ...flags } }),
+    loadOptions: (flags = {}) => ({
+      file: globals.config,
+      flags: { data_dir: globals.dataDir, ...flags },
+      env: shell.env,
+      cwd: shell.cwd(),
+    }),
     load: () => (loaded ??= import('../config/load.ts').then(({ loadConfig }) => loadConfig(gw.loadOptions()))),
     config: async () => (await gw.load()).config,
 
@@ -105,9 +95,10 @@ export function openInvocation(globals: Globals, signals: Pick<Invocation, 'ownS
 
     async confirm(deed) {
       if (globals.yes || dryRun) return
-      if (!process.stdin.isTTY || !process.stderr.isTTY)
+      if (!shell.stdin.isTTY || !shell.stderr.isTTY)
         throw new Refusal('refused', `there is no terminal to ask on; add --yes to ${deed}`)
-      if (!(await ask(`${deed[0]!.toUpperCase()}${deed.slice(1)}?`))) throw new Refusal('refused', 'nothing changed')
+      if (!(await ask(shell, `${deed[0]!.toUpperCase()}${deed.slice(1)}?`)))
+        throw new Refusal('refused', 'nothing changed')
     },
 
     async close() {
@@ -120,13 +111,13 @@ export function openInvocation(globals: Globals, signals: Pick<Invocation, 'ownS
   return gw
 }
 
-async function ask(question: string): Promise<boolean> {
+async function ask(shell: Shell, question: string): Promise<boolean> {
   const { createInterface } = await import('node:readline/promises')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const terminal = createInterface({ input: shell.stdin, output: shell.stderr })
   // readline takes Ctrl-C for itself; and Ctrl-D closes it, which is no answer and so a no.
   terminal.on('SIGINT', () => {
-    process.stderr.write('\n')
-    process.kill(process.pid, 'SIGINT')
+    shell.stderr.write('\n')
+    shell.emit('SIGINT', 'SIGINT')
   })
   const closed = new Promise<string>(resolve => terminal.once('close', () => resolve('')))
   try {

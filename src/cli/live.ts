@@ -1,6 +1,6 @@
 // What the commands about a running daemon share: its control socket.
 import type { ControlClient } from '../control/client.ts'
-import type { Invocation } from './invocation.ts'
+import type { Invocation } from './command.ts'
 
 /** The daemon of this configuration; asking it ends with exit code 4 when there is none. */
 export async function daemon(gw: Invocation): Promise<ControlClient> {

@@ -3,61 +3,62 @@ import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { Interrupted, report } from './errors.ts'
 import { nouns } from './nouns.ts'
+import type { Shell } from './shell.ts'
 import { pages } from './topics.ts'
 
 /**
- * Runs one command line (without `node` and the script).
+ * Runs one command line (without `node` and the script) for whoever calls, by default this process.
  * @returns the exit code; errors are already on stderr
  */
-export async function main(argv: string[]): Promise<number> {
+export async function main(argv: readonly string[], shell: Shell = process): Promise<number> {
   // `gw usage list | head` closes the pipe early: that is the reader's right and nobody's error.
-  for (const stream of [process.stdout, process.stderr])
+  for (const stream of [shell.stdout, shell.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error
     })
   try {
-    return await dispatch(argv)
+    return await dispatch(argv, shell)
   } catch (error) {
-    const code = report(error, { debug: ours(argv).includes('--debug') })
+    const code = report(error, shell, { debug: ours(argv).includes('--debug') })
     // What was interrupted may hold the process open: a read of stdin, a request under way.
-    if (error instanceof Interrupted) process.exit(code)
+    if (error instanceof Interrupted) shell.exit(code)
     return code
   }
 }
 
-async function dispatch(argv: string[]): Promise<number> {
+async function dispatch(argv: readonly string[], shell: Shell): Promise<number> {
   const at = nounAt(argv)
   const help = ours(argv).some(isHelp)
   if (at === -1) {
-    if (argv.some(arg => arg === '--version' || arg === '-V')) return runNoun('version', [])
+    if (argv.some(arg => arg === '--version' || arg === '-V')) return runNoun('version', [], shell)
     const stray = help ? undefined : argv.find(arg => !known.test(arg))
     if (stray !== undefined) throw new Refusal('usage', `unknown option "${stray}" (gw --help shows all)`)
-    return printOverview()
+    return printOverview(shell)
   }
   const word = argv[at]!
   const rest = argv.toSpliced(at, 1)
   if (word === 'help') {
     const page = nounAt(rest)
-    if (page === -1) return help ? runNoun('help', rest) : printOverview()
+    if (page === -1) return help ? runNoun('help', rest, shell) : printOverview(shell)
     // `gw help user add` is `gw user add --help`; where a page has a command's name, "config", the page tells more.
     const isPage = Object.hasOwn(pages, rest[page]!) && nounAt(rest.toSpliced(page, 1)) === -1
     if (!isPage && Object.hasOwn(nouns, rest[page]!))
-      return runNoun(rest[page]!, [...rest.toSpliced(page, 1), '--help'])
+      return runNoun(rest[page]!, [...rest.toSpliced(page, 1), '--help'], shell)
   }
-  return runNoun(word, rest)
+  return runNoun(word, rest, shell)
 }
 
-async function runNoun(word: string, args: string[]): Promise<number> {
+async function runNoun(word: string, args: readonly string[], shell: Shell): Promise<number> {
   if (!Object.hasOwn(nouns, word)) {
     throw new Refusal('usage', `no command "${word}"${didYouMean(word, Object.keys(nouns))} (gw --help shows all)`)
   }
   const { run } = await import('./run.ts')
-  return run(word, await nouns[word]!.load(), args)
+  return run(word, await nouns[word]!.load(), args, shell)
 }
 
-async function printOverview(): Promise<number> {
+async function printOverview({ stdout }: Shell): Promise<number> {
   const { overview } = await import('./overview.ts')
-  process.stdout.write(`${overview()}\n`)
+  stdout.write(`${overview()}\n`)
   return 0
 }
 

@@ -1,12 +1,5 @@
 // The words a command begins with: what each is for, and the module that knows the rest of it.
-import type { Command } from 'commander'
-import type { Act } from './run.ts'
-
-/** What a module of `commands/` gives. */
-export interface CommandModule {
-  /** Adds verbs, arguments and options to `noun`; runs nothing, and imports nothing that takes time. */
-  define(noun: Command, act: Act): void
-}
+import type { CommandModule } from './command.ts'
 
 export interface Noun {
   /** its heading in `gw --help` */

@@ -1,6 +1,7 @@
 // How results look: one JSON document, or text for people; data on stdout, remarks on stderr.
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { formatUsd } from '../lib/money.ts'
+import type { Shell } from './shell.ts'
 import { layout, type Row } from './table.ts'
 
 export interface Output {
@@ -36,9 +37,9 @@ const moods: Record<string, Style> = {
   revoked: 'red',
 }
 
-export function createOutput(options: { json: boolean; color: boolean }): Output {
+export function createOutput(options: { json: boolean; color: boolean; shell: Shell }): Output {
   const { json } = options
-  const { stdout, stderr, env } = process
+  const { stdout, stderr, env } = options.shell
   const color = options.color && Boolean(stdout.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
   const paint = (style: Style, text: string) => (color ? styleText(style, text, { validateStream: false }) : text)
   const paintCell = (padded: string) => {
@@ -66,7 +67,7 @@ export function createOutput(options: { json: boolean; color: boolean }): Output
       const views = all.map(view)
       if (views.length === 0) return void stderr.write(`${empty}\n`)
       const head = Object.keys(views[0]!).map(key => key.replaceAll('_', ' ').toUpperCase())
-      const width = stdout.isTTY ? stdout.columns : Number.POSITIVE_INFINITY
+      const width = (stdout.isTTY ? stdout.columns : undefined) ?? Number.POSITIVE_INFINITY
       const [first, ...rest] = layout(head, rows(views), width)
       write(paint('bold', first!.join('  ').trimEnd()))
       for (const line of rest) write(line.map(paintCell).join('  ').trimEnd())

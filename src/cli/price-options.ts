@@ -1,7 +1,9 @@
 // The options of `gw price`: a price to set, a file to take prices from, dates.
+import path from 'node:path'
 import type { Command } from 'commander'
 import type { PriceRow, Written } from '../core/price/row.ts'
 import { Refusal } from '../lib/refusal.ts'
+import type { Shell } from './shell.ts'
 import * as read from './values.ts'
 
 export interface SetOptions {
@@ -100,10 +102,10 @@ export function written(model: string, options: SetOptions): PriceRow {
 }
 
 /** The text of a file; `-` is stdin. @throws Refusal `usage` */
-export async function contents(file: string): Promise<string> {
+export async function contents(shell: Shell, file: string): Promise<string> {
   try {
-    if (file !== '-') return await (await import('node:fs/promises')).readFile(file, 'utf8')
-    return await (await import('node:stream/consumers')).text(process.stdin)
+    if (file !== '-') return await (await import('node:fs/promises')).readFile(path.resolve(shell.cwd(), file), 'utf8')
+    return await (await import('node:stream/consumers')).text(shell.stdin)
   } catch (error) {
     throw new Refusal('usage', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }

@@ -6,7 +6,7 @@ import type { AccountFacts } from '../core/snapshot.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Platform, UpstreamRequest } from '../platform/platform.ts'
 import type { Declined, Verdict } from '../platform/verdict.ts'
-import type { Invocation } from './invocation.ts'
+import type { Invocation } from './command.ts'
 
 const TIMEOUT_MS = 30_000
 // As much as the gateway reads of an error to know whose it is, and more than any answer of one token.

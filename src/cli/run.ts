@@ -1,26 +1,19 @@
 // Runs one command: commander reads the words, an invocation lends what the work needs and takes it back.
 import { Command, CommanderError } from 'commander'
 import { Refusal } from '../lib/refusal.ts'
+import type { Act, CommandModule, Work } from './command.ts'
 import { Interrupted } from './errors.ts'
-import { type Globals, type Invocation, openInvocation } from './invocation.ts'
-import type { CommandModule } from './nouns.ts'
+import { type Globals, openInvocation } from './invocation.ts'
 import { everywhere } from './overview.ts'
-
-type Work<A extends unknown[]> = (gw: Invocation, ...args: A) => Promise<unknown>
-
-/**
- * Makes an action of `work`, which gets the invocation, then the arguments, then the options as the module declared
- * them. A number that it returns is the exit code.
- */
-export type Act = <A extends unknown[]>(work: Work<A>) => (...args: unknown[]) => Promise<void>
+import type { Shell, Signal } from './shell.ts'
 
 /** `args` is the command line without the noun. @returns the exit code */
-export async function run(word: string, module: CommandModule, args: readonly string[]): Promise<number> {
+export async function run(word: string, module: CommandModule, args: readonly string[], shell: Shell): Promise<number> {
   let code = 0
-  const noun = define(word, module, work => async (...given) => {
+  const noun = define(word, module, shell, work => async (...given) => {
     const command = given.pop() as Command
-    const signals = listen()
-    const gw = openInvocation(command.optsWithGlobals<Globals>(), { ownSignals: signals.stop })
+    const signals = listen(shell)
+    const gw = openInvocation(command.optsWithGlobals<Globals>(), shell, { ownSignals: signals.stop })
     try {
       const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted])
       if (typeof result === 'number') code = result
@@ -49,13 +42,18 @@ export async function run(word: string, module: CommandModule, args: readonly st
 }
 
 /** The noun as a program of its own, so that options may stand before and after its words. */
-export function define(word: string, module: CommandModule, act: Act): Command {
+export function define(word: string, module: CommandModule, shell: Shell, act: Act): Command {
+  const { stdout, stderr } = shell
   const noun = new Command(`gw ${word}`)
     .exitOverride()
     .showSuggestionAfterError()
     .helpCommand(false)
-    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns ?? 100, 120) })
-    .configureOutput({ outputError: () => {} })
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(stdout.columns ?? 100, 120) })
+    .configureOutput({
+      writeOut: text => void stdout.write(text),
+      writeErr: text => void stderr.write(text),
+      outputError: () => {},
+    })
   module.define(noun, act)
   for (const [flag, text] of everywhere) noun.option(flag, text)
   return noun
@@ -81,24 +79,24 @@ function oneLine(message: string): string {
     .replaceAll(/\s*\n\s*/g, ' ')
 }
 
-/** The first signal interrupts the work, and what is open is closed; a second one ends the process at once. */
-function listen() {
+/** The first signal interrupts the work, and what is open is closed; a second one ends it at once. */
+function listen(shell: Shell) {
   const { promise: interrupted, reject } = Promise.withResolvers<never>()
   // Nobody may be waiting any more when the signal comes during the closing.
   interrupted.catch(() => {})
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   let first = true
   const listener = (signal: NodeJS.Signals) => {
-    const error = new Interrupted(signal as (typeof names)[number])
-    if (!first) process.exit(error.code)
+    const error = new Interrupted(signal as Signal)
+    if (!first) shell.exit(error.code)
     first = false
     reject(error)
   }
-  for (const name of names) process.on(name, listener)
+  for (const name of names) shell.on(name, listener)
   return {
     interrupted,
     stop() {
-      for (const name of names) process.off(name, listener)
+      for (const name of names) shell.off(name, listener)
     },
   }
 }

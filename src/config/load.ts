@@ -1,7 +1,7 @@
 // The configuration of one start: flags over environment over file over defaults, all checked at once.
 
 import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { getSystemErrorMessage } from 'node:util'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly flags?: Flags
   /** Default `process.env`. */
   readonly env?: NodeJS.ProcessEnv
+  /** Where relative paths of `file`, flags and environment start; default `process.cwd()`. */
+  readonly cwd?: string
   /** The numeric user, default our own; root keeps its data in /var/lib/gw. */
   readonly uid?: number
 }
@@ -57,8 +59,8 @@ const kubernetes = /_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$|_PORT(_\d+_(TCP|UDP|SCTP
  */
 export function loadConfig(options: LoadOptions = {}): Loaded {
   const env = options.env ?? process.env
-  const flags = options.flags ?? {}
-  const found = findFile(options.file, env)
+  const { flags = {}, cwd = process.cwd() } = options
+  const found = findFile(options.file, env, cwd)
   const { given: inFile, whole } = fromFile(found)
   const problems: string[] = []
 
@@ -67,7 +69,7 @@ export function loadConfig(options: LoadOptions = {}): Loaded {
   const place: Partial<Record<SettingKey, string>> = {}
   const wrong = new Set<SettingKey>()
   // From the weakest to the strongest: the last one wins.
-  for (const one of [...inFile, ...fromEnvironment(env, flags), ...fromFlags(flags)]) {
+  for (const one of [...inFile, ...fromEnvironment(env, flags, cwd), ...fromFlags(flags, cwd)]) {
     if (typeof one === 'string') {
       problems.push(one)
       continue
@@ -113,7 +115,7 @@ function parse(type: Kind<unknown>, { raw, folder, remedy }: Given): unknown {
 }
 
 /** The file and its text, undefined when there is none, or what keeps it from being read. */
-function findFile(explicit: string | undefined, env: NodeJS.ProcessEnv) {
+function findFile(explicit: string | undefined, env: NodeJS.ProcessEnv, cwd: string) {
   const folders = [
     ...(env['CONFIGURATION_DIRECTORY']?.split(':').filter(Boolean) ?? []),
     '/etc/gw',
@@ -121,7 +123,8 @@ function findFile(explicit: string | undefined, env: NodeJS.ProcessEnv) {
   ]
   for (const file of explicit === undefined ? folders.map(folder => join(folder, 'gw.yaml')) : [explicit]) {
     try {
-      return { file, text: readFileSync(file, 'utf8') }
+      const where = resolve(cwd, file)
+      return { file, folder: dirname(where), text: readFileSync(where, 'utf8') }
     } catch (error) {
       const { code, errno } = error as NodeJS.ErrnoException
       if (explicit === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) continue
@@ -139,21 +142,20 @@ function fromFile(found: ReturnType<typeof findFile>): { given: (Given | string)
   if (found === undefined) return { given: [], whole: true }
   if (found.problem !== undefined) return { given: [found.problem], whole: false }
   const { entries, whole } = readEntries(found.file, found.text)
-  const folder = dirname(found.file)
   const given = entries.map(entry => {
     if (typeof entry === 'string') return entry
     const { key, raw, at } = entry
-    return { key, raw, origin: at, place: `${at} ${key}`, folder, remedy: 'delete the line' }
+    return { key, raw, origin: at, place: `${at} ${key}`, folder: found.folder, remedy: 'delete the line' }
   })
   return { given, whole }
 }
 
-function fromEnvironment(env: NodeJS.ProcessEnv, flags: Flags): (Given | string)[] {
+function fromEnvironment(env: NodeJS.ProcessEnv, flags: Flags, folder: string): (Given | string)[] {
   const given: (Given | string)[] = []
   const add = (key: SettingKey, name: string) => {
     const raw = env[name]
     if (raw === undefined) return
-    given.push({ key, raw, origin: `env ${name}`, place: name, folder: process.cwd(), remedy: 'unset it' })
+    given.push({ key, raw, origin: `env ${name}`, place: name, folder, remedy: 'unset it' })
   }
   // Other programs read these two as well, so even their mistakes count only when nothing of ours is set.
   for (const key of ['database.url', 'redis.url'] as const) {
@@ -171,11 +173,11 @@ function fromEnvironment(env: NodeJS.ProcessEnv, flags: Flags): (Given | string)
   return given
 }
 
-function fromFlags(flags: Flags): Given[] {
+function fromFlags(flags: Flags, folder: string): Given[] {
   return settingKeys.flatMap(key => {
     const [name, raw] = [flagName(key), flags[key]]
     if (raw === undefined) return []
-    return [{ key, raw, origin: `flag ${name}`, place: name, folder: process.cwd(), remedy: 'leave it out' }]
+    return [{ key, raw, origin: `flag ${name}`, place: name, folder, remedy: 'leave it out' }]
   })
 }
 

@@ -1,4 +1,5 @@
 // `gw top`: chooses between the live screen and plain frames.
+import type { Writable } from 'node:stream'
 import v8 from 'node:v8'
 import { controlClient } from '../control/client.ts'
 import { plainFrame, printFrames } from './plain.ts'
@@ -22,6 +23,13 @@ export interface TopOptions {
   view?: View | undefined
   /** False turns colour off; true, the default, leaves it to the terminal and `NO_COLOR`. */
   color?: boolean | undefined
+  /** where frames go; the live screen is always on this process's own, which is the default */
+  terminal?: Terminal
+}
+
+export interface Terminal {
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+  readonly env: NodeJS.ProcessEnv
 }
 
 /**
@@ -32,11 +40,11 @@ export interface TopOptions {
  */
 export async function runTop(options: TopOptions): Promise<number> {
   const { socket, once, json, batch, count, view = 'all' } = options
-  const { stdout, env } = process
+  const { stdout, env } = options.terminal ?? process
   const signs = signsFor(env)
   const dumb = env['TERM'] === 'dumb'
   if (once || batch || json || dumb || !stdout.isTTY) {
-    const width = stdout.isTTY ? stdout.columns : Number.POSITIVE_INFINITY
+    const width = (stdout.isTTY ? stdout.columns : undefined) ?? Number.POSITIVE_INFINITY
     await printFrames({
       client: controlClient(socket),
       count: batch && !once ? count : 1,
@@ -49,7 +57,7 @@ export async function runTop(options: TopOptions): Promise<number> {
     return 0
   }
   // React picks its production build when it is first loaded, so this comes before the import.
-  env['NODE_ENV'] = 'production'
+  process.env['NODE_ENV'] = 'production'
   // Each refresh leaves garbage that dies young; V8 answers by growing the nursery, to 90 MB more within a minute.
   v8.setFlagsFromString('--semi-space-growth-factor=1')
   const { runLive } = await import('./live.ts')

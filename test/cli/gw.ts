@@ -1,10 +1,14 @@
-// Runs the real bin/gw as a person or a script would, with a data dir and an environment of its own.
+// Runs commands as a person or a script would, in this process or as the real bin/gw, with a data dir and environment of its own.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { EventEmitter } from 'node:events'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { main } from '../../src/cli/main.ts'
+import type { Shell } from '../../src/cli/shell.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 
@@ -27,8 +31,6 @@ export interface Ran {
 export interface Options {
   env?: Record<string, string>
   stdin?: string
-  /** told the process as soon as it runs */
-  started?: (child: ChildProcess) => void
 }
 
 export interface Home {
@@ -37,8 +39,11 @@ export interface Home {
   env: Record<string, string>
   /** Writes a file into the folder and returns its path. */
   file(name: string, content: string): Promise<string>
+  /** Runs a command in this process: what a new one would only repeat is its own start. */
   gw(line: Line, options?: Options): Promise<Ran>
-  /** The same on a terminal of its own (stderr is in stdout then), where somebody types `typed` when asked. */
+  /** The real bin/gw: where the process itself is what matters. `started` is told as soon as it runs. */
+  spawned(line: Line, options?: Options & { started?: (child: ChildProcess) => void }): Promise<Ran>
+  /** A real one on a terminal of its own (stderr is in stdout then), where somebody types `typed` when asked. */
   onTerminal(line: Line, options?: { env?: Record<string, string>; typed?: string }): Promise<Ran>
   /** Asserts success and parses stdout, which must be exactly one JSON document. */
   json<T = Record<string, unknown>>(line: Line, options?: Options): Promise<T>
@@ -83,7 +88,8 @@ export async function home(t: Test, more: Record<string, string> = {}): Promise<
       await writeFile(file, content)
       return file
     },
-    async gw(line, { env: more = {}, stdin, started } = {}) {
+    gw: (line, { env: more = {}, stdin } = {}) => inProcess(words(line), { ...env, ...more }, folder, stdin),
+    async spawned(line, { env: more = {}, stdin, started } = {}) {
       const child = spawn(bin, words(line), { env: { ...env, ...more }, cwd: folder, stdio: 'pipe' })
       started?.(child)
       if (stdin !== undefined) child.stdin.end(stdin)
@@ -124,10 +130,42 @@ export async function home(t: Test, more: Record<string, string> = {}): Promise<
   return self
 }
 
+/** A command with pipes for streams, as a process would have them; in the end nothing of it may be left. */
+async function inProcess(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  folder: string,
+  input?: string,
+): Promise<Ran> {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  // Left open when there is no input: a command that reads all the same hangs, as it would on an idle pipe.
+  if (input !== undefined) stdin.end(input)
+  const said = Promise.all([text(stdout), text(stderr)])
+  const ways: Omit<Shell, keyof EventEmitter> = {
+    stdin,
+    stdout,
+    stderr,
+    env,
+    cwd: () => folder,
+    exit: code => {
+      throw new Error(`a command in this process ended it with ${code}; run it with spawned()`)
+    },
+  }
+  const shell = Object.assign(new EventEmitter(), ways)
+  const code = await main(argv, shell)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    if (shell.listenerCount(signal) > 0) throw new Error(`gw ${argv.join(' ')} still listens to ${signal}`)
+  shell.emit('exit')
+  stdout.end()
+  stderr.end()
+  const [out, err] = await said
+  return { code, stdout: out, stderr: err }
+}
+
 /** Why a test that needs a terminal is skipped; false where `script` can make one. */
 export const noTerminal = spawnSync('script', ['--version']).status === 0 ? false : 'needs script(1) of util-linux'
 
-/** Runs `work` on every item, four at a time: most of a command's time is a process starting. */
+/** Runs `work` on every item, four at a time. */
 export async function each<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
   const queue = items.values()
   const worker = async () => {

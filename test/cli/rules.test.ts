@@ -12,7 +12,7 @@ import { pages } from '../../src/cli/topics.ts'
 import { bin, each, home, noTerminal } from './gw.ts'
 
 const here = await home(t)
-const { gw, json } = here
+const { gw, spawned, json } = here
 
 t.test('every command of the table has help, and says what its options are', async t => {
   const overview = await gw('--help')
@@ -21,7 +21,7 @@ t.test('every command of the table has help, and says what its options are', asy
   const words: string[][] = []
   for (const [word, noun] of Object.entries(nouns)) {
     t.match(overview.stdout, new RegExp(`^  ${word} +${noun.summary.slice(0, 10)}`, 'm'))
-    const command = define(word, await noun.load(), () => async () => {})
+    const command = define(word, await noun.load(), process, () => async () => {})
     words.push([word], ...command.commands.map(verb => [word, verb.name()]))
     for (const { options } of [command, ...command.commands])
       for (const option of options) t.ok(option.description, `${word} ${option.flags}`)
@@ -163,7 +163,7 @@ t.test('the version is told', async t => {
 
 t.test('a reader that goes away early is no error', async t => {
   const gone = (child: ReturnType<typeof spawn>) => child.stdout!.destroy()
-  t.same(await gw('config schema', { started: gone }), { code: 0, stdout: '', stderr: '' })
+  t.same(await spawned('config schema', { started: gone }), { code: 0, stdout: '', stderr: '' })
 })
 
 t.test('Ctrl-C ends a command with 130, SIGTERM with 143', async t => {
@@ -181,7 +181,7 @@ t.test('Ctrl-C ends a command with 130, SIGTERM with 143', async t => {
     ['SIGTERM', 143],
   ] as const) {
     const started = (child: ReturnType<typeof spawn>) => void once(server, 'request').then(() => child.kill(signal))
-    t.same(await gw(['try', '--model', 'm', 'hi', '--url', url], { env: { GW_KEY: 'sk-x' }, started }), {
+    t.same(await spawned(['try', '--model', 'm', 'hi', '--url', url], { env: { GW_KEY: 'sk-x' }, started }), {
       code,
       stdout: '',
       stderr: '',

@@ -8,7 +8,7 @@ import { freshDatabase } from '../helpers/database.ts'
 import { each, home, noTerminal } from './gw.ts'
 
 const here = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
-const { gw, json } = here
+const { gw, spawned, json } = here
 const { db } = await here.open()
 const apiKey = await here.file('key.txt', 'sk-upstream')
 await json('user add bob --balance 100')
@@ -225,7 +225,7 @@ t.test('an export that comes to nothing leaves nothing', async t => {
     await sql`begin`.execute(holder)
     await sql`lock table usage in access exclusive mode`.execute(holder)
     const { promise: interrupted, resolve } = Promise.withResolvers<void>()
-    const ended = gw(['usage', 'export', '--output', file], {
+    const ended = spawned(['usage', 'export', '--output', file], {
       async started(child) {
         while (!readdirSync(here.folder).some(name => name.startsWith('never.csv.'))) await new Promise(setImmediate)
         child.kill('SIGINT')
@@ -245,7 +245,7 @@ t.test('an export that comes to nothing leaves nothing', async t => {
 
 t.test('a reader that leaves is no error', async t => {
   await each(['usage export', 'usage list --all --json'], async words => {
-    const ran = await gw(words, { started: child => child.stdout!.destroy() })
+    const ran = await spawned(words, { started: child => child.stdout!.destroy() })
     t.match(ran, { code: 0, stderr: '' }, words)
   })
 })

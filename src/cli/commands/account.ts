@@ -5,10 +5,9 @@ import type { Db } from '../../db/connect.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
+import type { Act, Invocation } from '../command.ts'
 import { type CredentialOptions, credentialOptions, readCredential, requireCredential } from '../credential.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 interface Fields extends CredentialOptions {
@@ -52,7 +51,7 @@ export function define(noun: Command, act: Act): void {
     .option('--base-url <url>', "origin with an optional prefix; default: the platform's own")
     .action(
       act(async (gw, name: string, options: Fields & { platform: Platform; baseUrl?: string }) => {
-        const credential = await requireCredential(options)
+        const credential = await requireCredential(gw.shell, options)
         const { addAccount } = await import('../../core/record/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
         const { platform, baseUrl, map, group, interceptWarmup } = options
@@ -105,7 +104,7 @@ export function define(noun: Command, act: Act): void {
     )
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
-        const credential = await readCredential(options)
+        const credential = await readCredential(gw.shell, options)
         const { name, baseUrl, concurrency, priority, map, group, interceptWarmup } = options
         const fields = { name, base_url: baseUrl, concurrency, priority, model_map: map, groups: group }
         const changes = read.change({

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act } from '../command.ts'
 import { examples, writes } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('Configuration comes from flags, the environment and gw.yaml; "gw help config" tells more.')
@@ -66,8 +66,8 @@ export function define(noun: Command, act: Act): void {
         const usual =
           process.getuid?.() === 0
             ? '/etc/gw/gw.yaml'
-            : path.join(xdg(process.env, 'XDG_CONFIG_HOME', '.config'), 'gw/gw.yaml')
-        const file = path.resolve(gw.loadOptions().file ?? usual)
+            : path.join(xdg(gw.shell.env, 'XDG_CONFIG_HOME', '.config'), 'gw/gw.yaml')
+        const file = path.resolve(gw.shell.cwd(), gw.loadOptions().file ?? usual)
         create(file, exampleYaml(), gw.dryRun)
         gw.out.print({ file }, file)
         gw.out.note(gw.dryRun ? 'dry run: nothing changed' : 'edit it, then try it: gw config check')

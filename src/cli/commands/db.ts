@@ -1,7 +1,7 @@
 // gw db: the schema of the database.
 import type { Command } from 'commander'
+import type { Act } from '../command.ts'
 import { examples, writes } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('The database is embedded in data_dir, or the Postgres of database.url.')

@@ -3,9 +3,8 @@ import type { Command } from 'commander'
 import type { Group } from '../../core/record/group.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { formatDuration } from '../../lib/units.ts'
+import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 interface Fields {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
-import type { Act } from '../run.ts'
+import type { Act } from '../command.ts'
 import { pages } from '../topics.ts'
 
 export function define(noun: Command, act: Act): void {

@@ -1,9 +1,8 @@
 // gw key: what clients present.
 import type { Command } from 'commander'
 import type { Key } from '../../core/record/key.ts'
+import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 interface Fields {

@@ -3,8 +3,8 @@ import type { Command } from 'commander'
 import type { Entry, EntryKind } from '../../core/books/ledger.ts'
 import type { Audit, Difference } from '../../core/record/audit.ts'
 import { formatUsd } from '../../lib/money.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 const kinds = ['opening', 'topup', 'adjustment', 'charge', 'subscription'] as const satisfies EntryKind[]

@@ -1,9 +1,8 @@
 // gw mock: the scripted provider, as a process of its own.
-import { once } from 'node:events'
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 const STANDARD = '127.0.0.1:8090'
 
@@ -17,7 +16,9 @@ export function define(noun: Command, act: Act): void {
         const { startMock } = await import('../../mock/server.ts')
         const mock = await startMock(where)
         gw.ownSignals()
-        const ended = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+        const ended = new Promise<void>(resolve => {
+          for (const signal of ['SIGINT', 'SIGTERM'] as const) gw.shell.once(signal, () => resolve())
+        })
         gw.out.print({ url: mock.url }, manual(mock.url))
         await ended
         await mock.close()

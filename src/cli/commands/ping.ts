@@ -1,7 +1,7 @@
 // gw ping: whether the daemon answers.
 import type { Command } from 'commander'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('Prints pong and the milliseconds it took; exit code 4 when no daemon answers.').action(

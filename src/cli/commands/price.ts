@@ -2,12 +2,13 @@
 import type { Command } from 'commander'
 import type { Change } from '../../core/price/change.ts'
 import type { Planned, ReadOptions } from '../../core/price/import.ts'
-import type { Found, Price, Rates } from '../../core/price/price.ts'
+import type { Found } from '../../core/price/price.ts'
 import type { Finding } from '../../core/price/read.ts'
-import type { PriceRow } from '../../core/price/row.ts'
+import type { Price, PriceRow, Rates } from '../../core/price/row.ts'
 import type { Db } from '../../db/connect.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
+import type { Act } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
 import {
   contents,
@@ -18,7 +19,7 @@ import {
   setOptions,
   written,
 } from '../price-options.ts'
-import type { Act } from '../run.ts'
+import type { Shell } from '../shell.ts'
 
 const DAY = 86_400_000
 const unit = 'USD per 1,000,000 tokens'
@@ -197,7 +198,7 @@ export function define(noun: Command, act: Act): void {
     .description('what importing a file would change')
     .action(
       act(async (gw, file: string, options: FileOptions) => {
-        const { planned, unchanged, skipped } = await planOf(await gw.db(), file, options)
+        const { planned, unchanged, skipped } = await planOf(gw.shell, await gw.db(), file, options)
         gw.out.list(planned.map(entry), entryRow, 'nothing differs')
         gw.out.note([`${planned.length} differ`, `${unchanged} unchanged`, ...skipped].join(', '))
       }),
@@ -211,7 +212,7 @@ export function define(noun: Command, act: Act): void {
         const { errors } = await import('../../core/price/lint.ts')
         const { writePrice } = await import('../../core/price/operator.ts')
         const { planned, unchanged, skipped } = await gw.write(async db => {
-          const result = await planOf(db, file, options)
+          const result = await planOf(gw.shell, db, file, options)
           const planned = result.planned.map(one => {
             const wrong = errors(one.findings).length > 0
             return { ...one, wrong, taken: one.change !== null && (!wrong || options.accept === true) }
@@ -259,7 +260,7 @@ export function define(noun: Command, act: Act): void {
         const { rows, findings } =
           file === undefined
             ? await whole()
-            : inspect(readPrices(await contents(file), { file, now: Date.now() }), shipped)
+            : inspect(readPrices(await contents(gw.shell, file), { file, now: Date.now() }), shipped)
         const told = findings.filter(finding => verbose || finding.level !== 'info')
         const wrong = errors(findings).length
         const warnings = findings.filter(finding => finding.level === 'warning').length
@@ -306,10 +307,10 @@ async function table(db: Db) {
 }
 
 /** What importing the file would do, and what was left out of it. */
-async function planOf(db: Db, file: string, options: FileOptions) {
+async function planOf(shell: Shell, db: Db, file: string, options: FileOptions) {
   const { plan, readPrices } = await import('../../core/price/import.ts')
   const asked: ReadOptions = { file, now: Date.now(), from: options.from?.getTime(), only: options.only }
-  const read = readPrices(await contents(file), asked)
+  const read = readPrices(await contents(shell, file), asked)
   return { ...plan(read, await rows(db)), skipped: [...read.skipped].map(([why, count]) => `${count} ${why}`) }
 }
 

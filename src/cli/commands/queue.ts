@@ -1,10 +1,10 @@
 // gw queue: the requests that wait for a place.
 import type { Command } from 'commander'
 import type { WaiterView } from '../../control/view.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
 import { daemon } from '../live.ts'
 import { span } from '../output.ts'
-import type { Act } from '../run.ts'
 
 const row = ({ request_id, waited_ms, ...waiter }: WaiterView) => ({
   waited: span(waited_ms),

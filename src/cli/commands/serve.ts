@@ -1,8 +1,8 @@
 // gw serve: runs the daemon in the foreground.
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 export function define(noun: Command, act: Act): void {
   noun

@@ -2,10 +2,10 @@
 import type { Command } from 'commander'
 import type { Cleared, SlotsToClear, SlotView } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act } from '../command.ts'
 import { destroys, examples } from '../declare.ts'
 import { daemon } from '../live.ts'
 import { span } from '../output.ts'
-import type { Act } from '../run.ts'
 
 const row = ({ kind, name, process, request_id, left_ms, age_ms, model, phase }: SlotView) => ({
   kind,

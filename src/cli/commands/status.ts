@@ -1,8 +1,8 @@
 // gw status: what the running daemon says of itself.
 import type { Command } from 'commander'
 import type { StatusView } from '../../control/view.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('Asks the running daemon how it is; exit code 4 when there is none.').action(

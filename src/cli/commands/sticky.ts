@@ -1,10 +1,9 @@
 // gw sticky: the sessions that return to the account which has their prompt in cache.
 import type { Command } from 'commander'
 import type { BindingsToClear, BindingView, Cleared } from '../../control/view.ts'
+import type { Act, Invocation } from '../command.ts'
 import { destroys, examples } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
 import { daemon } from '../live.ts'
-import type { Act } from '../run.ts'
 
 interface Filters {
   session?: string

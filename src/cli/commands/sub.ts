@@ -3,10 +3,9 @@ import type { Command } from 'commander'
 import type { Progress, Subscription } from '../../core/record/subscription.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
 import { span } from '../output.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 interface Pair {

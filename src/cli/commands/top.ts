@@ -2,8 +2,8 @@
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
 import type { View } from '../../tui/main.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 // As in tui/press.ts, which is not worth loading for a --help; the type keeps the two alike.
@@ -21,12 +21,13 @@ export function define(noun: Command, act: Act): void {
         const { once = false, batch = false, count, view } = options
         if (count !== undefined && !batch) throw new Refusal('usage', '-n belongs to --batch: gw top --batch -n 3')
         const socket = (await gw.config())['control.socket']
-        const { json } = gw.out
+        const { shell, out } = gw
+        const { json } = out
         const { runTop } = await import('../../tui/main.ts')
         // The live screen has a terminal to put back in order first.
-        const live = !once && !batch && !json && process.stdout.isTTY && process.env['TERM'] !== 'dumb'
+        const live = !once && !batch && !json && shell.stdout.isTTY && shell.env['TERM'] !== 'dumb'
         if (live) gw.ownSignals()
-        return runTop({ socket, once, json, batch, count: count ?? 0, view, color: gw.color })
+        return runTop({ socket, once, json, batch, count: count ?? 0, view, color: gw.color, terminal: shell })
       }),
     )
   examples(noun, ['gw top', 'gw top --once --json', 'gw top --batch -n 3'])

@@ -6,10 +6,10 @@ import type { Address } from '../../config/address.ts'
 import type { UsageRecord } from '../../core/usage/rows.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act, Invocation } from '../command.ts'
 import { readKeyFile } from '../credential.ts'
 import { examples } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
-import type { Act } from '../run.ts'
+import type { Shell } from '../shell.ts'
 import * as read from '../values.ts'
 
 // Usage is written in batches, a moment after the reply.
@@ -35,12 +35,13 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, text: string, options: Options) => {
         const { model, stream = false, maxTokens = 1024 } = options
-        const key = clientKey(options.keyFile)
+        const { shell } = gw
+        const key = clientKey(shell, options.keyFile)
         const config = await gw.config()
         const url = options.url === undefined ? reach(config['listen']) : origin(options.url)
         const { send } = await import('../request.ts')
         const show = stream && !gw.out.json
-        const piece = (part: string) => void (show && process.stdout.write(part))
+        const piece = (part: string) => void (show && shell.stdout.write(part))
         const answer = await send({ url, key, model, text, stream, maxTokens, piece })
         // Only our own gateway writes to our database.
         const row = options.url === undefined && answer.error === null ? await booked(gw, answer.request_id) : undefined
@@ -48,7 +49,7 @@ export function define(noun: Command, act: Act): void {
 
         if (gw.out.json) gw.out.print({ ...answer, account, cost, charged }, '')
         else if (!show && answer.text) gw.out.print(null, answer.text)
-        else if (show) process.stdout.write('\n')
+        else if (show) shell.stdout.write('\n')
         if (answer.error !== null)
           throw new Refusal(
             'failure',
@@ -68,9 +69,9 @@ export function define(noun: Command, act: Act): void {
   ])
 }
 
-function clientKey(file: string | undefined): string {
-  if (file !== undefined) return readKeyFile('--key-file', file)
-  const key = process.env['GW_KEY']?.trim()
+function clientKey(shell: Shell, file: string | undefined): string {
+  if (file !== undefined) return readKeyFile(shell, '--key-file', file)
+  const key = shell.env['GW_KEY']?.trim()
   if (key) return key
   throw new Refusal(
     'usage',

@@ -4,8 +4,8 @@ import type { UsageFilter } from '../../core/usage/filter.ts'
 import type { UsageRecord } from '../../core/usage/rows.ts'
 import type { Dimension, UsageStats } from '../../core/usage/stats.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 // core/usage-stats.ts has this list too, but importing it costs 100 ms of --help; the type keeps the two the same.
@@ -84,12 +84,12 @@ export function define(noun: Command, act: Act): void {
           if (rows.length === limit) gw.out.note(`next page: ${nextPage(options, cursorOf(rows.at(-1)!))}`)
           return
         }
-        const { jsonLine, toStdout } = await import('../export.ts')
+        const { jsonLine, told } = await import('../export.ts')
         for (let first = true; ; first = false) {
           const rows = await listUsage(db, { ...filter, before: place, limit: PAGE })
-          if (gw.out.json && !(await toStdout(rows.map(jsonLine).join('')))) return
+          if (gw.out.json && !(await told(gw.shell.stdout, rows.map(jsonLine).join('')))) return
           if (!gw.out.json && (first || rows.length > 0)) gw.out.list(rows, row, 'no usage yet')
-          if (rows.length < PAGE || process.stdout.destroyed) return
+          if (rows.length < PAGE || gw.shell.stdout.destroyed) return
           place = rows.at(-1)!
         }
       }),
@@ -125,7 +125,16 @@ export function define(noun: Command, act: Act): void {
         const { format = gw.out.json ? 'ndjson' : 'csv', output, progress = false, ...filter } = options
         if (gw.out.json && format === 'csv') throw new Refusal('usage', '--json and --format csv exclude each other')
         const { exportUsage } = await import('../export.ts')
-        await exportUsage({ db: await gw.db(), filter, format, output, progress, note: gw.out.note, page: PAGE })
+        await exportUsage({
+          db: await gw.db(),
+          shell: gw.shell,
+          filter,
+          format,
+          output,
+          progress,
+          note: gw.out.note,
+          page: PAGE,
+        })
       }),
     )
   exporting.addHelpText(

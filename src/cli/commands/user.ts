@@ -3,9 +3,8 @@ import type { Command } from 'commander'
 import type { Movement } from '../../core/books/ledger.ts'
 import type { User } from '../../core/record/user.ts'
 import { actor } from '../actor.ts'
+import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import type { Invocation } from '../invocation.ts'
-import type { Act } from '../run.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -37,7 +36,7 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, name: string, options: { email?: string; concurrency?: number; balance?: bigint }) => {
         const { addUser } = await import('../../core/record/user.ts')
         const { email, balance, concurrency = (await gw.config())['defaults.user_concurrency'] } = options
-        const user = await gw.write(db => addUser(db, { name, email, balance, concurrency, actor: actor() }))
+        const user = await gw.write(db => addUser(db, { name, email, balance, concurrency, actor: actor(gw.shell) }))
         gw.out.record(user, view(user))
         if (user.balance === 0n)
           gw.out.note(`${name} has no balance, and pays only for what is free; gw user topup ${name} USD gives one`)
@@ -129,7 +128,7 @@ async function moveBalance(gw: Invocation, ref: string, movement: Omit<Movement,
   ])
   const { user, moved } = await gw.write(async db => {
     const user = await findUser(db, ref)
-    return { user, moved: await move(db, { ...movement, user: user.id, actor: actor() }) }
+    return { user, moved: await move(db, { ...movement, user: user.id, actor: actor(gw.shell) }) }
   })
   const { entry, before, balance } = moved
   const now = { ...user, balance }

@@ -5,7 +5,7 @@ import { release } from 'node:os'
 import path from 'node:path'
 import type { Command } from 'commander'
 import { version } from '../../lib/version.ts'
-import type { Act } from '../run.ts'
+import type { Act } from '../command.ts'
 
 export function define(noun: Command, act: Act): void {
   noun
