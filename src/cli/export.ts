@@ -89,21 +89,26 @@ export async function exportUsage(options: {
   const leave = () => {
     left = true
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) shell.once(signal, leave)
-  if (format === 'csv' && !(await write(csvHeader))) return
-  await db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .setAccessMode('read only')
-    .execute(async tx => {
-      for await (const rows of usagePages(tx, filter, page)) {
-        if (left || !(await write(rows.map(line).join('')))) return
-        progress.count(rows.length)
-      }
-    })
-  if (left) return
-  await target?.done()
-  progress.end()
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) shell.on(signal, leave)
+  try {
+    if (format === 'csv' && !(await write(csvHeader))) return
+    await db
+      .transaction()
+      .setIsolationLevel('repeatable read')
+      .setAccessMode('read only')
+      .execute(async tx => {
+        for await (const rows of usagePages(tx, filter, page)) {
+          if (left || !(await write(rows.map(line).join('')))) return
+          progress.count(rows.length)
+        }
+      })
+    if (left) return
+    await target?.done()
+    progress.end()
+  } finally {
+    for (const signal of signals) shell.off(signal, leave)
+  }
 }
 
 /** A file under a name of its own until it is done; one that is not is removed at the end of the command, however it ends. */
