@@ -1,6 +1,7 @@
 // How results look: one JSON document, or text for people; data on stdout, remarks on stderr.
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { formatUsd } from '../lib/money.ts'
+import { roughly } from '../lib/units.ts'
 import type { Shell } from './shell.ts'
 import { layout, type Row } from './table.ts'
 
@@ -106,18 +107,5 @@ function textOf(value: unknown, now: number): string {
 /** `3m ago`, `in 2d`, `now`. */
 function relative(ms: number): string {
   if (Math.abs(ms) < 1000) return 'now'
-  return ms < 0 ? `${span(-ms)} ago` : `in ${span(ms)}`
-}
-
-const units = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1000],
-] as const
-
-/** A length of time, ms, in its largest unit; rounded, so that what ends in 30 days does not say 29 a moment later. */
-export function span(ms: number): string {
-  const [unit, size] = units.find(([, size]) => ms >= 0.95 * size) ?? units.at(-1)!
-  return `${Math.round(ms / size)}${unit}`
+  return ms < 0 ? `${roughly(-ms)} ago` : `in ${roughly(ms)}`
 }

@@ -1,4 +1,6 @@
 // Lays out a table: columns aligned, and narrowed to fit where a width is given.
+import { columns, cut } from '../lib/width.ts'
+
 export type Row = readonly { readonly text: string; readonly right?: boolean }[]
 
 const GAP = 2
@@ -21,34 +23,9 @@ export function layout(head: readonly string[], rows: readonly Row[], width: num
   while (over > 0 && shown > 1) over -= widths[--shown]! + GAP
 
   const pad = (text: string, i: number) => {
-    const cut = shorten(text, widths[i]!)
-    const space = ' '.repeat(Math.max(0, widths[i]! - columns(cut)))
-    return right[i] ? space + cut : cut + space
+    const short = cut(text, widths[i]!, '…')
+    const space = ' '.repeat(Math.max(0, widths[i]! - columns(short)))
+    return right[i] ? space + short : short + space
   }
   return [head, ...rows.map(row => row.map(cell => cell.text))].map(line => line.slice(0, shown).map(pad))
-}
-
-function shorten(text: string, width: number): string {
-  if (columns(text) <= width) return text
-  let cut = ''
-  let taken = 0
-  for (const character of text) {
-    taken += columns(character)
-    if (taken > width - 1) break
-    cut += character
-  }
-  return `${cut}…`
-}
-
-// Names may be of any script: these take two columns, marks none (Unicode TR11, roughly).
-const wide =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
-const ascii = /^[\x20-\x7e]*$/
-
-/** How many columns of a terminal the text takes. */
-export function columns(text: string): number {
-  if (ascii.test(text)) return text.length
-  let sum = 0
-  for (const character of text) sum += /\p{M}/u.test(character) ? 0 : wide.test(character) ? 2 : 1
-  return sum
 }

@@ -1,5 +1,5 @@
 // Reads the values of options; each tells in one sentence what it takes.
-import { isIP } from 'node:net'
+import { cidrProblem } from '../lib/address.ts'
 import { type Nano, parseUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
@@ -144,12 +144,10 @@ export function several(read: (text: string) => string = text => text) {
 
 /** An address or a network. Checked here, because Postgres keeps it as text. */
 export function cidr(flag: string): (text: string) => string {
-  return text => {
-    const [, address = '', bits] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
-    const family = isIP(address)
-    if (family !== 0 && Number(bits ?? 0) <= (family === 6 ? 128 : 32)) return text
-    return refuse(flag, 'an IP address or network such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32', text)
-  }
+  return text =>
+    cidrProblem(text) === undefined
+      ? text
+      : refuse(flag, 'an IP address or network such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32', text)
 }
 
 /** Collects `MODEL=UPSTREAM`; `none` empties the map. */

@@ -4,7 +4,8 @@ import { BlockList, isIP } from 'node:net'
 /** `10.0.0.0/8`, `2001:db8::1` …: an error text, or undefined when it is well formed. */
 export function cidrProblem(text: string): string | undefined {
   const [address = '', bits, more] = text.split('/')
-  const family = isIP(address)
+  // A zone (fe80::1%eth0) belongs to one machine, and no list knows it.
+  const family = address.includes('%') ? 0 : isIP(address)
   if (family === 0 || more !== undefined)
     return `"${text}" is not an IP address or CIDR, for example 192.0.2.7 or 10.0.0.0/8`
   const most = family === 4 ? 32 : 128

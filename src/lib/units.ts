@@ -1,4 +1,4 @@
-// Durations and byte sizes as people write them.
+// Durations and byte sizes as people write them, and spans of time as they read them.
 
 const durations: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const sizes: Record<string, number> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }
@@ -16,6 +16,24 @@ export function formatDuration(ms: number): string {
   for (const unit of ['d', 'h', 'm', 's'])
     if (ms !== 0 && ms % durations[unit]! === 0) return `${ms / durations[unit]!}${unit}`
   return `${ms}ms`
+}
+
+const largest = ['d', 'h', 'm', 's'] as const
+
+/** A length of time, ms, in its largest unit; rounded, so that what ends in 30 days does not say 29 a moment later. */
+export function roughly(ms: number): string {
+  const unit = largest.find(unit => ms >= 0.95 * durations[unit]!) ?? 's'
+  return `${Math.round(ms / durations[unit]!)}${unit}`
+}
+
+/** The same in its two largest units, rounded up: `45s 4m12s 1h05m 2d03h`. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, Math.ceil(ms / 1000))
+  const two = (value: number) => String(value).padStart(2, '0')
+  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600), Math.floor(seconds / 60)]
+  if (days > 0) return `${days}d${two(hours % 24)}h`
+  if (hours > 0) return `${hours}h${two(minutes % 60)}m`
+  return minutes > 0 ? `${minutes}m${two(seconds % 60)}s` : `${seconds}s`
 }
 
 /** Bytes of `512B 64KB 100MB 2GB` (powers of 1024), or undefined. */

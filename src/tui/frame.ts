@@ -1,12 +1,13 @@
 // Draws the whole screen as lines: header, the table or tables that fit, and a footer that says what keys there are.
 import type { LiveView } from '../control/view.ts'
+import { columns, cut } from '../lib/width.ts'
 import type { FeedState } from './feed.ts'
 import { HEADER_LINES, meters, nodesLine, titleLine } from './header.ts'
 import { helpLines } from './help.ts'
 import { focus, type Screen } from './press.ts'
 import type { Kind } from './shapes.ts'
 import { type Table, table } from './table.ts'
-import { columns, cut, cutLine, type Line, type Signs, tame } from './text.ts'
+import { cutLine, type Line, type Signs, tame } from './text.ts'
 
 export interface Size {
   readonly columns: number
@@ -29,7 +30,9 @@ export function draw(screen: Screen, feed: FeedState, size: Size, signs: Signs):
   const look = { width, signs }
   const height = Math.max(0, size.rows - HEADER_LINES - 1)
   const { gone } = feed
-  const trouble: Line[] = gone ? [[{ text: cut(`retrying: ${tame(gone.why, signs)}`, width, signs), mood: 'bad' }]] : []
+  const trouble: Line[] = gone
+    ? [[{ text: cut(`retrying: ${tame(gone.why, signs)}`, width, signs.more), mood: 'bad' }]]
+    : []
   const header: Line[] = [
     titleLine(view, { current: screen.view, paused: screen.frozen !== null, gone }, look),
     ...(view ? meters(view, look) : []),
@@ -96,7 +99,7 @@ function footer(screen: Screen, scroll: Frame['scroll'], { width, signs }: { wid
   const last = Math.min(scroll.rows, scroll.offset + scroll.height)
   const place = scroll.height > 0 && scroll.rows > scroll.height ? `${scroll.offset + 1}-${last} of ${scroll.rows}` : ''
   const room = width - columns(place)
-  const left = cut(hints, place ? room - 1 : room, signs)
+  const left = cut(hints, place ? room - 1 : room, signs.more)
   const gap = ' '.repeat(Math.max(0, room - columns(left)))
   return cutLine([{ text: left, mood: screen.typing ? 'strong' : 'dim' }, { text: gap + place }], width, signs)
 }

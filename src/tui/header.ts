@@ -1,21 +1,10 @@
 // The top four lines: which view, how fast, how well, and on which nodes.
 import type { LiveView } from '../control/view.ts'
+import { span } from '../lib/units.ts'
+import { columns, cut } from '../lib/width.ts'
 import type { Gone } from './feed.ts'
 import { kinds } from './shapes.ts'
-import {
-  amount,
-  bytes,
-  columns,
-  cut,
-  cutLine,
-  type Line,
-  type Mood,
-  measured,
-  type Signs,
-  type Span,
-  span,
-  tame,
-} from './text.ts'
+import { amount, bytes, cutLine, type Line, type Mood, measured, type Signs, type Span, tame } from './text.ts'
 
 export const HEADER_LINES = 4
 
@@ -104,5 +93,5 @@ export function nodesLine(view: LiveView, { width, signs }: HeaderOptions): Line
       `${tame(node.name, signs)} rss ${bytes(node.rss_bytes)}, ${node.in_flight} in flight, up ${span(node.uptime_s * 1000)}`,
   )
   const text = `${nodes.length === 1 ? 'node' : `${nodes.length} nodes:`} ${nodes.join(' | ')}`
-  return [{ text: cut(text, width, signs) }]
+  return [{ text: cut(text, width, signs.more) }]
 }

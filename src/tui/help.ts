@@ -1,5 +1,6 @@
 // The page behind `?`: every key, and what the words in the tables mean.
-import { cut, type Line, type Signs } from './text.ts'
+import { cut } from '../lib/width.ts'
+import type { Line, Signs } from './text.ts'
 
 const keys = [
   ['0 1 2 3', 'overview, users, accounts, groups; Tab goes through them'],
@@ -24,7 +25,7 @@ const words = [
 export function helpLines({ width, signs }: { width: number; signs: Signs }): Line[] {
   const line = ([word, text]: readonly [string, string]): Line => {
     const pair = word.padEnd(16)
-    return width > 16 ? [{ text: pair, mood: 'strong' }, { text: cut(text, width - 16, signs) }] : []
+    return width > 16 ? [{ text: pair, mood: 'strong' }, { text: cut(text, width - 16, signs.more) }] : []
   }
   return [
     [{ text: 'KEYS', mood: 'mark' }],

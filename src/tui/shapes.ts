@@ -1,6 +1,7 @@
 // What the tables show: the columns of users, accounts and groups, how each sorts, and what gives way when it is narrow.
 import type { AccountState, AccountView, GroupView, LiveView, Slots, UserView } from '../control/view.ts'
-import { type Mood, type Signs, type Span, span, tame } from './text.ts'
+import { span } from '../lib/units.ts'
+import { type Mood, type Signs, type Span, tame } from './text.ts'
 
 /** The tables. */
 export type Kind = 'users' | 'accounts' | 'groups'

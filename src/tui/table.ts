@@ -1,7 +1,8 @@
 // Lays one table out: filters, sorts, and fits the columns to the width.
 import type { LiveView } from '../control/view.ts'
+import { columns, cut } from '../lib/width.ts'
 import { type Column, type Kind, type Look, type Shape, withShape } from './shapes.ts'
-import { columns, cut, cutLine, fit, type Line, type Span, tame } from './text.ts'
+import { cutLine, fit, type Line, type Span, tame } from './text.ts'
 
 /** By which column, a `Column.id`; `reversed` against the column's own order. */
 export interface Sort {
@@ -72,7 +73,7 @@ function layout<R extends { name: string }>(
     head: line(head),
     count: cells.length,
     rows: (from, to) => cells.slice(from, to).map(line),
-    none: cut(none, options.width, signs),
+    none: cut(none, options.width, signs.more),
   }
 }
 

@@ -1,8 +1,9 @@
 // What goes in and comes out as text: the values of options, and tables.
 import t from 'tap'
-import { columns, layout } from '../../src/cli/table.ts'
+import { layout } from '../../src/cli/table.ts'
 import * as read from '../../src/cli/values.ts'
 import { Refusal } from '../../src/lib/refusal.ts'
+import { columns } from '../../src/lib/width.ts'
 
 t.test('values are read strictly', async t => {
   const refused = (work: () => unknown, says: RegExp) =>

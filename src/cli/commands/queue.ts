@@ -1,13 +1,13 @@
 // gw queue: the requests that wait for a place.
 import type { Command } from 'commander'
 import type { WaiterView } from '../../control/view.ts'
+import { roughly } from '../../lib/units.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
 import { daemon } from '../live.ts'
-import { span } from '../output.ts'
 
 const row = ({ request_id, waited_ms, ...waiter }: WaiterView) => ({
-  waited: span(waited_ms),
+  waited: roughly(waited_ms),
   ...waiter,
   request: request_id,
 })

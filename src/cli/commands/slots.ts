@@ -2,18 +2,18 @@
 import type { Command } from 'commander'
 import type { Cleared, SlotsToClear, SlotView } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { roughly } from '../../lib/units.ts'
 import type { Act } from '../command.ts'
 import { destroys, examples } from '../declare.ts'
 import { daemon } from '../live.ts'
-import { span } from '../output.ts'
 
 const row = ({ kind, name, process, request_id, left_ms, age_ms, model, phase }: SlotView) => ({
   kind,
   name,
   process,
   request: request_id,
-  left: span(left_ms),
-  age: age_ms === null ? null : span(age_ms),
+  left: roughly(left_ms),
+  age: age_ms === null ? null : roughly(age_ms),
   model,
   phase,
 })

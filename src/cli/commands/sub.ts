@@ -3,9 +3,9 @@ import type { Command } from 'commander'
 import type { Progress, Subscription } from '../../core/record/subscription.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { roughly } from '../../lib/units.ts'
 import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, writes } from '../declare.ts'
-import { span } from '../output.ts'
 import * as read from '../values.ts'
 
 interface Pair {
@@ -42,7 +42,7 @@ const spent = (progress: Progress | null) =>
 
 function spentUntil(progress: Progress | null): string | null {
   const resets = progress?.resets_in_seconds
-  const rest = resets === null || resets === undefined ? '' : `, resets in ${span(resets * 1000)}`
+  const rest = resets === null || resets === undefined ? '' : `, resets in ${roughly(resets * 1000)}`
   return progress && `${spent(progress)} (${progress.percentage}%)${rest}`
 }
 
