@@ -62,11 +62,19 @@ export interface Daemon {
   stop(withinMs?: number): Promise<void>
 }
 
+export interface DaemonOptions extends Pick<Log, 'log' | 'access'> {
+  /**
+   * How long a place outlives a process that dies; default 15 s. Not a setting: all nodes must agree on it, and who is
+   * slower than a third of it loses what he holds.
+   */
+  leaseTtlMs?: number
+}
+
 /**
  * Puts a daemon together and listens.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
  */
-export async function startDaemon(config: Config, { log, access }: Pick<Log, 'log' | 'access'>): Promise<Daemon> {
+export async function startDaemon(config: Config, { log, access, leaseTtlMs }: DaemonOptions): Promise<Daemon> {
   const now = Date.now
   // What was opened, youngest last; taken apart in reverse whether the start fails or the life ends.
   const opened: (() => unknown)[] = []
@@ -134,7 +142,7 @@ export async function startDaemon(config: Config, { log, access }: Pick<Log, 'lo
     opened.push(() => till.close())
     // What an earlier run left is booked before anybody is told what they have left.
     await spool.drain(5_000)
-    const leases = createLeases({ store, processId })
+    const leases = createLeases({ store, processId, ttlMs: leaseTtlMs })
     opened.push(() => leases.close())
     const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
     const places = createPlaces({ store, leases, now })

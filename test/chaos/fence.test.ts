@@ -8,7 +8,7 @@ import { redisMissing } from '../helpers/redis.ts'
 const LIMIT = 4
 
 t.test('SIGSTOP, then SIGCONT', { skip: await redisMissing() }, async t => {
-  const { mock, url, dir, one, two } = await startTwo(t)
+  const { mock, url, dir, one, two } = await startTwo(t, { leaseTtlMs: 5_000 })
   t.teardown(() => one.kill('SIGCONT'))
   const key = await setUp(t, one, dir, url, mock, { user: { concurrency: LIMIT } })
   await until(t, 'the other hears of the key', async () => (await two.status()).keys === 1)

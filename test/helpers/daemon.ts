@@ -9,13 +9,14 @@ import path from 'node:path'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { controlClient } from '../../src/control/client.ts'
-import type { LiveView, StatusView } from '../../src/control/view.ts'
+import type { LiveView, SlotView, StatusView } from '../../src/control/view.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { openSecret } from '../../src/lib/secret.ts'
 import type { Mock } from '../../src/mock/server.ts'
 import { populate, type Setup, until } from './gateway.ts'
 
 const gw = path.join(import.meta.dirname, '../../bin/gw')
+const node = path.join(import.meta.dirname, '../fixtures/node.ts')
 
 /** A data dir that is gone when the test ends. Its name is short: sockets live below it. */
 export function dataDir(t: Test): string {
@@ -42,6 +43,7 @@ export interface Served extends Process {
   opsUrl: string
   status(): Promise<StatusView>
   live(): Promise<LiveView>
+  slots(): Promise<SlotView[]>
 }
 
 /** Somewhere to listen, below the ports that the kernel gives to connections. */
@@ -58,9 +60,26 @@ async function freeAddress(): Promise<string> {
   }
 }
 
+export interface RunOptions {
+  /** default: a free one */
+  listen?: string
+  /** ms; then not `gw serve` itself is run, but test/fixtures/node.ts, which is the same daemon */
+  leaseTtlMs?: number | undefined
+}
+
 /** Runs `gw serve` on this data dir; what still runs when the test ends is killed. */
-export async function run(t: Test, dir: string, env: Record<string, string> = {}, listen?: string): Promise<Process> {
-  const child = spawn(gw, ['serve', '--data-dir', dir, '--listen', listen ?? (await freeAddress())], {
+export async function run(
+  t: Test,
+  dir: string,
+  env: Record<string, string> = {},
+  options: RunOptions = {},
+): Promise<Process> {
+  const { listen = await freeAddress(), leaseTtlMs } = options
+  const [command, ...args] =
+    leaseTtlMs === undefined
+      ? [gw, 'serve', '--data-dir', dir, '--listen', listen]
+      : [process.execPath, node, dir, listen, `${leaseTtlMs}`]
+  const child = spawn(command!, args, {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], GW_OPS_LISTEN: await freeAddress(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -94,8 +113,13 @@ export async function run(t: Test, dir: string, env: Record<string, string> = {}
 }
 
 /** The same, once it is ready. */
-export async function serve(t: Test, dir: string, env: Record<string, string> = {}): Promise<Served> {
-  const process_ = await run(t, dir, env)
+export async function serve(
+  t: Test,
+  dir: string,
+  env: Record<string, string> = {},
+  options: RunOptions = {},
+): Promise<Served> {
+  const process_ = await run(t, dir, env, options)
   const control = controlClient(path.join(dir, 'gw.sock'))
   const status = () => control.get<StatusView>('/status')
   let view: StatusView | undefined
@@ -114,6 +138,7 @@ export async function serve(t: Test, dir: string, env: Record<string, string> = 
     opsUrl: view!.ops_listen,
     status,
     live: () => control.get<LiveView>('/live'),
+    slots: () => control.get<SlotView[]>('/slots'),
   })
 }
 

@@ -31,7 +31,7 @@ export interface Leases {
 }
 
 /** `processId` tells this process's places from all others', also from those of its own earlier life. */
-export function createLeases(options: { store: Store; processId: string; ttlMs?: number }): Leases {
+export function createLeases(options: { store: Store; processId: string; ttlMs?: number | undefined }): Leases {
   return new HeldLeases(options.store, options.processId, options.ttlMs ?? TTL_MS)
 }
 
