@@ -1,17 +1,11 @@
 // A real Postgres for tests: one embedded server for all test files, a fresh copy of a migrated template for each.
 import { createHash, randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import pg from 'pg'
 import root, { type Test } from 'tap'
-import { type Embedded, openEmbedded } from '../../src/db/embedded.ts'
+import type { Embedded } from '../../src/db/embedded.ts'
 import { migrate, migrations } from '../../src/db/migrate.ts'
+import { openServer } from './postgres.ts'
 
-const here = createHash('sha256')
-  .update(import.meta.dirname)
-  .digest('hex')
-  .slice(0, 8)
-const folder = path.join(tmpdir(), `gw-test-${process.getuid?.() ?? 0}-${here}`)
 const template = `template_${createHash('sha256')
   .update(
     migrations()
@@ -25,8 +19,9 @@ const LOCK = 0x6777_0100
 // A tenant for as long as the file runs: or each test would find the server stopped by the one before.
 let server: Promise<Embedded> | undefined
 function tenancy(): Promise<Embedded> {
-  server ??= openEmbedded(folder, { maxConnections: 300 }).then(embedded => {
-    root.teardown(() => embedded.release())
+  server ??= openServer().then(embedded => {
+    // Under tap the next file wants it too; alone, nobody else would stop it.
+    root.teardown(() => embedded.release({ keep: process.env['TAP'] === '1' }))
     return embedded
   })
   return server

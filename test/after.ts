@@ -1,0 +1,4 @@
+// After all test files: their Postgres is stopped.
+import { stopForAll } from './helpers/postgres.ts'
+
+await stopForAll()
