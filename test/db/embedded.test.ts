@@ -1,5 +1,5 @@
 // The embedded Postgres as several processes live with it: real binaries, real kills.
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
@@ -7,11 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type Embedded, embeddedPaths, openEmbedded } from '../../src/db/embedded.ts'
 
 const isRoot = process.getuid?.() === 0
+
+// Each has a data dir of its own, and most of its time goes by in waiting for a disk or for a process to be gone.
+t.jobs = 3
 
 t.test('the only tenant creates it, uses it and stops it', async t => {
   const dir = await dataDir(t)
@@ -90,7 +94,7 @@ t.test('a storm of processes starting and stopping loses no row and fails nobody
 })
 
 t.test('after kill -9 of the only tenant the next one adopts the server, and stops it', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const first = tenant(t, dir)
   await first.open()
   await first.insert('acknowledged')
@@ -103,7 +107,7 @@ t.test('after kill -9 of the only tenant the next one adopts the server, and sto
 })
 
 t.test('after kill -9 of server and tenant the next start finds what was acknowledged', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const first = tenant(t, dir)
   await first.open()
   await first.insert('acknowledged')
@@ -119,7 +123,7 @@ t.test(
   'starts although the lock files of a killed server name a living stranger, or nobody',
   { skip: needsProc() },
   async t => {
-    const dir = await dataDir(t)
+    const dir = await madeDir(t)
     const { data, pid, socket } = embeddedPaths(dir)
     const first = tenant(t, dir)
     await first.open()
@@ -146,7 +150,7 @@ t.test(
 )
 
 t.test('living tenants heal when the server is killed under them', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const lines: string[] = []
   const here = await openEmbedded(dir, { log: line => lines.push(line) })
   const other = tenant(t, dir)
@@ -173,7 +177,7 @@ t.test('living tenants heal when the server is killed under them', async t => {
 })
 
 t.test('never heals into an empty database', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const { data } = embeddedPaths(dir)
   const lines: string[] = []
   const embedded = await openEmbedded(dir, { log: line => lines.push(line) })
@@ -188,7 +192,7 @@ t.test('never heals into an empty database', async t => {
 })
 
 t.test('a tenant that leaves while it heals leaves no server behind', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const lines: string[] = []
   const embedded = await openEmbedded(dir, { log: line => lines.push(line) })
   await killServer(dir)
@@ -198,7 +202,7 @@ t.test('a tenant that leaves while it heals leaves no server behind', async t =>
 })
 
 t.test('Ctrl-C reaches the process group of gw, not Postgres', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const daemon = tenant(t, dir, { detached: true }) // a process group, as a shell would make one
   await daemon.open()
   await daemon.interrupt()
@@ -210,7 +214,7 @@ t.test('Ctrl-C reaches the process group of gw, not Postgres', async t => {
 })
 
 t.test('a full house does not keep another tenant out', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const embedded = await openEmbedded(dir, { maxConnections: 3 })
   const guests: pg.Client[] = []
   const full = async () => {
@@ -247,7 +251,7 @@ t.test('refuses a path that is too long for a socket, before it touches the disk
 })
 
 t.test('says what the server said when it does not come up', async t => {
-  const dir = await dataDir(t)
+  const dir = await madeDir(t)
   const { data } = embeddedPaths(dir)
   await (await openEmbedded(dir)).release()
   await writeFile(join(data, 'PG_VERSION'), '12\n')
@@ -278,6 +282,23 @@ async function dataDir(t: Test): Promise<string> {
     if (await isUp(dir)) await killServer(dir)
     await rm(dir, { recursive: true, force: true })
   })
+  return dir
+}
+
+let made: Promise<string> | undefined
+
+/** A data dir with a cluster that was used before and lies still: making one takes longer than most of what is done to it. */
+async function madeDir(test: Test): Promise<string> {
+  made ??= (async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'gw-'))
+    t.teardown(() => rm(dir, { recursive: true, force: true }))
+    await chmod(dir, 0o711)
+    await (await openEmbedded(dir)).release()
+    return embeddedPaths(dir).folder
+  })()
+  const dir = await dataDir(test)
+  // With owners and modes.
+  await promisify(execFile)('cp', ['-a', await made, dir])
   return dir
 }
 

@@ -108,21 +108,24 @@ t.test('of a thousand sessions hardly a turn is served cold, although an account
   for (let round = 0; round < turns; round++) {
     // One account answers a request with 500 now and then: too rarely to be ejected.
     gw.mock.script('cred-b', [...Array.from({ length: 60 }, () => ({})), { status: 500 }, {}])
-    for (let from = 0; from < sessions; from += 50)
-      await Promise.all(
+    for (let from = 0; from < sessions; from += 50) {
+      const ids = await Promise.all(
         Array.from({ length: 50 }, async (_, i) => {
-          const n = from + i
-          const reply = await gw.send(body(n))
+          const reply = await gw.send(body(from + i))
           await reply.text()
-          const id = reply.headers.get('x-upstream-request-id')
-          const home = gw.mock.stats().bodies.find(seen => seen.id === id)!.credential
-          if (round > 0) {
-            all++
-            if (homes.get(n) === home) warm++
-          }
-          homes.set(n, home)
+          return reply.headers.get('x-upstream-request-id')
         }),
       )
+      const seen = new Map(gw.mock.stats().bodies.map(({ id, credential }) => [id, credential]))
+      for (const [i, id] of ids.entries()) {
+        const [n, home] = [from + i, seen.get(id!)!]
+        if (round > 0) {
+          all++
+          if (homes.get(n) === home) warm++
+        }
+        homes.set(n, home)
+      }
+    }
   }
   t.ok(warm / all >= 0.95, `${warm} of ${all} turns were warm`)
 })
