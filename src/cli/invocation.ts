@@ -67,7 +67,7 @@ export function openInvocation(
 
     async secret() {
       const [config, { openSecret }] = await Promise.all([gw.config(), import('../lib/secret.ts')])
-      // Opened at first use: its file is made when it is missing, and to pause an account is no reason for that.
+      // Opening makes the key file when it is missing, so only a command that encrypts, decrypts or digests opens it.
       let opened: Secret | undefined
       const open = () => (opened ??= openSecret(config['secret.key_file']))
       return {

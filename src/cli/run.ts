@@ -82,7 +82,7 @@ function oneLine(message: string): string {
 /** The first signal interrupts the work, and what is open is closed; a second one ends it at once. */
 function listen(shell: Shell) {
   const { promise: interrupted, reject } = Promise.withResolvers<never>()
-  // Nobody may be waiting any more when the signal comes during the closing.
+  // The race is over when a signal comes during close(): its rejection must not count as unhandled.
   interrupted.catch(() => {})
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   let first = true

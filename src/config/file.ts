@@ -1,4 +1,4 @@
-// The settings of a YAML file as text with positions; what they mean is for others to say.
+// The settings of a YAML file as text, each with its line and column; load.ts gives them their types.
 
 import { createRequire } from 'node:module'
 import type { Node, Pair, Scalar, YAMLError, YAMLMap } from 'yaml'

@@ -55,8 +55,9 @@ export async function openDatabase(
     keepAliveInitialDelayMillis: 10_000,
   })
   pool.on('error', error => options.log?.(`database connection lost: ${error.message}`))
-  // The pool listens only to idle ones. One in use can hear of its server's end in the same breath as its last answer, when
-  // no query is there to be failed; unheard, that would end the process. The next query on it fails, and it is given up.
+  // pg.Pool listens to errors of idle connections only. A connection in use may report its server's end after its last
+  // answer, when no query is left to reject: an 'error' event without a listener would end the process. The next query
+  // on that connection fails, and the pool drops it.
   pool.on('connect', client => client.on('error', () => {}))
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   const close = async () => {

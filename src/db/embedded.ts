@@ -19,8 +19,8 @@ const creation = '26487, 2'
 const patienceMs = 60_000
 const socketBytes = 100 // the kernel's limit is 107 on Linux, 103 on macOS
 
-// Slots beside those that gw may use: for the tenants, and the last of them only for newcomers, whom a full pool
-// must not keep out.
+// Connections beyond those of pools: one for each tenant's lock. The last are reserved to the superuser, as whom a new
+// tenant connects, so that full pools cannot keep it out.
 const tenantConnections = 20
 const reservedConnections = 10
 
@@ -131,7 +131,7 @@ async function becomeTenant(
       return { ...answer, origin }
     }
     const mine = server && server.process.exitCode === null && server.process.signalCode === null
-    // With a server of ours on its way we stay until we are its tenant: nobody else may come to stop it.
+    // A server that this process is starting is waited for all the same: without a tenant it would never be stopped.
     if (givenUp.aborted && !mine) throw new Error('given up')
     if (performance.now() > deadline) {
       throw new Error(`Postgres was not ready after ${patienceMs / 1000} s: ${answer.refusal} (see ${paths.log})`)
@@ -204,7 +204,7 @@ async function createDatabase(session: pg.Client) {
 async function leave({ session, pid }: Tenant, paths: Paths, keep: boolean) {
   try {
     if (!keep) {
-      // Giving back before trying: of two who leave at once, the second to try finds nobody there, or the first stopping.
+      // Unlock before trying to lock alone: when two tenants leave at once, the second finds the lock free or the server stopping.
       await session.query(`select pg_advisory_unlock_shared(${tenancy})`)
       const { rows } = await session.query<{ last: boolean }>(`select pg_try_advisory_lock(${tenancy}) as last`)
       if (rows[0]!.last) await stopServer(pid, paths, patienceMs)

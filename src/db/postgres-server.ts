@@ -102,7 +102,7 @@ export async function startServer(paths: Paths, options: ServerOptions): Promise
  * @throws Error with the end of its log, unless it is something that passes.
  */
 export async function excuse({ process, said }: Server, paths: Paths): Promise<void> {
-  // Another tenant stopped it in good order, another server has or had the place, or somebody killed it.
+  // Stopped by another tenant, refused by another server's lock, or killed: starting again is right.
   if (process.exitCode === 0 || process.exitCode === lockTaken || process.signalCode === 'SIGKILL') return
   const words = await said().catch(() => '')
   if (/lock file .* already exists|shared memory block .* still in use/.test(words)) return // where there is no flock
@@ -166,7 +166,7 @@ async function sweep({ folder }: Paths, programs: Programs) {
     const path = join(folder, name)
     const pid = /\.(\d+)-\w+\.tmp$/.exec(name)?.[1]
     const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs
-    // By age too: in a container every gw has the same number, and always somebody has it.
+    // Also by age: in containers every gw may be process 1, so its process number always looks alive.
     const abandoned = pid ? !isAlive(Number(pid)) || age > abandonedMs : name.startsWith('bin-')
     if (abandoned && !programs('postgres').startsWith(path + '/')) {
       await rm(path, { recursive: true, force: true }).catch(() => {}) // an orphaned initdb may still write there

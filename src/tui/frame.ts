@@ -36,7 +36,7 @@ export function draw(screen: Screen, feed: FeedState, size: Size, signs: Signs):
   const header: Line[] = [
     titleLine(view, { current: screen.view, paused: screen.frozen !== null, gone }, look),
     ...(view ? meters(view, look) : []),
-    // Which node used how much is old news once nobody answers: why nobody does takes its place.
+    // Without an answer the figures of nodes are old; the line says why there is no answer instead.
     ...(gone ? trouble : view ? [nodesLine(view, look)] : []),
   ]
   const body = screen.help

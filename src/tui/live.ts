@@ -49,7 +49,7 @@ export async function runLive({ socket, view, signs, color }: LiveOptions): Prom
   } finally {
     for (const name of names) process.off(name, ended)
     feed.stop()
-    // A daemon that hangs must not keep the shell waiting for a question nobody will read the answer to.
+    // A request to a daemon that hangs would keep the process, and so the shell, waiting for up to 5 s.
     left.abort()
   }
 }

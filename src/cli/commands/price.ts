@@ -286,7 +286,7 @@ function rule(name: string, { price: { model }, match }: Found): string {
   )
 }
 
-/** Of the prices of one model, the latest first, the one that holds. */
+/** The price in force now; `prices` are of one model, the latest first. */
 function inForce(prices: readonly Price[], now: number): Price | undefined {
   const begun = prices.filter(price => price.from <= now)
   return begun.find(price => price.layer === 'operator') ?? begun[0]

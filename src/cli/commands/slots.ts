@@ -48,7 +48,7 @@ export function define(noun: Command, act: Act): void {
         const which: SlotsToClear = named === undefined ? {} : { kind: named, name: options[named]! }
         const control = await daemon(gw)
         const ask = (dry_run: boolean) => control.post<Cleared>('/slots/clear', { ...which, dry_run })
-        // Before anybody is asked: a slip in the name is told first, and how many there are is what one wants to know.
+        // A dry run comes before the question: it refuses a wrong name, and its count belongs in the question.
         const { cleared: held } = await ask(true)
         const whose = named === undefined ? '' : ` of ${named} "${options[named]}"`
         await gw.confirm(`take back ${places(held)}${whose}`)
