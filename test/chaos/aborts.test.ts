@@ -23,12 +23,6 @@ t.test('whenever clients leave, every place is given back', async t => {
   })
   gw.mock.script('*', [{ delayMs: 5, gapMs: 2 }, { delayMs: 30, gapMs: 5 }, { gapMs: 1 }, { delayMs: 15 }])
   const random = seeded(42)
-  // Patience is measured in what an answer takes here and now, with everybody there: on a slow machine nobody would stay.
-  const begun = performance.now()
-  await Promise.all(
-    Array.from({ length: AT_ONCE }, async (_, n) => (await gw.send(hello({ stream: n % 2 === 0 }))).text()),
-  )
-  const longest = Math.min(3000, Math.max(900, 1.5 * (performance.now() - begun)))
   const ended = { aborted: 0, answered: 0, refused: 0 }
 
   const request = (n: number) =>
@@ -46,20 +40,22 @@ t.test('whenever clients leave, every place is given back', async t => {
         resolve()
       }
       // Short waits are the commonest, so that all phases have their share: sending, queueing, waiting, streaming, done.
-      const timer = setTimeout(
-        () => {
-          req.destroy()
-          end('aborted')
-        },
-        random() * random() * longest,
-      )
+      // Some never leave, whose answer comes also on a machine that takes long for it.
+      const patience = random() < 0.05 ? undefined : random() * random() * 900
+      const timer =
+        patience === undefined
+          ? undefined
+          : setTimeout(() => {
+              req.destroy()
+              end('aborted')
+            }, patience)
       req.on('error', () => {})
       req.on('response', res => {
         res.on('error', () => {})
         res.on('end', () => end(res.statusCode === 200 ? 'answered' : 'refused'))
         res.resume()
       })
-      if (random() < 0.9) req.end(body)
+      if (random() < 0.9 || patience === undefined) req.end(body)
       else {
         req.write(body.slice(0, 20))
         if (random() < 0.5) setImmediate(() => req.end(body.slice(20)))

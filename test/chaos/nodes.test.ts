@@ -61,7 +61,7 @@ t.test('one budget for both nodes: what exactly 7 may cost lets in exactly 7 of 
     if (reply.status !== 200) refused++
     return { status: reply.status, text: await reply.text() }
   })
-  await until(t, 'the others are refused', () => refused === 93)
+  await until(t, 'the others are refused', () => refused === 93, 60_000)
   await mock.until(s => s.holding === 7)
   // Nobody renews what a dead process leaves: a place outlives it by no more than this.
   const left = [...(await one.slots()), ...(await two.slots())].map(slot => slot.left_ms)

@@ -100,7 +100,7 @@ export async function run(
     },
     kill: signal => void child.kill(signal),
     async end() {
-      await until(t, 'gw serve ends', () => ended !== undefined, 20_000)
+      await until(t, 'gw serve ends', () => ended !== undefined, 60_000)
       return ended!
     },
   }
@@ -131,7 +131,7 @@ export async function serve(
       view = await status().catch(() => undefined)
       return view?.phase === 'ready' && view.pid === process_.pid
     },
-    30_000,
+    60_000,
   )
   return Object.assign(process_, {
     url: view!.listen,

@@ -210,7 +210,7 @@ export async function until(
   t: Test,
   fact: string,
   holds: () => boolean | Promise<boolean>,
-  ms = 10_000,
+  ms = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + ms
   while (!(await holds())) {
