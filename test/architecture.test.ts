@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
+import { settingKeys } from '../src/config/schema.ts'
 
 const root = path.join(import.meta.dirname, '../src')
 
@@ -160,6 +161,26 @@ t.test('third-party names stay behind their fences', async t => {
 })
 
 const LONG = 400
+
+// Settings that are promised but not kept yet: what is missing, by whom it would be read.
+const unread = new Set<string>([
+  'workers', // the supervisor starts one worker, whatever it says
+  'upstream.allow_private', // base URLs are not looked at yet
+])
+
+t.test('every setting is read by somebody', async t => {
+  const sources = files
+    .filter(file => folder(file) !== 'config')
+    .map(file => readFileSync(path.join(root, file), 'utf8'))
+    .join('\n')
+  const read = (key: string) =>
+    sources.includes(`['${key}']`) || new RegExp(`\\b(config|loaded\\.config)\\.${key}\\b`).test(sources)
+  t.strictSame(
+    settingKeys.filter(key => !read(key)),
+    [...unread],
+    'no setting is read by nobody, unless it stands above',
+  )
+})
 
 t.test('files can be read in one sitting', async t => {
   for (const file of files) {

@@ -14,7 +14,8 @@ import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
 import { startMock } from '../mock/server.ts'
 import { platformTable } from '../platform/table.ts'
-import { type Daemon, startDaemon, untilStopped } from './main.ts'
+import { type Daemon, startDaemon } from './main.ts'
+import { untilStopped } from './run.ts'
 
 const MODEL = 'claude-sonnet-5-5'
 

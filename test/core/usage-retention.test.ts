@@ -1,12 +1,13 @@
 // Retention: whole partitions go when they are old enough, those to come are made, and traffic goes on meanwhile.
 import { sql } from 'kysely'
-import type { Logger } from 'pino'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { applyRetention, retainAlone } from '../../src/core/usage/retention.ts'
+import { applyRetention, RETENTION_LOCK } from '../../src/core/usage/retention.ts'
 import { listUsage } from '../../src/core/usage/rows.ts'
 import { usageStats } from '../../src/core/usage/stats.ts'
-import { startJanitor } from '../../src/daemon/janitor.ts'
+import { janitor } from '../../src/daemon/janitor.ts'
+import { startJobs } from '../../src/daemon/jobs.ts'
+import { alone } from '../../src/db/alone.ts'
 import { bookAll, books, bruteForce, count, DAY, dice, HOUR, line, noon } from './usage-books.ts'
 
 t.test('retention drops what lies wholly before the limit, and only that', async t => {
@@ -111,13 +112,14 @@ t.test('a partition that is in use stays until the next run, and traffic goes on
 t.test('of several processes one does it', async t => {
   const db = await books(t)
   const keep = { rows: DAY, minutes: 0, hours: 0, days: 0 }
+  const retain = () => alone(db, RETENTION_LOCK, own => applyRetention(own, { now: noon, keep }))
   await db.connection().execute(async other => {
-    await sql`select pg_advisory_lock(${0x6777_0002})`.execute(other)
-    t.equal(await retainAlone(db, { now: noon, keep }), undefined)
-    await sql`select pg_advisory_unlock(${0x6777_0002})`.execute(other)
+    await sql`select pg_advisory_lock(${RETENTION_LOCK})`.execute(other)
+    t.equal(await retain(), undefined)
+    await sql`select pg_advisory_unlock(${RETENTION_LOCK})`.execute(other)
   })
-  t.match(await retainAlone(db, { now: noon, keep }), { dropped: [] })
-  t.match(await retainAlone(db, { now: noon, keep }), { dropped: [] }, 'and gives the lock back')
+  t.match(await retain(), { dropped: [] })
+  t.match(await retain(), { dropped: [] }, 'and gives the lock back')
 })
 
 t.test('the janitor works at the start, and ends with the daemon', async t => {
@@ -126,13 +128,13 @@ t.test('the janitor works at the start, and ends with the daemon', async t => {
   const said: string[] = []
   const log = { info: (text: string) => said.push(text), warn: (text: string) => said.push(text) }
   const { config } = loadConfig({ env: {}, flags: {} })
-  const janitor = startJanitor({ database: { db }, config: () => config, log: log as unknown as Logger })
+  const jobs = startJobs([janitor({ config: () => config, log })], { database: { db }, log })
   const retained = async () => {
     const rows = await db.selectFrom('usage_kept').selectAll().execute()
     return rows.some(row => row.name === 'usage')
   }
   while (!(await retained())) await new Promise(resolve => setImmediate(resolve))
-  await janitor.close()
+  await jobs.close()
   t.match(said, [/^retention: dropped usage_\d{6}, usage before \d{4}-\d\d-01T00:00:00\.000Z$/])
   t.equal((await listUsage(db, { limit: 9 })).length, 1)
 })

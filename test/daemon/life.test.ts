@@ -1,6 +1,6 @@
 // The daemon's life as its operator sees it: signals, exit codes, and what a kill at any moment leaves behind.
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync } from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import path from 'node:path'
 import t, { type Test } from 'tap'
@@ -240,6 +240,44 @@ t.test('kill -9 under traffic: what a client has received is on the bill, once, 
   again.kill('SIGTERM')
   t.equal(await again.end(), 0)
   t.equal((await usageIn(dir, url)).length, ids.length + 9)
+  t.equal(spool(dir), '')
+})
+
+t.test('usage that an older gw left, or a worker that is no longer started, is booked once', async t => {
+  const { dir, url, env, gw, key } = await life(t, { GW_USAGE_FLUSH_INTERVAL: '1m' })
+  const folder = path.join(dir, 'spool')
+  const own = path.join(folder, '0')
+  const two = async (served: Served) => {
+    const replies = await Promise.all([ask(served.url, key), ask(served.url, key)])
+    for (const reply of replies) await reply.text()
+    served.kill('SIGKILL')
+    t.equal(await served.end(), 'SIGKILL')
+    t.equal(readdirSync(own).length, 1, 'it died with usage in its spool')
+    return replies.map(reply => reply.headers.get('x-request-id')!)
+  }
+  const booked = async () => (await usageIn(dir, url)).map(row => row.request_id).sort()
+
+  const ids = await two(gw)
+  const [name] = readdirSync(own) as [string]
+  renameSync(path.join(own, name), path.join(folder, name))
+  rmdirSync(own)
+  // The same lines again, and under the same name.
+  mkdirSync(path.join(folder, '7'))
+  copyFileSync(path.join(folder, name), path.join(folder, '7', name))
+  const again = await serve(t, dir, env)
+  await nothingWaits(t, again)
+  t.strictSame(readdirSync(folder), ['0'], 'nothing is left in either place')
+  t.strictSame(await booked(), ids.sort())
+
+  ids.push(...(await two(again)))
+  const [later] = readdirSync(own) as [string]
+  mkdirSync(path.join(folder, '12'))
+  renameSync(path.join(own, later), path.join(folder, '12', later))
+  const last = await serve(t, dir, env)
+  await nothingWaits(t, last)
+  t.strictSame(await booked(), ids.sort(), 'of a worker that is gone, too')
+  last.kill('SIGTERM')
+  t.equal(await last.end(), 0)
   t.equal(spool(dir), '')
 })
 

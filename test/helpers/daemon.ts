@@ -155,10 +155,10 @@ export async function setUp(t: Test, served: Served, dir: string, url: string, m
   }
 }
 
-/** All usage lines on disk, moved to Postgres or not. */
+/** All usage lines on disk, of every worker, moved to Postgres or not. */
 export function spool(dir: string): string {
-  const folder = path.join(dir, 'spool')
-  return readdirSync(folder)
-    .map(name => readFileSync(path.join(folder, name), 'utf8'))
+  return readdirSync(path.join(dir, 'spool'), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => readFileSync(path.join(entry.parentPath, entry.name), 'utf8'))
     .join('')
 }

@@ -26,6 +26,8 @@ export interface SpoolOptions {
   intervalMs: number
   /** moves lines to Postgres, each once however often it is sent */
   book: (lines: readonly string[]) => Promise<unknown>
+  /** where lines are set aside that Postgres will never take; `refused.jsonl` in `folder` when not given */
+  refusedFile?: string
   /** told, before anything moves, of the lines that an earlier run left */
   inherited?: (line: string) => void
   /** told of a line that was set aside, since Postgres will never take it */
@@ -165,7 +167,7 @@ export function openSpool(options: SpoolOptions): Spool {
     } catch (cause) {
       if (!isBadRow(cause)) throw cause
       if (lines.length > 1) return false
-      const bad = path.join(options.folder, 'refused.jsonl')
+      const bad = options.refusedFile ?? path.join(options.folder, 'refused.jsonl')
       appendFileSync(bad, lines[0]! + '\n', { mode: 0o600 })
       options.refused?.(lines[0]!)
       options.log('error', `a usage row was refused (${(cause as Error).message}) and is kept in ${bad}`)

@@ -28,7 +28,8 @@ export interface Retained {
 const LOCK_TIMEOUT_MS = 30
 const PAUSE_MS = 20
 const ATTEMPTS = 15
-const LOCK = 0x6777_0002
+/** Held while it works, so that of several processes one does (db/alone.ts). */
+export const RETENTION_LOCK = 0x6777_0002
 
 /** The tables, whose horizon in `usage_kept` each has, and how long one partition is. The ledger is for ever. */
 const tables = [
@@ -110,21 +111,4 @@ async function drop(
     await new Promise(resolve => setTimeout(resolve, PAUSE_MS))
   }
   return false
-}
-
-/** The same, unless another process is at it. @returns undefined when one is */
-export function retainAlone(
-  db: Kysely<Tables>,
-  options: Parameters<typeof applyRetention>[1],
-): Promise<Retained | undefined> {
-  // One connection for lock and work: a lock of the session goes with it, and a pool of one is enough.
-  return db.connection().execute(async own => {
-    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${LOCK}) as mine`.execute(own)
-    if (!rows[0]!.mine) return undefined
-    try {
-      return await applyRetention(own, options)
-    } finally {
-      await sql`select pg_advisory_unlock(${LOCK})`.execute(own)
-    }
-  })
 }

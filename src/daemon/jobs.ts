@@ -1,0 +1,70 @@
+// What is done again and again: a table of jobs, and the runner that never starts one twice at a time and ends all at close.
+import { alone } from '../db/alone.ts'
+import type { Database } from '../db/connect.ts'
+import { formatDuration } from '../lib/units.ts'
+
+interface Common {
+  /** for the log */
+  name: string
+  everyMs: number
+  /** begun at once, too, not only after the first `everyMs` */
+  atStart?: boolean
+}
+
+/** Done by every process for itself. */
+export interface OwnJob extends Common {
+  run(leaving: AbortSignal): unknown
+}
+
+/** Done by one process of all that share a Postgres: who finds another at it leaves it to that, and tries again next time. */
+export interface SharedJob extends Common {
+  /** number of the advisory lock that is held meanwhile, as in `db/alone.ts` */
+  lease: number
+  /** `own` is the connection that holds the lease */
+  run(leaving: AbortSignal, own: Database['db']): Promise<unknown>
+}
+
+export type Job = OwnJob | SharedJob
+
+export interface Jobs {
+  /** Starts nothing more, tells what is under way to leave, and waits for it. */
+  close(): Promise<void>
+}
+
+/** Runs jobs until it is closed. What one throws is logged, and it is tried again in its time. */
+export function startJobs(
+  jobs: readonly Job[],
+  { database, log }: { database: Pick<Database, 'db'>; log: { warn(line: string): unknown } },
+): Jobs {
+  const leaving = new AbortController()
+  const under = new Map<Job, Promise<void>>()
+
+  async function once(job: Job): Promise<void> {
+    try {
+      await ('lease' in job
+        ? alone(database.db, job.lease, own => job.run(leaving.signal, own))
+        : job.run(leaving.signal))
+    } catch (error) {
+      if (leaving.signal.aborted) return
+      log.warn(`${job.name}: ${(error as Error).message}; trying again within ${formatDuration(job.everyMs)}`)
+    }
+  }
+  // A round that takes longer than its time takes the place of the next.
+  const start = (job: Job) => {
+    if (!under.has(job))
+      under.set(
+        job,
+        once(job).finally(() => under.delete(job)),
+      )
+  }
+  const timers = jobs.map(job => setInterval(start, job.everyMs, job).unref())
+  for (const job of jobs) if (job.atStart) start(job)
+
+  return {
+    async close() {
+      leaving.abort()
+      for (const timer of timers) clearInterval(timer)
+      await Promise.all(under.values())
+    },
+  }
+}

@@ -1,0 +1,278 @@
+// One worker, put together and taken apart: the only file that names concrete stores and modes.
+import { randomBytes } from 'node:crypto'
+import net from 'node:net'
+import type { Logger } from 'pino'
+import type { Config } from '../config/schema.ts'
+import { controlServer } from '../control/server.ts'
+import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
+import { book } from '../core/books/book.ts'
+import { readLine } from '../core/books/line.ts'
+import { openSpool, type Spool, spoolId } from '../core/books/spool.ts'
+import { openTill, type Till } from '../core/books/till.ts'
+import { type Database, openDatabase } from '../db/connect.ts'
+import { createLeases } from '../gateway/admit/leases.ts'
+import { createPlaces } from '../gateway/admit/places.ts'
+import { FairQueue } from '../gateway/admit/queue.ts'
+import type { Wallet } from '../gateway/admit/wallet.ts'
+import { Crowd } from '../gateway/answer/crowd.ts'
+import { createOutcomes } from '../gateway/answer/outcomes.ts'
+import { createEngine } from '../gateway/ask/engine/create.ts'
+import { Silence } from '../gateway/ask/engine/silence.ts'
+import type { Occupied } from '../gateway/choose/occupy.ts'
+import type { Gateway } from '../gateway/gateway.ts'
+import { createGatewayServer } from '../gateway/serve.ts'
+import { Failure } from '../lib/failure.ts'
+import type { Log } from '../lib/log.ts'
+import { openSecret } from '../lib/secret.ts'
+import { within } from '../lib/within.ts'
+import { createMetrics } from '../ops/metrics.ts'
+import { createOpsServer } from '../ops/server.ts'
+import { createStore } from '../store/open.ts'
+import type { Store } from '../store/store.ts'
+import { accessLog } from './access.ts'
+import { clearBindings, clearSlots } from './clear.ts'
+import { keepHealth } from './health.ts'
+import { janitor } from './janitor.ts'
+import { type Job, startJobs } from './jobs.ts'
+import { activatedFd, closeNow, listenOn } from './listen.ts'
+import { createLive } from './live.ts'
+import { keepMoney } from './money.ts'
+import { followSnapshots } from './snapshots.ts'
+import { refusedFile, spoolFolder } from './spools.ts'
+import { bindingViews } from './views/bindings.ts'
+import { liveView } from './views/live.ts'
+import { slotViews } from './views/slots.ts'
+import { statusView } from './views/status.ts'
+import { waiters } from './views/waiters.ts'
+
+const BOOK_MS = 30_000
+
+/** starting → ready → draining → stopped */
+type Phase = 'starting' | 'ready' | 'draining' | 'stopped'
+
+/** A worker that is up. */
+export interface Worker {
+  gateway: Gateway
+  /** where clients connect, as `http://host:port` */
+  url: string
+  opsUrl: string | undefined
+  config: Config
+  /** it found nobody to serve yet: a first start */
+  fresh: boolean
+  /**
+   * Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back.
+   * Called again it may only shorten the wait.
+   */
+  stop(withinMs?: number): Promise<void>
+}
+
+/**
+ * Puts a worker together and listens. Its `number` names its spool.
+ * @throws Refusal with one clear line; whatever was opened by then is closed again
+ */
+export async function startWorker(
+  config: Config,
+  number: number,
+  { log, access }: Pick<Log, 'log' | 'access'>,
+): Promise<Worker> {
+  const now = Date.now
+  const startedAt = now()
+  let phase: Phase = 'starting'
+  // What was opened is closed in reverse, whether the start fails or the life ends.
+  await using opened = new AsyncDisposableStack()
+  const open = <T extends { close(): unknown }>(what: T): T => {
+    opened.defer(async () => void (await what.close()))
+    return what
+  }
+
+  const database = open(await openDatabase(config, { log: line => log.warn(line) }))
+  if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
+  const secret = openSecret(config['secret.key_file'])
+  const snapshots = open(
+    await followSnapshots(database, secret, log, snapshot => {
+      gateway.snapshot = snapshot
+      // An account that was added or resumed may serve who waits.
+      void accountQueue.retry()
+    }),
+  )
+
+  const processId = randomBytes(6).toString('hex')
+  const engine = open(
+    await createEngine({ engine: config['upstream.engine'], idleConnections: config['upstream.idle_connections'] }),
+  )
+  const silence = open(new Silence())
+  const store = open(
+    await createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }),
+  )
+  const { wallet, spool, till } = await openBooks({ config, number, database, store, log, open })
+  const leases = open(createLeases({ store, processId }))
+  const places = createPlaces({ store, leases, now })
+  const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
+  store.onFreed(key => accountQueue.offer(key))
+  const { health } = open(await keepHealth(database, log, () => void accountQueue.retry()))
+
+  const live = createLive(now)
+  const metrics = createMetrics({
+    priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
+    inFlight: live.inFlight,
+    spoolWaiting: () => spool.state().waiting,
+  })
+  const gateway: Gateway = {
+    config,
+    snapshot: snapshots.first,
+    secret,
+    store,
+    leases,
+    places,
+    health,
+    accountQueue,
+    waitingAtPool: new Map(),
+    bindings: new Map(),
+    engine,
+    silence,
+    wallet,
+    till,
+    outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
+    log,
+    now,
+    live: new Crowd(),
+    chosen: new Map(),
+    draining: false,
+  }
+  open(startJobs(jobsOf(gateway), { database, log }))
+
+  const degraded = () =>
+    [
+      ['database: ', snapshots.stale()],
+      ['', store.trouble()],
+      ['usage spool: ', spool.state().error],
+      ['usage spool: ', till.trouble()],
+    ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
+
+  let opsUrl: string | undefined
+  if (config['ops.listen'] !== 'off') {
+    const readiness = () => ({ phase, refusing: till.closed(), degraded: degraded() })
+    const ops = createOpsServer({ metrics, readiness, token: config['ops.token'] })
+    opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
+    opened.defer(() => closeNow(ops))
+  }
+  const server = createGatewayServer(gateway)
+  const fd = activatedFd()
+  const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen')
+  opened.defer(() => closeNow(server))
+  open(
+    await controlServer(config['control.socket'], {
+      'GET /ping': () => ({ pong: true }),
+      'GET /live': () => liveView(gateway, live),
+      'GET /slots': () => slotViews(gateway, live),
+      'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
+      'GET /queue': () => waiters(gateway, live),
+      'GET /sticky': () => bindingViews(gateway),
+      'POST /sticky/clear': body => clearBindings(gateway, body as BindingsToClear),
+      'GET /status': () =>
+        statusView(gateway, live, {
+          startedAt,
+          phase,
+          listen: url,
+          ops_listen: opsUrl ?? 'off',
+          database: database.embedded ? `embedded in ${config['data_dir']}` : 'external',
+          degraded: degraded(),
+        }),
+    }),
+  )
+  phase = 'ready'
+
+  const held = opened.move()
+  let stopping: Promise<void> | undefined
+  let deadline = Infinity
+  const stop = async () => {
+    phase = 'draining'
+    gateway.draining = true
+    // Not the HTTP server's own close: to that a connection is idle while its client still takes in the last answer.
+    // Idle ones stay, too: who asks on one at this moment is answered, and told to connect elsewhere next time.
+    net.Server.prototype.close.call(server)
+    await drained(gateway, () => deadline)
+    await spool.drain(5_000)
+    phase = 'stopped'
+    await held.disposeAsync()
+  }
+  return {
+    gateway,
+    url,
+    opsUrl,
+    config,
+    fresh: gateway.snapshot.keys.size === 0,
+    stop(withinMs = config['drain_timeout']) {
+      deadline = Math.min(deadline, now() + withinMs)
+      return (stopping ??= stop())
+    },
+  }
+}
+
+/** What is done again and again while a worker lives. */
+function jobsOf(gateway: Gateway): Job[] {
+  return [
+    // The safety net: a dead process's leases expire and an ejection ends without a word to those who wait.
+    {
+      name: 'waiters',
+      everyMs: 1_000,
+      run() {
+        gateway.places.retry()
+        return gateway.accountQueue.retry()
+      },
+    },
+    janitor({ config: () => gateway.config, log: gateway.log }),
+  ]
+}
+
+/** Opens what money goes through. What an earlier run left is booked before anybody is told what they have left. */
+async function openBooks(given: {
+  config: Config
+  number: number
+  database: Database
+  store: Store
+  log: Logger
+  open: <T extends { close(): unknown }>(what: T) => T
+}): Promise<{ wallet: Wallet; spool: Spool; till: Till }> {
+  const { config, database, store, log, open } = given
+  const say = (level: 'info' | 'warn' | 'error', line: string) => log[level](line)
+  const folder = spoolFolder(config['data_dir'], given.number)
+  const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))
+  // Without an answer in that time it is sent again, which is safe.
+  const bookLines = async (lines: readonly string[]) =>
+    wallet.booked(await within(BOOK_MS, book(database.db, lines, config['timezone'])))
+  const spool = open(
+    openSpool({
+      folder,
+      refusedFile: refusedFile(config['data_dir']),
+      batch: config['usage.batch'],
+      intervalMs: config['usage.flush_interval'],
+      book: bookLines,
+      inherited: text => wallet.inherit(readLine(text)),
+      refused: text => wallet.forget(readLine(text)),
+      log: say,
+    }),
+  )
+  const till = open(
+    openTill({
+      spool,
+      folder,
+      policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
+      book: bookLines,
+      refused: text => wallet.forget(readLine(text)),
+      log: say,
+    }),
+  )
+  await spool.drain(5_000)
+  return { wallet, spool, till }
+}
+
+/** Waits until nothing is under way; from the deadline on what is left is ended with an error its client understands. */
+async function drained(gateway: Gateway, deadline: () => number): Promise<void> {
+  while (gateway.live.size > 0) {
+    const left = deadline() - gateway.now()
+    if (left <= 0) for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
+    await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
+    if (left < -5_000) return // somebody does not let go; the process ends all the same
+  }
+}
