@@ -58,7 +58,6 @@ const fences: Record<string, readonly string[]> = {
   'string-width': ['lib'],
   'http-proxy-3': ['gateway'],
   pino: ['lib', 'gateway', 'daemon'],
-  'prom-client': ['ops'],
   yaml: ['config'],
   'node:http': ['gateway', 'ops', 'control', 'mock', 'platform', 'daemon'],
   'node:https': ['gateway', 'ops', 'control', 'mock'],

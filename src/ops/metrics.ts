@@ -1,110 +1,141 @@
 // Prometheus metrics: a fold over Outcomes (names: docs/metrics.md).
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Outcome } from '../core/outcome.ts'
+import { type Count, Counter, contentType, type Distribution, exposition, Gauge, Histogram } from './exposition.ts'
 
 export interface Metrics {
-  began(outcome: Outcome): void
   ended(outcome: Outcome): void
-  text(): Promise<string>
+  /** what a scrape gets */
+  text(): string
   contentType: string
 }
 
-/** `priced` says whether a model is one we know: only those become label values, since the others are whatever a client sends. */
-export function createMetrics(options: {
+export interface MetricsOptions {
+  /** Whether a model is one we know: only those become label values, since the others are whatever a client sends. */
   priced: (model: string) => boolean
   inFlight: () => number
   spoolWaiting: () => number
-}): Metrics {
-  const registry = new Registry()
-  const registers = [registry]
-  const requests = new Counter({
-    name: 'gw_requests_total',
-    help: 'Requests ended, by platform, status and failure code.',
-    labelNames: ['platform', 'status', 'code'],
-    registers,
-  })
-  const tokens = new Counter({
-    name: 'gw_tokens_total',
-    help: 'Tokens by platform, model and type.',
-    labelNames: ['platform', 'model', 'type'],
-    registers,
-  })
-  const cost = new Counter({
-    name: 'gw_cost_usd_total',
-    help: 'Cost at list price in USD; approximate, the ledger is exact.',
-    labelNames: ['platform', 'model'],
-    registers,
-  })
-  const attempts = new Counter({
-    name: 'gw_upstream_attempts_total',
-    help: 'Attempts at accounts, by account and upstream status (0: no answer).',
-    labelNames: ['account', 'status'],
-    registers,
-  })
-  const duration = new Histogram({
-    name: 'gw_request_duration_seconds',
-    help: 'From the first byte of a request to the last of its answer.',
-    labelNames: ['platform'],
-    buckets: [0.05, 0.25, 1, 3, 10, 30, 60, 120, 300, 600],
-    registers,
-  })
-  const firstToken = new Histogram({
-    name: 'gw_time_to_first_token_seconds',
-    help: 'From the first byte of a request to the first frame that means something.',
-    labelNames: ['platform'],
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
-    registers,
-  })
-  const intercepted = new Counter({
-    name: 'gw_intercepted_total',
-    help: 'Warmup requests answered here, by account.',
-    labelNames: ['account'],
-    registers,
-  })
-  new Gauge({
-    name: 'gw_requests_in_flight',
-    help: 'Requests under way.',
-    registers,
-    collect() {
-      this.set(options.inFlight())
-    },
-  })
-  new Gauge({
-    name: 'gw_spool_lines',
-    help: 'Usage lines not yet in Postgres.',
-    registers,
-    collect() {
-      this.set(options.spoolWaiting())
-    },
-  })
-  new Gauge({
-    name: 'gw_resident_memory_bytes',
-    help: 'Resident memory of this process.',
-    registers,
-    collect() {
-      this.set(process.memoryUsage.rss())
-    },
-  })
-  return {
-    began() {},
-    ended(o) {
-      const platform = o.platform || 'none'
-      requests.inc({ platform, status: o.status, code: o.code })
-      for (const attempt of o.attempts) attempts.inc({ account: attempt.account, status: attempt.status })
-      if (o.intercepted && o.account !== null) intercepted.inc({ account: o.account })
-      if (!o.metered) return
-      duration.observe({ platform }, o.durationMs / 1000)
-      if (o.firstTokenMs > 0) firstToken.observe({ platform }, o.firstTokenMs / 1000)
-      const model = options.priced(o.model) ? o.model : 'other'
-      const { usage } = o
-      if (usage.input > 0) tokens.inc({ platform, model, type: 'input' }, usage.input)
-      if (usage.output > 0) tokens.inc({ platform, model, type: 'output' }, usage.output)
-      if (usage.cacheRead > 0) tokens.inc({ platform, model, type: 'cache_read' }, usage.cacheRead)
-      const written = usage.cacheWrite5m + usage.cacheWrite1h
-      if (written > 0) tokens.inc({ platform, model, type: 'cache_write' }, written)
-      if (o.cost > 0n) cost.inc({ platform, model }, Number(o.cost) / 1e9)
-    },
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
+}
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  return new Tally(options)
+}
+
+// Series of what was seen, each found by its own key once and then kept by what they are of.
+class Tally implements Metrics {
+  readonly contentType = contentType
+  readonly #requests = new Counter('gw_requests_total', 'Requests ended, by platform, status and failure code.')
+  readonly #tokens = new Counter('gw_tokens_total', 'Tokens by platform, model and type.')
+  readonly #cost = new Counter('gw_cost_usd_total', 'Cost at list price in USD; approximate, the ledger is exact.')
+  readonly #attempts = new Counter(
+    'gw_upstream_attempts_total',
+    'Attempts at accounts, by account and upstream status (0: no answer).',
+  )
+  readonly #duration = new Histogram(
+    'gw_request_duration_seconds',
+    'From the first byte of a request to the last of its answer.',
+    [0.05, 0.25, 1, 3, 10, 30, 60, 120, 300, 600],
+  )
+  readonly #firstToken = new Histogram(
+    'gw_time_to_first_token_seconds',
+    'From the first byte of a request to the first frame that means something.',
+    [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
+  )
+  readonly #intercepted = new Counter('gw_intercepted_total', 'Warmup requests answered here, by account.')
+  readonly #gauges: Gauge[]
+  readonly #priced: (model: string) => boolean
+  readonly #platforms = new Map<string, OfPlatform>()
+  readonly #accounts = new Map<string, OfAccount>()
+
+  constructor({ priced, inFlight, spoolWaiting }: MetricsOptions) {
+    this.#priced = priced
+    this.#gauges = [
+      new Gauge('gw_requests_in_flight', 'Requests under way.', inFlight),
+      new Gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', spoolWaiting),
+      new Gauge('gw_resident_memory_bytes', 'Resident memory of this process.', () => process.memoryUsage.rss()),
+    ]
   }
+
+  ended(o: Outcome): void {
+    const name = o.platform || 'none'
+    const platform = this.#platforms.get(name) ?? opened(this.#platforms, name, new OfPlatform())
+    this.#request(platform, name, o.status, o.code).value++
+    for (const attempt of o.attempts) this.#attempt(attempt.account, attempt.status).value++
+    if (o.intercepted && o.account !== null) {
+      const account = this.#account(o.account)
+      account.intercepted ??= this.#intercepted.with({ account: o.account })
+      account.intercepted.value++
+    }
+    if (!o.metered) return
+    platform.duration ??= this.#duration.with({ platform: name })
+    platform.duration.observe(o.durationMs / 1000)
+    if (o.firstTokenMs > 0) {
+      platform.firstToken ??= this.#firstToken.with({ platform: name })
+      platform.firstToken.observe(o.firstTokenMs / 1000)
+    }
+    const label = this.#priced(o.model) ? o.model : 'other'
+    const model = platform.models.get(label) ?? opened(platform.models, label, new OfModel())
+    const { input, output, cacheRead, cacheWrite5m, cacheWrite1h } = o.usage
+    if (input > 0) (model.input ??= this.#ofType('input', name, label)).value += input
+    if (output > 0) (model.output ??= this.#ofType('output', name, label)).value += output
+    if (cacheRead > 0) (model.cacheRead ??= this.#ofType('cache_read', name, label)).value += cacheRead
+    const written = cacheWrite5m + cacheWrite1h
+    if (written > 0) (model.cacheWrite ??= this.#ofType('cache_write', name, label)).value += written
+    if (o.cost > 0n) (model.cost ??= this.#cost.with({ platform: name, model: label })).value += Number(o.cost) / 1e9
+  }
+
+  text(): string {
+    return exposition([
+      this.#requests,
+      this.#tokens,
+      this.#cost,
+      this.#attempts,
+      this.#duration,
+      this.#firstToken,
+      this.#intercepted,
+      ...this.#gauges,
+    ])
+  }
+
+  #request(platform: OfPlatform, name: string, status: number, code: string): Count {
+    const codes = platform.requests.get(status) ?? opened(platform.requests, status, new Map<string, Count>())
+    return codes.get(code) ?? opened(codes, code, this.#requests.with({ platform: name, status, code }))
+  }
+
+  #ofType(type: string, platform: string, model: string): Count {
+    return this.#tokens.with({ platform, model, type })
+  }
+
+  #attempt(name: string, status: number): Count {
+    const { attempts } = this.#account(name)
+    return attempts.get(status) ?? opened(attempts, status, this.#attempts.with({ account: name, status }))
+  }
+
+  #account(name: string): OfAccount {
+    return this.#accounts.get(name) ?? opened(this.#accounts, name, new OfAccount())
+  }
+}
+
+class OfPlatform {
+  readonly requests = new Map<number, Map<string, Count>>()
+  readonly models = new Map<string, OfModel>()
+  duration: Distribution | undefined = undefined
+  firstToken: Distribution | undefined = undefined
+}
+
+class OfModel {
+  input: Count | undefined = undefined
+  output: Count | undefined = undefined
+  cacheRead: Count | undefined = undefined
+  cacheWrite: Count | undefined = undefined
+  cost: Count | undefined = undefined
+}
+
+class OfAccount {
+  readonly attempts = new Map<number, Count>()
+  intercepted: Count | undefined = undefined
+}
+
+function opened<K, V>(map: Map<K, V>, key: K, value: V): V {
+  map.set(key, value)
+  return value
 }

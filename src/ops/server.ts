@@ -16,7 +16,7 @@ export function createOpsServer(options: {
   readiness: () => Readiness
   token: string | undefined
 }): http.Server {
-  return http.createServer(async (req, res) => {
+  return http.createServer((req, res) => {
     const send = (status: number, body: string, type = 'application/json') =>
       res.writeHead(status, { 'content-type': type }).end(body)
     const path = req.url?.split('?')[0]
@@ -32,7 +32,7 @@ export function createOpsServer(options: {
     if (path === '/metrics') {
       if (!allowed(req.headers.authorization, options.token))
         return send(401, '{"error":"send the ops.token as a bearer token"}')
-      return send(200, await options.metrics.text(), options.metrics.contentType)
+      return send(200, options.metrics.text(), options.metrics.contentType)
     }
     send(404, '{"error":"here are /livez, /readyz and /metrics"}')
   })
