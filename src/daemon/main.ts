@@ -43,7 +43,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
  * each with its number; here they are watched and started again, and `stop` waits for all.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
  */
-export async function startDaemon(config: Config, logging: Pick<Log, 'log' | 'access'>): Promise<Daemon> {
+export async function startDaemon(config: Config, logging: Pick<Log, 'log' | 'access' | 'lines'>): Promise<Daemon> {
   await using opened = new AsyncDisposableStack()
   opened.defer(lockDataDir(config['data_dir']))
   adoptSpools(config['data_dir'], WORKERS)

@@ -73,8 +73,9 @@ export interface Worker {
 export async function startWorker(
   config: Config,
   number: number,
-  { log, access }: Pick<Log, 'log' | 'access'>,
+  logging: Pick<Log, 'log' | 'access' | 'lines'>,
 ): Promise<Worker> {
+  const { log } = logging
   const now = Date.now
   const startedAt = now()
   let phase: Phase = 'starting'
@@ -132,7 +133,7 @@ export async function startWorker(
     silence,
     wallet,
     till,
-    outcomes: createOutcomes(now, [live, metrics, accessLog(access)]),
+    outcomes: createOutcomes(now, [live, metrics, accessLog(logging)]),
     log,
     now,
     live: new Crowd(),
