@@ -69,6 +69,8 @@ export class Outcome implements Ticket {
   readonly method: string
   readonly path: string
   readonly ip: string
+  /** where it stands among those under way */
+  place = -1
   phase: Phase = 'receiving'
   /** Unix ms since when it waits for a place, 0 while it does not */
   waitingSince = 0

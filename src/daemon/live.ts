@@ -1,6 +1,7 @@
 // What goes on now: requests under way, and rates as a fold over Outcomes.
 import type { LiveView } from '../control/view.ts'
 import type { Outcome } from '../core/outcome.ts'
+import { Crowd } from '../gateway/answer/crowd.ts'
 import type { Fold } from '../gateway/answer/outcomes.ts'
 
 const WINDOW_S = 60
@@ -16,17 +17,19 @@ interface Second {
 }
 
 export interface Live extends Fold {
-  /** requests under way, by id */
-  under(): ReadonlyMap<string, Outcome>
+  /** requests under way, in no order */
+  under(): Outcome[]
   inFlight(): number
   rates(): Pick<LiveView, 'requests_per_s' | 'tokens_per_s' | 'error_rate' | 'ttft_ms'>
 }
 
 export function createLive(now: () => number): Live {
   const ring: Second[] = Array.from({ length: WINDOW_S }, () => ({ at: 0, requests: 0, errors: 0, tokens: 0 }))
-  const ttft: { at: number; ms: number }[] = []
-  const under = new Map<string, Outcome>()
+  // Times to the first token, the latest of each place: when the request began, Unix ms, and how long it took.
+  const sampledAt = new Float64Array(SAMPLES)
+  const sampledMs = new Float64Array(SAMPLES)
   let nextSample = 0
+  const under = new Crowd<Outcome>()
 
   const second = (): Second => {
     const at = Math.floor(now() / 1000)
@@ -42,29 +45,28 @@ export function createLive(now: () => number): Live {
     list.reduce((total, s) => total + s[field], 0)
 
   return {
-    under: () => under,
+    under: () => [...under],
     inFlight: () => under.size,
     began(o) {
-      under.set(o.id, o)
+      under.add(o)
     },
     ended(o) {
-      under.delete(o.id)
+      under.remove(o)
       const slot = second()
       slot.requests++
       if (o.status >= 500) slot.errors++
       slot.tokens += o.usage.input + o.usage.output + o.usage.cacheRead + o.usage.cacheWrite5m + o.usage.cacheWrite1h
       if (o.firstTokenMs > 0) {
-        ttft[nextSample] = { at: o.at, ms: o.firstTokenMs }
+        sampledAt[nextSample] = o.at
+        sampledMs[nextSample] = o.firstTokenMs
         nextSample = (nextSample + 1) % SAMPLES
       }
     },
     rates() {
       const minute = since(WINDOW_S)
       const recent = since(RATE_S)
-      const samples = ttft
-        .filter(s => s.at > now() - WINDOW_S * 1000)
-        .map(s => s.ms)
-        .sort((a, b) => a - b)
+      const oldest = now() - WINDOW_S * 1000
+      const samples = sampledMs.filter((_ms, i) => sampledAt[i]! > oldest).sort()
       const percentile = (p: number) => samples[Math.min(samples.length - 1, Math.ceil(samples.length * p) - 1)] ?? 0
       const requests = sum(minute, 'requests')
       return {

@@ -15,9 +15,10 @@ export async function slotViews(gw: Gateway, live: Live): Promise<SlotView[]> {
       .map(k => [keySlot(k.id), { kind: 'key', name: k.name }] as const),
   ])
   const holders = await gw.store.holders([...names.keys()])
+  const under = new Map(live.under().map(o => [o.id, o]))
   return holders.map(({ key, holder, leftMs }) => {
     const [owner = '', request = ''] = holder.split(':')
-    const outcome = live.under().get(request)
+    const outcome = under.get(request)
     return {
       ...names.get(key)!,
       process: owner,

@@ -10,9 +10,10 @@ export function waitingNow(gw: Gateway): number {
 
 /** Who waits in this process, longest first. */
 export function waiters(gw: Gateway, live: Live): WaiterView[] {
-  return [...live.under().values()]
+  return live
+    .under()
     .filter(o => o.waitingSince !== 0)
-    .sort((a, b) => a.waitingSince - b.waitingSince)
+    .sort((a, b) => a.waitingSince - b.waitingSince || a.at - b.at)
     .map(o => ({
       request_id: o.id,
       for: o.phase === 'queueing' ? 'account' : 'user',
