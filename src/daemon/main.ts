@@ -1,10 +1,11 @@
 // The supervisor: what `gw serve` calls. It owns the data dir and starts the workers that serve traffic; today one, in its own process.
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { enteringEmbedded } from '../db/enter.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
 import { lockDataDir } from './lock.ts'
-import { startWorker, type Worker } from './node.ts'
+import type { Worker } from './node.ts'
 import { firstSteps, notify, untilStopped } from './run.ts'
 import { adoptSpools } from './spools.ts'
 
@@ -47,7 +48,10 @@ export async function startDaemon(config: Config, logging: Pick<Log, 'log' | 'ac
   await using opened = new AsyncDisposableStack()
   opened.defer(lockDataDir(config['data_dir']))
   adoptSpools(config['data_dir'], WORKERS)
-  const worker = await startWorker(config, 0, logging)
+  // Postgres comes up while the rest of gw is loaded.
+  const { embedded } = await enteringEmbedded(config, line => logging.log.warn(line))
+  const { startWorker } = await import('./node.ts')
+  const worker = await startWorker(config, 0, logging, embedded)
   const held = opened.move()
   return {
     ...worker,

@@ -10,6 +10,7 @@ import { readLine } from '../core/books/line.ts'
 import { openSpool, type Spool, spoolId } from '../core/books/spool.ts'
 import { openTill, type Till } from '../core/books/till.ts'
 import { type Database, openDatabase } from '../db/connect.ts'
+import type { Embedded } from '../db/enter.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
@@ -67,13 +68,14 @@ export interface Worker {
 }
 
 /**
- * Puts a worker together and listens. Its `number` names its spool.
+ * Puts a worker together and listens. Its `number` names its spool; `embedded` is the embedded Postgres that is being entered.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
  */
 export async function startWorker(
   config: Config,
   number: number,
   logging: Pick<Log, 'log' | 'access' | 'lines'>,
+  embedded?: Promise<Embedded>,
 ): Promise<Worker> {
   const { log } = logging
   const now = Date.now
@@ -86,31 +88,29 @@ export async function startWorker(
     return what
   }
 
-  const database = open(await openDatabase(config, { log: line => log.warn(line) }))
+  const database = open(await openDatabase(config, { embedded, log: line => log.warn(line) }))
   if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
   const secret = openSecret(config['secret.key_file'])
-  const snapshots = open(
-    await followSnapshots(database, secret, log, snapshot => {
-      gateway.snapshot = snapshot
-      // An account that was added or resumed may serve who waits.
-      void accountQueue.retry()
-    }),
-  )
-
   const processId = randomBytes(6).toString('hex')
   const engine = open(
     await createEngine({ engine: config['upstream.engine'], idleConnections: config['upstream.idle_connections'] }),
   )
   const silence = open(new Silence())
-  const store = open(
-    await createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }),
-  )
+  const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
+  const retry = () => void accountQueue.retry()
+  const [snapshots, { health }, store] = await together([
+    followSnapshots(database, secret, log, snapshot => {
+      gateway.snapshot = snapshot
+      // An account that was added or resumed may serve who waits.
+      retry()
+    }).then(open),
+    keepHealth(database, log, retry).then(open),
+    createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
+  ])
   const { wallet, spool, till } = await openBooks({ config, number, database, store, log, open })
   const leases = open(createLeases({ store, processId }))
   const places = createPlaces({ store, leases, now })
-  const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
   store.onFreed(key => accountQueue.offer(key))
-  const { health } = open(await keepHealth(database, log, () => void accountQueue.retry()))
 
   const live = createLive(now)
   const metrics = createMetrics({
@@ -266,6 +266,12 @@ async function openBooks(given: {
   )
   await spool.drain(5_000)
   return { wallet, spool, till }
+}
+
+/** All of them; fails only when each has come to its end, so that whatever was opened is closed. */
+async function together<T extends readonly unknown[]>(work: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(work)
+  return (await Promise.all(work)) as unknown as T
 }
 
 /** Waits until nothing is under way; from the deadline on what is left is ended with an error its client understands. */

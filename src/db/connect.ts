@@ -3,7 +3,8 @@ import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import type { Config } from '../config/schema.ts'
 import { Refusal } from '../lib/refusal.ts'
-import { migrate } from './migrate.ts'
+import { type Embedded, enterEmbedded } from './enter.ts'
+import { look, migrate } from './migrate.ts'
 import type { Tables } from './schema.ts'
 
 /** A pool or a transaction: queries take either. */
@@ -31,15 +32,16 @@ const types = {
 }
 
 /**
- * Connects, and brings the schema up to date (`migrate: false` leaves it).
+ * Connects, and brings the schema up to date (`migrate: false` leaves it). `embedded` is the embedded Postgres where the
+ * caller has begun to enter it already.
  * @throws Refusal `unreachable` when there is no server to talk to, with the reason and what to do
  */
 export async function openDatabase(
   config: Config,
-  options: { migrate?: boolean; log?: (line: string) => void } = {},
+  options: { migrate?: boolean; log?: (line: string) => void; embedded?: Promise<Embedded> | undefined } = {},
 ): Promise<Database> {
   const url = config['database.url']
-  const tenancy = url === undefined ? await openEmbeddedLazily(config, options.log) : undefined
+  const tenancy = url === undefined ? await (options.embedded ?? enterEmbedded(config, options.log)) : undefined
   const connection: pg.ClientConfig = {
     ...(tenancy ? tenancy.connection : { connectionString: url }),
     application_name: 'gw',
@@ -67,8 +69,11 @@ export async function openDatabase(
     await tenancy?.release()
   }
   try {
-    await checkVersion(pool)
-    const migrated = options.migrate === false ? [] : await migrate(connection)
+    const { version, current } = await look(pool)
+    const major = Math.floor(version / 10_000)
+    if (major < OLDEST)
+      throw new Refusal('unreachable', `database.url: Postgres ${major} is too old, gw needs ${OLDEST} or newer`)
+    const migrated = options.migrate === false || current() ? [] : await migrate(connection)
     return { db, connection, embedded: tenancy !== undefined, origin: tenancy?.origin ?? 'external', migrated, close }
   } catch (error) {
     await close()
@@ -79,24 +84,6 @@ export async function openDatabase(
       { cause: error },
     )
   }
-}
-
-async function openEmbeddedLazily(config: Config, log?: (line: string) => void) {
-  const { openEmbedded } = await import('./embedded.ts')
-  try {
-    return await openEmbedded(config['data_dir'], log ? { log } : {})
-  } catch (error) {
-    throw new Refusal('unreachable', `embedded Postgres in ${config['data_dir']}: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
-}
-
-async function checkVersion(pool: pg.Pool): Promise<void> {
-  const { rows } = await pool.query<{ v: string }>(`select current_setting('server_version_num') as v`)
-  const major = Math.floor(Number(rows[0]!.v) / 10_000)
-  if (major < OLDEST)
-    throw new Refusal('unreachable', `database.url: Postgres ${major} is too old, gw needs ${OLDEST} or newer`)
 }
 
 function reason(error: unknown): string {

@@ -43,6 +43,8 @@ export interface EmbeddedOptions {
   log?: (line: string) => void
   /** Sessions that gw can have, all its processes together; who starts the server decides. Default 100. */
   maxConnections?: number
+  /** Told when the server was started by us and is on its way up: from here on it needs nothing but time. */
+  started?: () => void
 }
 
 /**
@@ -51,13 +53,13 @@ export interface EmbeddedOptions {
  * @throws Error with one line that says what is wrong and what to do about it.
  */
 export async function openEmbedded(dataDir: string, options: EmbeddedOptions = {}): Promise<Embedded> {
-  const { log = () => {}, maxConnections = 100 } = options
+  const { log = () => {}, maxConnections = 100, started } = options
   const begun = performance.now()
   const paths = embeddedPaths(dataDir)
   refuseLongPath(paths)
 
   const leaving = new AbortController()
-  const enter = (create: boolean) => becomeTenant(paths, { maxConnections, create }, leaving.signal)
+  const enter = (create: boolean) => becomeTenant(paths, { maxConnections, create, started }, leaving.signal)
   let tenant: Tenant | undefined = await enter(true)
   let healing: Promise<void> | undefined
   let released: Promise<void> | undefined
@@ -117,7 +119,7 @@ interface Tenant {
 
 async function becomeTenant(
   paths: Paths,
-  options: { maxConnections: number; create: boolean },
+  options: { maxConnections: number; create: boolean; started: (() => void) | undefined },
   givenUp: AbortSignal,
 ): Promise<Tenant> {
   const maxConnections = options.maxConnections + tenantConnections
@@ -140,6 +142,7 @@ async function becomeTenant(
       if (server) await excuse(server, paths)
       server = await startServer(paths, { ...options, maxConnections, reservedConnections })
       created ||= server.created
+      options.started?.()
     }
     await sleep(pauseMs)
   }

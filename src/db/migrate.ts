@@ -76,6 +76,23 @@ export async function migrate(
   })
 }
 
+/** The version of a server (180004 is 18.4), and whether its database has all migrations, in one question: each start asks it. */
+export async function look(pool: pg.Pool): Promise<{ version: number; current(): boolean }> {
+  const version = `current_setting('server_version_num')::int as version`
+  try {
+    const { rows } = await pool.query<{ version: number } & AppliedRow>(
+      `select ${version}, name, sha256, applied_at from (values (1)) as one left join schema_migrations on true`,
+    )
+    const applied = rows.filter(row => row.name !== null)
+    const known = migrations()
+    return { version: rows[0]!.version, current: () => check(applied, known).size === known.length }
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '42P01') throw error // no such table: nothing was migrated yet
+    const { rows } = await pool.query<{ version: number }>(`select ${version}`)
+    return { version: rows[0]!.version, current: () => false }
+  }
+}
+
 /** Every migration, applied or pending; changes nothing. */
 export async function migrationStatus(connection: pg.ClientConfig): Promise<MigrationState[]> {
   return withClient(connection, async client => {
