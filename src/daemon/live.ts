@@ -1,8 +1,8 @@
 // What goes on now: requests under way, and rates as a fold over Outcomes.
 import type { LiveView } from '../control/view.ts'
 import type { Outcome } from '../core/outcome.ts'
-import { Crowd } from '../gateway/answer/crowd.ts'
 import type { Fold } from '../gateway/answer/outcomes.ts'
+import { Crowd } from '../lib/crowd.ts'
 
 const WINDOW_S = 60
 // What "per second" is averaged over: long enough to be steady, short enough to be now.

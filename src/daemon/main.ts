@@ -2,10 +2,10 @@
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { enteringEmbedded } from '../db/enter.ts'
-import { createLog, type Log } from '../lib/log.ts'
+import { createLog } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
 import { lockDataDir } from './lock.ts'
-import type { Worker } from './node.ts'
+import type { Worker, WorkerOptions } from './node.ts'
 import { firstSteps, notify, untilStopped } from './run.ts'
 import { adoptSpools } from './spools.ts'
 
@@ -44,7 +44,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
  * each with its number; here they are watched and started again, and `stop` waits for all.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
  */
-export async function startDaemon(config: Config, logging: Pick<Log, 'log' | 'access' | 'lines'>): Promise<Daemon> {
+export async function startDaemon(config: Config, logging: WorkerOptions): Promise<Daemon> {
   await using opened = new AsyncDisposableStack()
   opened.defer(lockDataDir(config['data_dir']))
   adoptSpools(config['data_dir'], WORKERS)

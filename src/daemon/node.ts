@@ -15,13 +15,13 @@ import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
 import type { Wallet } from '../gateway/admit/wallet.ts'
-import { Crowd } from '../gateway/answer/crowd.ts'
 import { createOutcomes } from '../gateway/answer/outcomes.ts'
 import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
 import type { Occupied } from '../gateway/choose/occupy.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
+import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Log } from '../lib/log.ts'
 import { openSecret } from '../lib/secret.ts'
@@ -67,6 +67,14 @@ export interface Worker {
   stop(withinMs?: number): Promise<void>
 }
 
+export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines'> {
+  /**
+   * How long a place outlives a process that dies; default 15 s. Not a setting: all nodes must agree on it, and who is
+   * slower than a third of it loses what he holds.
+   */
+  leaseTtlMs?: number
+}
+
 /**
  * Puts a worker together and listens. Its `number` names its spool; `embedded` is the embedded Postgres that is being entered.
  * @throws Refusal with one clear line; whatever was opened by then is closed again
@@ -74,7 +82,7 @@ export interface Worker {
 export async function startWorker(
   config: Config,
   number: number,
-  logging: Pick<Log, 'log' | 'access' | 'lines'>,
+  logging: WorkerOptions,
   embedded?: Promise<Embedded>,
 ): Promise<Worker> {
   const { log } = logging
@@ -108,7 +116,7 @@ export async function startWorker(
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
   ])
   const { wallet, spool, till } = await openBooks({ config, number, database, store, log, open })
-  const leases = open(createLeases({ store, processId }))
+  const leases = open(createLeases({ store, processId, ttlMs: logging.leaseTtlMs }))
   const places = createPlaces({ store, leases, now })
   store.onFreed(key => accountQueue.offer(key))
 

@@ -1,10 +1,10 @@
 // Running until a signal: what signals mean, what systemd is told, and what a first start is told to do next.
 import { execFile } from 'node:child_process'
 import type { Logger } from 'pino'
-import type { Daemon } from './main.ts'
+import type { Worker } from './node.ts'
 
 /** Waits for a signal, calls `first`, then drains; a second signal ends now. */
-export async function untilStopped(daemon: Daemon, log: Logger, first: () => void = () => {}): Promise<void> {
+export async function untilStopped(daemon: Worker, log: Logger, first: () => void = () => {}): Promise<void> {
   const signals = untilSignal(() => {
     log.warn('second signal: ending now')
     void daemon.stop(0)

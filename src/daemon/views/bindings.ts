@@ -6,7 +6,7 @@ export function bindingViews(gw: Gateway): BindingView[] {
   const oldest = gw.now() - gw.config['sticky.ttl']
   return [...gw.bindings.values()]
     .filter(b => b.at > oldest)
-    .reverse()
+    .sort((a, b) => b.at - a.at)
     .map(b => ({
       session: b.session,
       model: b.model,
