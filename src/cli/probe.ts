@@ -37,7 +37,8 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
   const { findAccount, clearAccount } = await import('../core/record/account.ts')
   const [db, secret] = [await gw.db(), await gw.secret()]
   const found = await findAccount(db, ref)
-  const { loadAccount, credentialOf } = await import('../core/snapshot.ts')
+  const { loadAccount } = await import('../core/read-snapshot.ts')
+  const { credentialOf } = await import('../core/snapshot.ts')
   const { platformTable } = await import('../platform/table.ts')
   const platform = platformTable[found.platform]
   if (!platform) throw new Refusal('failure', `gw does not speak to ${found.platform} yet`)

@@ -1,14 +1,11 @@
-// What every request needs to know, in memory: read whole from Postgres, replaced whole, never changed.
-import type { Selectable } from 'kysely'
-import type { Db } from '../db/connect.ts'
-import type { Platform, Tables } from '../db/schema.ts'
+// What every request needs to know, in memory: read from Postgres, never changed; the next one shares with it what is the same.
+import type { Platform } from '../db/schema.ts'
 import { allowList } from '../lib/address.ts'
 import type { Nano } from '../lib/money.ts'
-import type { Secret } from '../lib/secret.ts'
 import type { WindowName } from './books/window.ts'
 import { Credential } from './credential.ts'
-import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
-import type { Account } from './record/account.ts'
+import type { PriceTable } from './price/price.ts'
+import type { Shards } from './shards.ts'
 
 export interface UserFacts {
   readonly id: number
@@ -27,15 +24,17 @@ export interface GroupFacts {
   readonly billing: 'balance' | 'subscription'
   /** what a subscription may use in each window; null: as much as it likes */
   readonly limits: Readonly<Record<WindowName, Nano | null>>
+  /** its accounts serve no key without a group */
+  readonly exclusive: boolean
   /** what a model without a price costs: a refusal, nothing, or what the model of this name costs */
   readonly unknownModel: 'reject' | 'free' | { readonly fallback: string }
   /** how long an upstream is read on when its client has left, ms; 0: not at all */
   readonly drainMs: number
-  readonly accounts: readonly AccountFacts[]
 }
 
 export interface SubscriptionFacts {
   readonly id: number
+  readonly group: number
   /** Unix ms */
   readonly expiresAt: number
 }
@@ -53,13 +52,12 @@ export interface AccountFacts {
   readonly status: 'active' | 'paused' | 'error'
   readonly reason: string | null
   readonly models: ModelMap
-  readonly groups: readonly string[]
   /** Unix ms, 0 never */
   readonly expiresAt: number
   readonly interceptWarmup: boolean
 }
 
-/** An account's model mapping, compiled. */
+/** An account's model mapping, compiled. Accounts with the same mapping share one. */
 export interface ModelMap {
   /** the upstream's name for a requested model, or undefined when the account does not serve it */
   (model: string): string | undefined
@@ -69,11 +67,12 @@ export interface ModelMap {
   readonly all: boolean
 }
 
-export interface KeyFacts {
+/** What a key's row says; whose it is and where it leads are ids. */
+export interface KeyRow {
   readonly id: number
   readonly name: string
-  readonly user: UserFacts
-  readonly group: GroupFacts | null
+  readonly userId: number
+  readonly groupId: number | null
   readonly revoked: boolean
   /** Unix ms, 0 never */
   readonly expiresAt: number
@@ -84,165 +83,181 @@ export interface KeyFacts {
   /** requests and tokens a minute; null: any number */
   readonly rpm: number | null
   readonly tpm: number | null
-  allows(ip: string): boolean
+  /** addresses and CIDRs that may use it; empty: all */
+  readonly allowIp: readonly string[]
   /** empty: every model */
   readonly models: readonly string[]
 }
 
-export interface Snapshot {
-  readonly keys: ReadonlyMap<string, KeyFacts>
-  readonly users: ReadonlyMap<number, UserFacts>
-  readonly groups: ReadonlyMap<number, GroupFacts>
-  readonly accounts: ReadonlyMap<number, AccountFacts>
-  /** the accounts of a platform that are in no exclusive group: what a key without a group may use */
-  ungrouped(platform: Platform): readonly AccountFacts[]
-  /** what a user has of a group, whether it runs or not */
-  subscription(user: number, group: number): SubscriptionFacts | undefined
-  readonly prices: PriceTable
-  /** what could not be used, for the log */
-  readonly problems: readonly string[]
+/** A key with its user and its group, as they are in one snapshot. */
+export class KeyFacts {
+  readonly id: number
+  readonly name: string
+  readonly user: UserFacts
+  readonly group: GroupFacts | null
+  readonly revoked: boolean
+  readonly expiresAt: number
+  readonly concurrency: number | null
+  readonly quota: Nano | null
+  readonly rpm: number | null
+  readonly tpm: number | null
+  readonly models: readonly string[]
+  readonly #stored: StoredKey
+
+  constructor(stored: StoredKey, user: UserFacts, group: GroupFacts | null) {
+    const { row } = stored
+    this.#stored = stored
+    this.id = row.id
+    this.name = row.name
+    this.user = user
+    this.group = group
+    this.revoked = row.revoked
+    this.expiresAt = row.expiresAt
+    this.concurrency = row.concurrency
+    this.quota = row.quota
+    this.rpm = row.rpm
+    this.tpm = row.tpm
+    this.models = row.models
+  }
+
+  allows(ip: string): boolean {
+    return this.#stored.allows(ip)
+  }
 }
+
+/** A key's row and what was made of it the last time it was used. Many snapshots share it: a change of a group does not touch its keys. */
+export class StoredKey {
+  readonly row: KeyRow
+  #facts: KeyFacts | undefined
+  #allows: ((ip: string) => boolean) | undefined
+
+  constructor(row: KeyRow) {
+    this.row = row
+  }
+
+  facts(user: UserFacts | undefined, group: GroupFacts | null): KeyFacts {
+    const known = this.#facts
+    if (known && known.user === user && known.group === group) return known
+    const owner = user ?? { id: this.row.userId, name: '', concurrency: 1, active: false }
+    return (this.#facts = new KeyFacts(this, owner, group))
+  }
+
+  allows(ip: string): boolean {
+    return this.row.allowIp.length === 0 || (this.#allows ??= allowList(this.row.allowIp))(ip)
+  }
+}
+
+/** What a snapshot is made of. Pools are in the order of ids. */
+export interface Parts {
+  /** Postgres's own name of the state that was read */
+  at: string
+  users: Shards<number, UserFacts>
+  groups: Shards<number, GroupFacts>
+  accounts: Shards<number, AccountFacts>
+  /** by digest, as `digestKey` writes it; revoked ones too, so that their owner is told "revoked" and not "unknown" */
+  keys: Shards<string, StoredKey>
+  /** groups by account */
+  bindings: Shards<number, readonly number[]>
+  /** accounts by group */
+  pools: Shards<number, readonly AccountFacts[]>
+  /** accounts that are in no exclusive group, by platform */
+  open: ReadonlyMap<Platform, readonly AccountFacts[]>
+  /** by user */
+  subscriptions: Shards<number, readonly SubscriptionFacts[]>
+  prices: PriceTable
+  /** what could not be used, for the log: by account */
+  problems: ReadonlyMap<number, string>
+}
+
+export class Snapshot {
+  readonly parts: Readonly<Parts>
+
+  constructor(parts: Parts) {
+    this.parts = parts
+  }
+
+  get users(): Shards<number, UserFacts> {
+    return this.parts.users
+  }
+
+  get groups(): Shards<number, GroupFacts> {
+    return this.parts.groups
+  }
+
+  get accounts(): Shards<number, AccountFacts> {
+    return this.parts.accounts
+  }
+
+  get prices(): PriceTable {
+    return this.parts.prices
+  }
+
+  get at(): string {
+    return this.parts.at
+  }
+
+  get problems(): ReadonlyMap<number, string> {
+    return this.parts.problems
+  }
+
+  /** how many keys there are, revoked ones too */
+  get keyCount(): number {
+    return this.parts.keys.size
+  }
+
+  /** every key, revoked ones too, in no order */
+  *keys(): Generator<KeyRow> {
+    for (const key of this.parts.keys.values()) yield key.row
+  }
+
+  /** The key with this digest (`digestKey`). */
+  key(digest: string): KeyFacts | undefined {
+    const { keys, users, groups } = this.parts
+    const stored = keys.get(digest)
+    if (!stored) return undefined
+    const { userId, groupId } = stored.row
+    return stored.facts(users.get(userId), groupId === null ? null : (groups.get(groupId) ?? null))
+  }
+
+  /** The accounts of a group, in the order of ids. The same array as long as nothing about them changes. */
+  pool(group: number): readonly AccountFacts[] {
+    return this.parts.pools.get(group) ?? none
+  }
+
+  /** The accounts of a platform that are in no exclusive group: what a key without a group may use. As `pool`. */
+  ungrouped(platform: Platform): readonly AccountFacts[] {
+    return this.parts.open.get(platform) ?? none
+  }
+
+  /** The groups of an account, by name. */
+  groupsOf(account: number): string[] {
+    return (this.parts.bindings.get(account) ?? []).flatMap(id => this.groups.get(id)?.name ?? [])
+  }
+
+  /** What a user has of a group, whether it runs or not. */
+  subscription(user: number, group: number): SubscriptionFacts | undefined {
+    return this.parts.subscriptions.get(user)?.find(s => s.group === group)
+  }
+}
+const none: readonly AccountFacts[] = []
 
 /** Map key of a digest: one byte a character, cheaper than hex. */
 export const digestKey = (digest: Buffer): string => digest.toString('latin1')
 
-const shipped = shippedPrices()
-
-/** Reads everything in one transaction, so that it never mixes two states. */
-export async function loadSnapshot(db: Db, secret: Secret): Promise<Snapshot> {
-  return db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .execute(async tx => {
-      const problems: string[] = []
-      const userRows = await tx
-        .selectFrom('users')
-        .select(['id', 'name', 'concurrency', 'status', 'deleted_at'])
-        .where('deleted_at', 'is', null)
-        .execute()
-      const users = new Map<number, UserFacts>()
-      for (const u of userRows)
-        users.set(u.id, { id: u.id, name: u.name, concurrency: u.concurrency, active: u.status === 'active' })
-
-      const bindings = await tx
-        .selectFrom('account_groups as ag')
-        .innerJoin('groups as g', 'g.id', 'ag.group_id')
-        .select(['ag.account_id', 'ag.group_id', 'g.name', 'g.exclusive'])
-        .execute()
-      const accounts = new Map<number, AccountFacts>()
-      for (const a of await tx
-        .selectFrom('accounts')
-        .selectAll()
-        .where('deleted_at', 'is', null)
-        .orderBy('id')
-        .execute()) {
-        let credential = ''
-        let { status, reason } = a
-        try {
-          credential = secret.decrypt(a.credential)
-        } catch (error) {
-          problems.push(`account ${a.name} is not used: ${(error as Error).message}`)
-          status = 'error'
-          reason = 'credential cannot be decrypted'
-        }
-        const names = bindings.filter(b => b.account_id === a.id).map(b => b.name)
-        accounts.set(a.id, accountFacts({ ...a, status, reason }, new Credential(credential), names))
-      }
-
-      const groups = new Map<number, GroupFacts>()
-      for (const g of await tx.selectFrom('groups').selectAll().where('deleted_at', 'is', null).execute())
-        groups.set(g.id, {
-          id: g.id,
-          name: g.name,
-          platform: g.platform,
-          multiplier: BigInt(g.multiplier.replace('.', '')),
-          billing: g.billing,
-          limits: { day: g.daily_limit, week: g.weekly_limit, month: g.monthly_limit },
-          unknownModel:
-            g.fallback_model === null ? (g.unknown_model as 'reject' | 'free') : { fallback: g.fallback_model },
-          drainMs: g.drain_ms,
-          accounts: bindings.filter(b => b.group_id === g.id).flatMap(b => accounts.get(b.account_id) ?? []),
-        })
-
-      // Revoked keys are kept so that their owner is told "revoked" and not "unknown".
-      const keys = new Map<string, KeyFacts>()
-      for (const k of await tx.selectFrom('api_keys').selectAll().execute()) {
-        const user = users.get(k.user_id)
-        keys.set(digestKey(k.digest), {
-          id: k.id,
-          name: k.name,
-          user: user ?? { id: k.user_id, name: '', concurrency: 1, active: false },
-          group: k.group_id === null ? null : (groups.get(k.group_id) ?? null),
-          revoked: k.status === 'revoked',
-          expiresAt: k.expires_at?.getTime() ?? 0,
-          concurrency: k.concurrency,
-          quota: k.quota,
-          rpm: k.rpm,
-          tpm: k.tpm,
-          allows: allowList(k.allow_ip),
-          models: k.models,
-        })
-      }
-      const subscriptions = new Map<string, SubscriptionFacts>()
-      for (const s of await tx.selectFrom('subscriptions').selectAll().where('status', '=', 'active').execute())
-        subscriptions.set(`${s.user_id} ${s.group_id}`, {
-          id: s.id,
-          expiresAt: s.expires_at.getTime(),
-        })
-      const exclusive = new Set(bindings.filter(b => b.exclusive).map(b => b.account_id))
-      const open = [...accounts.values()].filter(account => !exclusive.has(account.id))
-      const byPlatform = Map.groupBy(open, a => a.platform)
-      return {
-        keys,
-        users,
-        groups,
-        accounts,
-        subscription: (user, group) => subscriptions.get(`${user} ${group}`),
-        ungrouped: platform => byPlatform.get(platform) ?? [],
-        prices: priceTable([...shipped, ...(await operatorPrices(tx))]),
-        problems,
-      }
-    })
-}
-
-/** One account, for whoever sends a request through it alone. @throws when its credential cannot be decrypted */
-export async function loadAccount(db: Db, secret: Secret, account: Account): Promise<AccountFacts> {
-  const row = await db.selectFrom('accounts').selectAll().where('id', '=', account.id).executeTakeFirstOrThrow()
-  return accountFacts(row, new Credential(secret.decrypt(row.credential)), account.groups)
-}
-
 // By the facts and not by the account's id: a request that chose an account goes to the upstream it chose with the
 // credential of that moment, though a newer snapshot may have replaced both, or have no such account.
 const credentials = new WeakMap<AccountFacts, Credential>()
+const noCredential = new Credential('')
 
 /** What the account shows its upstream: for `Platform.prepare`. Empty when it could not be decrypted; it is in error then. */
 export function credentialOf(account: AccountFacts): Credential {
   return credentials.get(account) ?? noCredential
 }
-const noCredential = new Credential('')
 
-function accountFacts(
-  row: Selectable<Tables['accounts']>,
-  credential: Credential,
-  groups: readonly string[],
-): AccountFacts {
-  const facts: AccountFacts = {
-    id: row.id,
-    name: row.name,
-    platform: row.platform,
-    type: row.type,
-    baseUrl: row.base_url,
-    concurrency: row.concurrency,
-    priority: row.priority,
-    status: row.status,
-    reason: row.reason,
-    models: modelMap(row.model_map),
-    groups,
-    expiresAt: row.expires_at?.getTime() ?? 0,
-    interceptWarmup: row.intercept_warmup,
-  }
-  credentials.set(facts, credential)
-  return facts
+/** Gives facts their credential, once, when they are made. */
+export function withCredential(account: AccountFacts, credential: Credential): AccountFacts {
+  credentials.set(account, credential)
+  return account
 }
 
 /** Exact name first, then the longest `prefix*`; an empty map serves every model under its own name. */

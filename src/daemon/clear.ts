@@ -20,7 +20,7 @@ function slotsOf(gw: Gateway, { kind, name }: SlotsToClear): string[] {
   const users = [...gw.snapshot.users.values()]
   const accounts = [...gw.snapshot.accounts.values()]
   // A revoked key may share its name with a new one, and what it began is still under way.
-  const all = [...gw.snapshot.keys.values()]
+  const all = [...gw.snapshot.keys()]
   const keys = /^\d+$/.test(name ?? '') ? all : all.filter(k => !k.revoked)
   if (kind === undefined)
     return [

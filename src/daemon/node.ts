@@ -210,7 +210,7 @@ export async function startWorker(
     url,
     opsUrl,
     config,
-    fresh: gateway.snapshot.keys.size === 0,
+    fresh: gateway.snapshot.keyCount === 0,
     stop(withinMs = config['drain_timeout']) {
       deadline = Math.min(deadline, now() + withinMs)
       return (stopping ??= stop())

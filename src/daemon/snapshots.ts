@@ -1,9 +1,13 @@
-// Keeps the snapshot fresh: every notification leads to a new one, never two loads at once.
+// Keeps the snapshot fresh: what is notified is read, one read after the other, so that later changes never come before earlier ones.
 import type { Logger } from 'pino'
-import { loadSnapshot, type Snapshot } from '../core/snapshot.ts'
+import { advanceSnapshot, forgetChanges, loadSnapshot } from '../core/read-snapshot.ts'
+import type { Snapshot } from '../core/snapshot.ts'
 import type { Database } from '../db/connect.ts'
 import { CHANGED, listen } from '../db/listen.ts'
 import type { Secret } from '../lib/secret.ts'
+
+/** A change is heard at once or, when the connection was lost, read with all the others: nobody needs it this much later. */
+const KEEP_CHANGES_MS = 3_600_000
 
 export interface Snapshots {
   first: Snapshot
@@ -14,27 +18,42 @@ export interface Snapshots {
 
 /** Loads the first snapshot and calls `changed` with each later one. */
 export async function followSnapshots(
-  database: Database,
+  { db, connection }: Database,
   secret: Secret,
   log: Logger,
   changed: (snapshot: Snapshot) => void,
 ): Promise<Snapshots> {
+  let snapshot: Snapshot | undefined
   let loading: Promise<void> | undefined
   let again = false
+  // All that changed is asked for, not what is known to have: the first time, and when notifications may have been missed.
+  let whole = true
   let problem: string | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
+
+  async function read(): Promise<Snapshot> {
+    const before = snapshot
+    let next = whole || !before ? undefined : await advanceSnapshot(db, secret, before)
+    if (!next) {
+      whole = false
+      next = await loadSnapshot(db, secret, before)
+    }
+    for (const [account, line] of next.problems) if (before?.problems.get(account) !== line) log.error(line)
+    return (snapshot = next)
+  }
 
   async function load(): Promise<void> {
     do {
       again = false
       try {
-        const snapshot = await loadSnapshot(database.db, secret)
-        for (const line of snapshot.problems) log.error(line)
-        changed(snapshot)
+        const before = snapshot
+        const next = await read()
+        if (next !== before) changed(next)
         if (problem !== undefined) log.info('the snapshot is fresh again')
         problem = undefined
       } catch (error) {
+        whole = true
         if (problem === undefined)
           log.warn(`cannot read the database, serving from the last snapshot: ${(error as Error).message}`)
         problem = (error as Error).message
@@ -44,21 +63,43 @@ export async function followSnapshots(
   }
   function reload(): void {
     if (closed) return
-    // What was notified during a load may have missed it: load once more.
+    // What was notified during a read may have missed it: read once more.
     if (loading) again = true
     else loading = load().finally(() => (loading = undefined))
   }
 
   // Listen first, load after: a change between the two is then heard, not lost.
-  const ears = await listen(database.connection, CHANGED, reload, (level, line) => log[level](line))
-  const first = await loadSnapshot(database.db, secret)
-  for (const line of first.problems) log.error(line)
+  const ears = await listen(
+    connection,
+    CHANGED,
+    payload => {
+      // Connected anew, maybe to another server, whose changes we cannot count from where we are.
+      if (payload === '') whole = true
+      reload()
+    },
+    (level, line) => log[level](line),
+  )
+  let horizon: string
+  let first: Snapshot
+  try {
+    first = await read()
+    horizon = first.at
+  } catch (error) {
+    await ears.close()
+    throw error
+  }
+  const forgetting = setInterval(() => {
+    const old = horizon
+    horizon = snapshot!.at
+    forgetChanges(db, old).catch(error => log.warn(`old changes stay in the database: ${(error as Error).message}`))
+  }, KEEP_CHANGES_MS).unref()
   return {
     first,
     stale: () => problem,
     async close() {
       closed = true
       clearTimeout(timer)
+      clearInterval(forgetting)
       await ears.close()
       await loading
     },

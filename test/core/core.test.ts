@@ -113,7 +113,6 @@ t.test('select', async t => {
     status: 'active',
     reason: null,
     models: modelMap({}),
-    groups: [],
     expiresAt: 0,
     interceptWarmup: false,
     ...more,

@@ -6,7 +6,8 @@ import pino from 'pino'
 import t from 'tap'
 import { Credential } from '../../src/core/credential.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
-import { credentialOf, loadAccount } from '../../src/core/snapshot.ts'
+import { loadAccount } from '../../src/core/read-snapshot.ts'
+import { credentialOf } from '../../src/core/snapshot.ts'
 import { createLog } from '../../src/lib/log.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
 
@@ -136,7 +137,7 @@ t.test('nothing that a request leaves behind holds one', async t => {
     'account of the snapshot': account!,
     'accounts of the snapshot': [...snapshot.accounts.values()],
     'groups of the snapshot': [...snapshot.groups.values()],
-    'keys of the snapshot': [...snapshot.keys.values()],
+    'keys of the snapshot': [...snapshot.keys()],
     'live view': await gw.live(),
     'account of a probe': await loadAccount(gw.database.db, gw.secret, {
       ...(await gw.database.db.selectFrom('accounts').selectAll().executeTakeFirstOrThrow()),

@@ -62,7 +62,7 @@ t.test('a binding belongs to one key, group and model', async t => {
   await addGroup(db, { name: 'other', platform: 'anthropic' })
   await gw.set.account('b', { groups: ['main', 'other'] })
   const { key } = await createKey(db, gw.secret, { user: 'alice', group: 'other', valuePrefix: 'sk-' })
-  await until(t, 'the key is known', () => gw.daemon.gateway.snapshot.keys.size === 2)
+  await until(t, 'the key is known', () => gw.daemon.gateway.snapshot.keyCount === 2)
   const headers = { 'x-claude-code-session-id': 'one-and-the-same' }
   const mine = await turn(gw, hello(), { headers })
   t.equal(await turn(gw, hello(), { headers, key }), 'cred-b', 'another group’s key is not led to an account of ours')

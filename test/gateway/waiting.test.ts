@@ -14,9 +14,7 @@ async function newUser(gw: TestGateway, name: string, concurrency = 0): Promise<
   const { db } = gw.database
   await addUser(db, { name, concurrency, balance: 1_000_000_000_000n })
   const { key } = await createKey(db, gw.secret, { user: name, group: 'main', valuePrefix: 'sk-' })
-  await until(t, `${name} is known`, () =>
-    [...gw.daemon.gateway.snapshot.keys.values()].some(k => k.user.name === name),
-  )
+  await until(t, `${name} is known`, () => [...gw.daemon.gateway.snapshot.keys()].some(k => k.name === name))
   return key
 }
 

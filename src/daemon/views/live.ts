@@ -29,7 +29,7 @@ export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
     })),
     accounts: [...views.values()],
     groups: [...gw.snapshot.groups.values()].map(g => {
-      const members = g.accounts.map(a => views.get(a.id)!)
+      const members = gw.snapshot.pool(g.id).map(a => views.get(a.id)!)
       const limits = members.map(m => m.slots.limit)
       return {
         name: g.name,
@@ -59,7 +59,7 @@ function accountView(gw: Gateway, account: AccountFacts, used: number): AccountV
   return {
     name: account.name,
     platform: account.platform,
-    groups: account.groups,
+    groups: gw.snapshot.groupsOf(account.id),
     slots: { used, limit: Math.max(0, account.concurrency) },
     waiting: gw.accountQueue.wanting(accountSlot(account.id)),
     ...stateOf(gw, account, used),

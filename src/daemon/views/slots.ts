@@ -6,11 +6,11 @@ import type { Live } from '../live.ts'
 
 /** Every place held, by any process, with the request that holds it where it is ours. */
 export async function slotViews(gw: Gateway, live: Live): Promise<SlotView[]> {
-  const { users, accounts, keys } = gw.snapshot
+  const { users, accounts } = gw.snapshot
   const names = new Map<string, Pick<SlotView, 'kind' | 'name'>>([
     ...[...users.values()].map(u => [userSlot(u.id), { kind: 'user', name: u.name }] as const),
     ...[...accounts.values()].map(a => [accountSlot(a.id), { kind: 'account', name: a.name }] as const),
-    ...[...keys.values()]
+    ...[...gw.snapshot.keys()]
       .filter(k => !k.revoked && k.concurrency !== null)
       .map(k => [keySlot(k.id), { kind: 'key', name: k.name }] as const),
   ])

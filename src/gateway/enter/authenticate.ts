@@ -1,9 +1,10 @@
 // Authenticate: the presented key to who pays and which accounts may serve, from the snapshot alone.
 import type { IncomingMessage } from 'node:http'
-import type { AccountFacts, GroupFacts, KeyFacts, Snapshot, UserFacts } from '../../core/snapshot.ts'
+import type { AccountFacts, GroupFacts, KeyFacts, UserFacts } from '../../core/snapshot.ts'
 import { digestKey } from '../../core/snapshot.ts'
 import type { Platform } from '../../db/schema.ts'
 import { Failure } from '../../lib/failure.ts'
+import type { Secret } from '../../lib/secret.ts'
 import type { Gateway } from '../gateway.ts'
 import { type Route, routeOf } from './routes.ts'
 
@@ -16,7 +17,7 @@ export interface Caller {
 
 /** The accounts that may serve a caller now: while it waits, accounts come and go. */
 export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly AccountFacts[] {
-  return group ? (gw.snapshot.groups.get(group.id)?.accounts ?? []) : gw.snapshot.ungrouped(platform)
+  return group ? gw.snapshot.pool(group.id) : gw.snapshot.ungrouped(platform)
 }
 
 /** @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, API_KEY_DISABLED, API_KEY_EXPIRED, USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM */
@@ -36,17 +37,18 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   return { key, user: key.user, group, platform }
 }
 
-// A digest costs as much as a tenth of a request. Only known keys are remembered, so strangers cannot make this grow,
-// and a new snapshot begins with nothing remembered.
-const remembered = new WeakMap<Snapshot, Map<string, KeyFacts>>()
+// A digest costs as much as a tenth of a request, and a value's is always the same. Only those of known keys are remembered,
+// so strangers cannot make this grow.
+const remembered = new WeakMap<Secret, Map<string, string>>()
 
 function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
-  let known = remembered.get(gw.snapshot)
-  if (!known) remembered.set(gw.snapshot, (known = new Map()))
-  const found = known.get(value)
-  if (found) return found
-  const key = gw.snapshot.keys.get(digestKey(gw.secret.digest(value)))
-  if (key) known.set(value, key)
+  let known = remembered.get(gw.secret)
+  if (!known) remembered.set(gw.secret, (known = new Map()))
+  const digest = known.get(value)
+  if (digest !== undefined) return gw.snapshot.key(digest)
+  const fresh = digestKey(gw.secret.digest(value))
+  const key = gw.snapshot.key(fresh)
+  if (key) known.set(value, fresh)
   return key
 }
 

@@ -1,0 +1,376 @@
+// Reads snapshots from Postgres: the first one whole, a page at a time; each later one by the rows that changed.
+import { type Selectable, sql } from 'kysely'
+import type { Db } from '../db/connect.ts'
+import type { Platform, Tables } from '../db/schema.ts'
+import type { Secret } from '../lib/secret.ts'
+import { Credential } from './credential.ts'
+import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
+import type { Account } from './record/account.ts'
+import { byFirstCharacter, byId, type Draft, Shards } from './shards.ts'
+import {
+  type AccountFacts,
+  credentialOf,
+  digestKey,
+  type GroupFacts,
+  type ModelMap,
+  modelMap,
+  type Parts,
+  Snapshot,
+  StoredKey,
+  type SubscriptionFacts,
+  type UserFacts,
+  withCredential,
+} from './snapshot.ts'
+
+/** So many rows are made facts in one go: at most a few ms in which nothing else happens. */
+const PAGE = 500
+/** Of so many changed rows on, everything is read anew. */
+const MANY = 2_000
+
+const shipped = shippedPrices()
+
+/**
+ * Reads everything in one transaction, so that it never mixes two states, and lets other work happen between pages.
+ * What `before` holds of the same credentials need not be decrypted again.
+ */
+export function loadSnapshot(db: Db, secret: Secret, before?: Snapshot): Promise<Snapshot> {
+  return oneState(db, async tx => {
+    const { rows } = await sql<{ at: string }>`select pg_current_snapshot()::text as at`.execute(tx)
+    const users = new Shards<number, UserFacts>(byId).draft()
+    await eachPage(
+      after => userRows(tx).where('deleted_at', 'is', null).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+      row => users.set(row.id, userFacts(row)),
+    )
+    const groups = new Shards<number, GroupFacts>(byId).draft()
+    await eachPage(
+      after =>
+        groupRows(tx).where('deleted_at', 'is', null).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+      row => groups.set(row.id, groupFacts(row)),
+    )
+    const reading = accountReader(secret, before)
+    const accounts = new Shards<number, AccountFacts>(byId).draft()
+    await eachPage(
+      after =>
+        accountRows(tx).where('deleted_at', 'is', null).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+      row => accounts.set(row.id, reading.facts(row)),
+    )
+    const bindings = new Shards<number, readonly number[]>(byId).draft()
+    await eachPage(
+      after => bindingRows(tx).where('account_id', '>', after).orderBy('account_id').limit(PAGE).execute(),
+      row => bindings.set(row.id, row.groups),
+    )
+    const keys = new Shards<string, StoredKey>(byFirstCharacter).draft()
+    await eachPage(
+      after => keyRows(tx).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+      row => keys.set(digestKey(row.digest), storedKey(row)),
+    )
+    const subscriptions = new Shards<number, readonly SubscriptionFacts[]>(byId).draft()
+    await eachPage(
+      after =>
+        subscriptionRows(tx).where('status', '=', 'active').where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+      row => putSubscription(subscriptions, row),
+    )
+    const parts = {
+      at: rows[0]!.at,
+      users: users.done(),
+      groups: groups.done(),
+      accounts: accounts.done(),
+      keys: keys.done(),
+      bindings: bindings.done(),
+      subscriptions: subscriptions.done(),
+      prices: await readPrices(tx),
+      problems: reading.problems,
+    }
+    return new Snapshot({ ...parts, ...pooled(parts, [...parts.accounts.keys()], undefined) })
+  })
+}
+
+/**
+ * What `before` has become: only rows that changed since are read, all of them as they stand in one transaction, and all
+ * that was committed by then is in. Gives `before` itself when nothing changed, and undefined when it takes more than a
+ * few rows to tell: then everything has to be read.
+ */
+export function advanceSnapshot(db: Db, secret: Secret, snapshot: Snapshot): Promise<Snapshot | undefined> {
+  const before = snapshot.parts
+  return oneState(db, async tx => {
+    const { at, rows: changed, prices, all } = await readChanges(tx, before.at)
+    if (all) return undefined
+    if (changed.size === 0 && !prices) return snapshot
+    const ids = (table: string) => [...(changed.get(table) ?? [])]
+
+    const users = before.users.draft()
+    for (const row of await some(ids('users'), ids => userRows(tx).where('id', 'in', ids).execute()))
+      if (row.deleted_at === null) users.set(row.id, userFacts(row))
+      else users.delete(row.id)
+
+    const reread = new Set(ids('accounts'))
+    const touched = new Set([...reread, ...ids('account_groups')])
+    const groups = before.groups.draft()
+    const opened = new Set<number>()
+    for (const row of await some(ids('groups'), ids => groupRows(tx).where('id', 'in', ids).execute())) {
+      const known = before.groups.get(row.id)
+      if (row.deleted_at === null) groups.set(row.id, groupFacts(row))
+      else groups.delete(row.id)
+      if (groups.get(row.id)?.exclusive !== known?.exclusive) opened.add(row.id)
+    }
+    const reading = accountReader(secret, snapshot)
+    const accounts = before.accounts.draft()
+    for (const row of await some(ids('accounts'), ids => accountRows(tx).where('id', 'in', ids).execute()))
+      if (row.deleted_at === null) accounts.set(row.id, reading.facts(row))
+      else accounts.delete(row.id)
+    const bindings = before.bindings.draft()
+    for (const id of touched) bindings.delete(id)
+    for (const row of await some([...touched], ids => bindingRows(tx).where('account_id', 'in', ids).execute()))
+      bindings.set(row.id, row.groups)
+
+    const keys = before.keys.draft()
+    for (const row of await some(ids('api_keys'), ids => keyRows(tx).where('id', 'in', ids).execute()))
+      keys.set(digestKey(row.digest), storedKey(row))
+
+    const subscriptions = before.subscriptions.draft()
+    for (const row of await some(ids('subscriptions'), ids => subscriptionRows(tx).where('id', 'in', ids).execute()))
+      putSubscription(subscriptions, row)
+
+    const parts = {
+      at,
+      users: users.done(),
+      groups: groups.done(),
+      accounts: accounts.done(),
+      keys: keys.done(),
+      bindings: bindings.done(),
+      subscriptions: subscriptions.done(),
+      prices: prices ? await readPrices(tx) : before.prices,
+      problems: new Map([...before.problems].filter(([id]) => !reread.has(id)).concat([...reading.problems])),
+    }
+    // Whether a group is exclusive decides where all its accounts may serve.
+    if (opened.size > 0) for (const [id, of] of parts.bindings) if (of.some(group => opened.has(group))) touched.add(id)
+    return new Snapshot({ ...parts, ...pooled(parts, touched, before) })
+  })
+}
+
+/** A moment's state of the database, for several queries. */
+function oneState<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
+  return db.transaction().setIsolationLevel('repeatable read').execute(work)
+}
+
+/** Table `changes`: what was committed since the state `since`. `all`: more than rows can tell. */
+async function readChanges(tx: Db, since: string) {
+  const { rows: found } = await sql<{ at: string; name: string | null; ids: number[] | null }>`
+    select pg_current_snapshot()::text as at, c.name, c.ids from (select 1) one
+      left join changes c on c.xid >= pg_snapshot_xmin(${since}::pg_snapshot) and not pg_visible_in_snapshot(c.xid, ${since}::pg_snapshot)
+  `.execute(tx)
+  const rows = new Map<string, Set<number>>()
+  let [count, prices, all] = [0, false, false]
+  for (const { name, ids } of found) {
+    if (name === null) continue
+    if (name === 'prices') prices = true
+    else if (ids === null) all = true
+    else rows.set(name, new Set([...(rows.get(name) ?? []), ...ids]))
+  }
+  for (const ids of rows.values()) count += ids.size
+  return { at: found[0]!.at, rows, prices, all: all || count > MANY }
+}
+
+/** Forgets changes that every process has read: those that were there in the state `since`, which must be old. */
+export async function forgetChanges(db: Db, since: string): Promise<void> {
+  await sql`delete from changes where pg_visible_in_snapshot(xid, ${since}::pg_snapshot)`.execute(db)
+}
+
+async function some<R>(ids: number[], read: (ids: number[]) => Promise<R[]>): Promise<R[]> {
+  return ids.length === 0 ? [] : read(ids)
+}
+
+/** Goes through a table in the order of ids; between two pages the event loop turns. */
+async function eachPage<R extends { id: number }>(
+  read: (after: number) => Promise<R[]>,
+  take: (row: R) => void,
+): Promise<void> {
+  for (let after = -(2 ** 31); ; ) {
+    const rows = await read(after)
+    for (const row of rows) take(row)
+    if (rows.length < PAGE) return
+    after = rows.at(-1)!.id
+  }
+}
+
+/** One account, for whoever sends a request through it alone. @throws when its credential cannot be decrypted */
+export async function loadAccount(db: Db, secret: Secret, account: Account): Promise<AccountFacts> {
+  const row = await accountRows(db).where('id', '=', account.id).executeTakeFirstOrThrow()
+  return withCredential(accountFacts(row), new Credential(secret.decrypt(row.credential)))
+}
+
+async function readPrices(tx: Db): Promise<PriceTable> {
+  return priceTable([...shipped, ...(await operatorPrices(tx))])
+}
+
+/** Pools as they are now, by what they were before and the accounts that may have come, gone or changed. */
+function pooled(
+  now: Pick<Parts, 'groups' | 'accounts' | 'bindings'>,
+  touched: Iterable<number>,
+  before: Parts | undefined,
+): Pick<Parts, 'pools' | 'open'> {
+  const pools = (before?.pools ?? new Shards<number, readonly AccountFacts[]>(byId)).draft()
+  const open = new Map(before?.open)
+  const changes = new Map<number | Platform, { gone: Set<number>; come: AccountFacts[] }>()
+  const change = (pool: number | Platform) => {
+    let known = changes.get(pool)
+    if (!known) changes.set(pool, (known = { gone: new Set(), come: [] }))
+    return known
+  }
+  for (const id of touched) {
+    if (before) for (const pool of poolsOf(before, id)) change(pool).gone.add(id)
+    for (const pool of poolsOf(now, id)) change(pool).come.push(now.accounts.get(id)!)
+  }
+  for (const [pool, { gone, come }] of changes) {
+    const was = (typeof pool === 'number' ? pools.get(pool) : open.get(pool)) ?? []
+    const accounts = was
+      .filter(account => !gone.has(account.id))
+      .concat(come)
+      .sort((a, b) => a.id - b.id)
+    if (typeof pool === 'string') open.set(pool, accounts)
+    else if (accounts.length > 0) pools.set(pool, accounts)
+    else pools.delete(pool)
+  }
+  return { pools: pools.done(), open }
+}
+
+/** The groups in which an account serves, and its platform where it serves keys without a group. */
+function poolsOf(parts: Pick<Parts, 'groups' | 'accounts' | 'bindings'>, id: number): (number | Platform)[] {
+  const account = parts.accounts.get(id)
+  if (!account) return []
+  const groups = (parts.bindings.get(id) ?? []).filter(group => parts.groups.has(group))
+  return groups.some(group => parts.groups.get(group)!.exclusive) ? groups : [...groups, account.platform]
+}
+
+const userRows = (db: Db) => db.selectFrom('users').select(['id', 'name', 'concurrency', 'status', 'deleted_at'])
+type UserRow = Selectable<Pick<Tables['users'], 'id' | 'name' | 'concurrency' | 'status' | 'deleted_at'>>
+
+function userFacts(row: UserRow): UserFacts {
+  return { id: row.id, name: row.name, concurrency: row.concurrency, active: row.status === 'active' }
+}
+
+const groupRows = (db: Db) => db.selectFrom('groups').selectAll()
+
+function groupFacts(row: Selectable<Tables['groups']>): GroupFacts {
+  return {
+    id: row.id,
+    name: row.name,
+    platform: row.platform,
+    multiplier: BigInt(row.multiplier.replace('.', '')),
+    billing: row.billing,
+    limits: { day: row.daily_limit, week: row.weekly_limit, month: row.monthly_limit },
+    exclusive: row.exclusive,
+    unknownModel:
+      row.fallback_model === null ? (row.unknown_model as 'reject' | 'free') : { fallback: row.fallback_model },
+    drainMs: row.drain_ms,
+  }
+}
+
+const accountRows = (db: Db) =>
+  db
+    .selectFrom('accounts')
+    .select(['id', 'name', 'platform', 'type', 'credential', 'base_url', 'concurrency', 'priority', 'status', 'reason'])
+    .select(['model_map', 'intercept_warmup', 'expires_at', 'deleted_at'])
+type AccountRow = Awaited<ReturnType<ReturnType<typeof accountRows>['executeTakeFirstOrThrow']>>
+
+function accountFacts(row: AccountRow): AccountFacts {
+  return {
+    id: row.id,
+    name: row.name,
+    platform: row.platform,
+    type: row.type,
+    baseUrl: row.base_url,
+    concurrency: row.concurrency,
+    priority: row.priority,
+    status: row.status,
+    reason: row.reason,
+    models: sharedModelMap(row.model_map),
+    expiresAt: row.expires_at?.getTime() ?? 0,
+    interceptWarmup: row.intercept_warmup,
+  }
+}
+
+// Sealed bytes of the credentials that facts hold: what is the same need not be decrypted again.
+const sealed = new WeakMap<Credential, Buffer>()
+
+/** Makes facts of rows, and notes which credentials cannot be decrypted: those accounts are in error. */
+function accountReader(secret: Secret, before: Snapshot | undefined) {
+  const problems = new Map<number, string>()
+  const open = (row: AccountRow): Credential => {
+    const known = before?.accounts.get(row.id)
+    const credential = known && credentialOf(known)
+    if (credential && sealed.get(credential)?.equals(row.credential)) return credential
+    const fresh = new Credential(secret.decrypt(row.credential))
+    sealed.set(fresh, row.credential)
+    return fresh
+  }
+  const facts = (row: AccountRow): AccountFacts => {
+    try {
+      return withCredential(accountFacts(row), open(row))
+    } catch (error) {
+      problems.set(row.id, `account ${row.name} is not used: ${(error as Error).message}`)
+      return accountFacts({ ...row, status: 'error', reason: 'credential cannot be decrypted' })
+    }
+  }
+  return { problems, facts }
+}
+
+// Most accounts have one of a few mappings. Forgotten now and then, so that old ones do not stay for ever.
+const modelMaps = new Map<string, ModelMap>()
+const MODEL_MAPS = 10_000
+
+function sharedModelMap(map: Record<string, string>): ModelMap {
+  const text = JSON.stringify(map)
+  let known = modelMaps.get(text)
+  if (!known) {
+    if (modelMaps.size >= MODEL_MAPS) modelMaps.clear()
+    modelMaps.set(text, (known = modelMap(map)))
+  }
+  return known
+}
+
+const bindingRows = (db: Db) =>
+  db
+    .selectFrom('account_groups')
+    .select('account_id as id')
+    .select(sql<number[]>`array_agg(group_id order by group_id)`.as('groups'))
+    .groupBy('account_id')
+
+const keyRows = (db: Db) =>
+  db
+    .selectFrom('api_keys')
+    .select(['id', 'name', 'digest', 'user_id', 'group_id', 'status', 'expires_at', 'concurrency', 'quota', 'rpm'])
+    .select(['tpm', 'allow_ip', 'models'])
+type ApiKeyRow = Awaited<ReturnType<ReturnType<typeof keyRows>['executeTakeFirstOrThrow']>>
+
+function storedKey(row: ApiKeyRow): StoredKey {
+  return new StoredKey({
+    id: row.id,
+    name: row.name,
+    userId: row.user_id,
+    groupId: row.group_id,
+    revoked: row.status === 'revoked',
+    expiresAt: row.expires_at?.getTime() ?? 0,
+    concurrency: row.concurrency,
+    quota: row.quota,
+    rpm: row.rpm,
+    tpm: row.tpm,
+    allowIp: row.allow_ip,
+    models: row.models,
+  })
+}
+
+const subscriptionRows = (db: Db) =>
+  db.selectFrom('subscriptions').select(['id', 'user_id', 'group_id', 'status', 'expires_at'])
+type SubscriptionRow = Awaited<ReturnType<ReturnType<typeof subscriptionRows>['executeTakeFirstOrThrow']>>
+
+function putSubscription(of: Draft<number, readonly SubscriptionFacts[]>, row: SubscriptionRow): void {
+  const others = (of.get(row.user_id) ?? []).filter(known => known.id !== row.id)
+  if (row.status === 'active') others.push({ id: row.id, group: row.group_id, expiresAt: row.expires_at.getTime() })
+  if (others.length > 0)
+    of.set(
+      row.user_id,
+      others.sort((a, b) => a.id - b.id),
+    )
+  else of.delete(row.user_id)
+}
