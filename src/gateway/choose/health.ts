@@ -75,22 +75,28 @@ export function createHealth(options: {
   cured: (account: number, model: string) => void
   dead: (account: number, reason: string) => void
 }): Health {
-  const known = new Map<string, Ailment>()
-  const id = (account: number, model: string) => `${account} ${model}`
-  const both = (account: number, model: string) =>
-    [known.get(id(account, '')), known.get(id(account, model))].filter(a => a !== undefined)
+  // By account, then by model: asked for each candidate of each request, and nearly always nothing is known.
+  const known = new Map<number, Map<string, Ailment>>()
+  const of = (account: number, model: string) => known.get(account)?.get(model)
+  const put = (ailment: Ailment) => {
+    const { account, model } = ailment
+    const others = known.get(account)
+    if (others) others.set(model, ailment)
+    else known.set(account, new Map([[model, ailment]]))
+  }
+  const forget = (account: number, model: string) => {
+    const others = known.get(account)
+    if (others?.delete(model) && others.size === 0) known.delete(account)
+  }
+  const both = (account: number, model: string) => {
+    const all = known.get(account)
+    return all ? [all.get(''), all.get(model)].filter(a => a !== undefined) : none
+  }
 
   return {
     veto(account, model, now) {
-      if (known.size === 0) return undefined
-      for (const a of both(account, model)) {
-        const limited = rateClasses.has(a.class)
-        if (a.until > now)
-          return { reason: `${stateWords[a.class]}: ${a.reason}`, until: a.until, waitable: false, limited }
-        if (!a.evidence && a.trying)
-          return { reason: 'recovering: one request is trying it', until: 0, waitable: true, limited }
-      }
-      return undefined
+      const all = known.size === 0 ? undefined : known.get(account)
+      return all && (vetoOf(all.get(''), now) ?? vetoOf(all.get(model), now))
     },
     chosen(account, model, now) {
       if (known.size === 0) return
@@ -100,17 +106,17 @@ export function createHealth(options: {
       if (known.size === 0) return
       for (const a of both(account, model)) {
         if (since < a.until) continue
-        known.delete(id(a.account, a.model))
+        forget(a.account, a.model)
         options.cured(a.account, a.model)
       }
     },
     refused(account, model, declined, now) {
       const scope = declined.scope === 'model' ? model : ''
-      const before = known.get(id(account, scope))
+      const before = of(account, scope)
       const strikes = before && now - Math.max(before.until, before.since) < FORGET_MS ? before.strikes + 1 : 1
       const since = strikes === 1 ? now : before!.since
       if (declined.definite || (declined.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS)) {
-        known.delete(id(account, scope))
+        forget(account, scope)
         options.dead(account, declined.reason)
         return
       }
@@ -131,7 +137,7 @@ export function createHealth(options: {
         trying: false,
         stored: false,
       }
-      known.set(id(account, scope), ailment)
+      put(ailment)
       if (ailment.until > 0)
         void options.changed(ailment).then(() => {
           ailment.stored = true
@@ -141,18 +147,22 @@ export function createHealth(options: {
       for (const a of both(account, model)) if (since >= a.until) a.trying = false
     },
     ailments(account) {
-      return [...known.values()]
-        .filter(a => a.account === account)
-        .sort((a, b) => (a.model === '' ? -1 : 1) - (b.model === '' ? -1 : 1) || b.until - a.until)
+      const all = known.get(account)
+      if (!all) return []
+      return [...all.values()].sort(
+        (a, b) => (a.model === '' ? -1 : 1) - (b.model === '' ? -1 : 1) || b.until - a.until,
+      )
     },
     load(rows) {
-      const fresh = new Map(rows.map(row => [id(row.account_id, row.model), row]))
+      const fresh = Map.groupBy(rows, row => row.account_id)
       // What is not stored yet, or never will be (a first strike that ejected nobody), stays.
-      for (const [key, a] of known) if (a.stored && !fresh.has(key)) known.delete(key)
-      for (const [key, row] of fresh) {
-        const before = known.get(key)
+      for (const [account, all] of known)
+        for (const [model, a] of all)
+          if (a.stored && !fresh.get(account)?.some(row => row.model === model)) forget(account, model)
+      for (const row of rows) {
+        const before = of(row.account_id, row.model)
         if (before && !before.stored) continue // ours is newer
-        known.set(key, {
+        put({
           account: row.account_id,
           model: row.model,
           class: row.class as VerdictClass,
@@ -167,4 +177,15 @@ export function createHealth(options: {
       }
     },
   }
+}
+
+const none: readonly Ailment[] = []
+
+function vetoOf(a: Ailment | undefined, now: number): Veto | undefined {
+  if (a === undefined) return undefined
+  const limited = rateClasses.has(a.class)
+  if (a.until > now) return { reason: `${stateWords[a.class]}: ${a.reason}`, until: a.until, waitable: false, limited }
+  if (!a.evidence && a.trying)
+    return { reason: 'recovering: one request is trying it', until: 0, waitable: true, limited }
+  return undefined
 }
