@@ -32,22 +32,18 @@ export interface AttemptRecord {
   selection: SelectionRecord | null
 }
 
-/** What a selection saw: every account with its score or why it was left out. */
+/** What a selection saw, by reference: whoever asks why can work it out from this, nobody else pays for it. */
 export interface SelectionRecord {
   /** Unix ms */
-  at: number
+  readonly at: number
   /** the account the session was bound to */
-  sticky: number | undefined
-  candidates: {
-    account: number
-    name: string
-    priority: number
-    /** share of its concurrency that was taken */
-    load: number
-    /** a growing number; 0 was never chosen */
-    chosen: number
-    veto: string | null
-  }[]
+  readonly sticky: number | undefined
+  /** those that were looked at */
+  readonly accounts: readonly { readonly id: number; readonly name: string; readonly priority: number }[]
+  /** requests under way at each of them */
+  readonly held: readonly number[]
+  /** those that could have served it, best first, with the share of their concurrency that was taken */
+  readonly ranked: readonly { readonly account: { readonly id: number }; readonly load: number }[]
 }
 
 /** How far a request is; the order is the order of its life. */

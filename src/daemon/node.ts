@@ -19,6 +19,7 @@ import { createOutcomes } from '../gateway/answer/outcomes.ts'
 import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
 import type { Occupied } from '../gateway/choose/occupy.ts'
+import { Pools } from '../gateway/choose/pool.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
 import { Crowd } from '../lib/crowd.ts'
@@ -109,6 +110,7 @@ export async function startWorker(
   const [snapshots, { health }, store] = await together([
     followSnapshots(database, secret, log, snapshot => {
       gateway.snapshot = snapshot
+      gateway.pools.keep(snapshot.groups, snapshot.accounts)
       // An account that was added or resumed may serve who waits.
       retry()
     }).then(open),
@@ -145,7 +147,7 @@ export async function startWorker(
     log,
     now,
     live: new Crowd(),
-    chosen: new Map(),
+    pools: new Pools(),
     draining: false,
   }
   open(startJobs(jobsOf(gateway), { database, log }))

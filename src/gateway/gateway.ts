@@ -16,6 +16,7 @@ import type { Engine } from './ask/engine/engine.ts'
 import type { Silence } from './ask/engine/silence.ts'
 import type { Health } from './choose/health.ts'
 import type { Occupied } from './choose/occupy.ts'
+import type { Pools } from './choose/pool.ts'
 import type { Binding } from './choose/sticky.ts'
 
 export interface Gateway {
@@ -44,7 +45,7 @@ export interface Gateway {
   readonly now: () => number
   /** every response under way; what a drain waits for */
   readonly live: Crowd<Downstream>
-  /** when each account was last chosen, as a growing number: breaks ties */
-  readonly chosen: Map<number, number>
+  /** who was chosen when, and who of many is next */
+  readonly pools: Pools
   draining: boolean
 }

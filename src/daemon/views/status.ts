@@ -26,7 +26,7 @@ export function statusView(gw: Gateway, live: Live, { startedAt, ...standing }: 
     waiting: waitingNow(gw),
     accounts: snapshot.accounts.size,
     users: snapshot.users.size,
-    keys: [...snapshot.keys.values()].filter(key => !key.revoked).length,
+    keys: [...snapshot.keys()].filter(key => !key.revoked).length,
     degraded: standing.degraded,
   }
 }

@@ -8,7 +8,13 @@ import { FairQueue } from './queue.ts'
 
 export const userSlot = (id: number): string => `slot:user:${id}`
 export const keySlot = (id: number): string => `slot:key:${id}`
-export const accountSlot = (id: number): string => `slot:account:${id}`
+// Asked for with every request, and as many as there are accounts: each is built once.
+const accountSlots = new Map<number, string>()
+export function accountSlot(id: number): string {
+  let slot = accountSlots.get(id)
+  if (slot === undefined) accountSlots.set(id, (slot = `slot:account:${id}`))
+  return slot
+}
 /** Those who compete for a group's accounts, as a key. */
 export const poolOfGroup = (id: number | string): string => `pool:${id}`
 /** The account whose slot it is; undefined when it is no account's. */

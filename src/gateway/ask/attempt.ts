@@ -4,11 +4,10 @@ import type { Outcome } from '../../core/outcome.ts'
 import { Failure, type FailureCode } from '../../lib/failure.ts'
 import { networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
-import { accountSlot } from '../admit/places.ts'
 import type { Downstream } from '../answer/downstream.ts'
-import { occupy, poolOf } from '../choose/occupy.ts'
+import { glance, occupy, poolOf } from '../choose/occupy.ts'
 import { bind, findSession } from '../choose/sticky.ts'
-import { accountsOf, type Caller } from '../enter/authenticate.ts'
+import type { Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
@@ -27,12 +26,8 @@ export async function attempt(
   bill?: Bill,
 ): Promise<void> {
   const excluded = new Set<number>()
-  const accounts = accountsOf(gw, caller)
   // One trip to the store for both.
-  const [session, held] = await Promise.all([
-    findSession(gw, call, caller),
-    gw.store.held(accounts.map(a => accountSlot(a.id))),
-  ])
+  const [session, seen] = await Promise.all([findSession(gw, call, caller), glance(gw, call, caller, excluded)])
   const sticky = session.account
   const { model } = call.peek
   let last: Refused | undefined
@@ -49,8 +44,7 @@ export async function attempt(
       excluded,
       sticky,
       exhausted,
-      // What was held then is only true of the accounts that were there then.
-      held: last || accounts !== accountsOf(gw, caller) ? undefined : held,
+      seen: last ? undefined : seen,
     })
     const { account } = candidate
     outcome.upstreamModel = candidate.upstreamModel

@@ -8,7 +8,8 @@ import type { Downstream } from '../answer/downstream.ts'
 import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
-import { type Candidate, reasons, type Selection, select } from './select.ts'
+import { FEW, findAccount } from './pool.ts'
+import { type Candidate, reasons, type SelectFacts, type Selection, select } from './select.ts'
 
 /** An account with a place held at it. */
 export interface Occupied {
@@ -32,11 +33,19 @@ export interface OccupyOptions {
   sticky: number | undefined
   /** what to say when no account is left; undefined before the first was tried */
   exhausted: (soonest: number | undefined) => Failure | undefined
-  /** requests under way at the caller's accounts, when that is known already */
-  held?: number[] | undefined
+  /** what was seen of the caller's accounts a moment ago */
+  seen?: Glance | undefined
 }
 
-let choices = 0
+/** Accounts to choose from, and the requests under way at each. */
+export interface Glance {
+  /** all that the caller may use: what was seen is true of these */
+  of: readonly AccountFacts[]
+  accounts: readonly AccountFacts[]
+  held: readonly number[]
+  /** none of the others could serve now, but one may at any moment */
+  waitable: boolean
+}
 
 /**
  * Chooses and takes. Waiting is on the whole candidate set: whatever comes free first, and is fairly this request's, serves it.
@@ -44,7 +53,7 @@ let choices = 0
  */
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const { gw, caller, down, outcome } = options
-  const first = await look(options, options.held)
+  const first = await look(options, options.seen)
   if (first) return first
 
   const { config } = gw
@@ -63,13 +72,8 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
     flow: caller.user.id,
     pool: `${pool}:${model}`,
     wants: key => {
-      const id = accountOfSlot(key)
-      return (
-        id !== undefined &&
-        accountsOf(gw, caller)
-          .find(a => a.id === id)
-          ?.models(model) !== undefined
-      )
+      const account = findAccount(accountsOf(gw, caller), accountOfSlot(key))
+      return account?.models(model) !== undefined
     },
     skips: key => options.excluded.size > 0 && options.excluded.has(accountOfSlot(key)!),
     attempt(key) {
@@ -107,56 +111,98 @@ function capacity(accounts: readonly AccountFacts[]): number {
   return accounts.reduce((sum, account) => sum + Math.max(0, account.concurrency), 0)
 }
 
-async function look(options: OccupyOptions, known?: number[]): Promise<Occupied | undefined> {
-  const { gw, call, caller, outcome, excluded, sticky } = options
-  const accounts = accountsOf(gw, caller)
-  const held = known ?? (await gw.store.held(accounts.map(a => accountSlot(a.id))))
-  const selection = select({
+/**
+ * All accounts of the caller or, where they are many, those that look best from here: what other processes hold is asked of
+ * the store for these only. @returns who they are and what is held at them
+ */
+export async function glance(gw: Gateway, call: Call, caller: Caller, excluded: ReadonlySet<number>): Promise<Glance> {
+  const of = accountsOf(gw, caller)
+  if (of.length <= FEW) return { of, accounts: of, held: await heldAt(gw, of), waitable: false }
+  const asked = { model: call.peek.model, now: gw.now(), veto: gw.health.veto }
+  const { accounts, waitable } = gw.pools.shortlist(caller.group?.id ?? caller.platform, of, asked, excluded)
+  return { of, accounts, held: accounts.length === 0 ? [] : await heldAt(gw, accounts), waitable }
+}
+
+const heldAt = (gw: Gateway, accounts: readonly AccountFacts[]) => gw.store.held(accounts.map(a => accountSlot(a.id)))
+
+async function look(options: OccupyOptions, seen?: Glance): Promise<Occupied | undefined> {
+  const { gw, call, caller, excluded } = options
+  const now = accountsOf(gw, caller)
+  const glanced = seen?.of === now ? seen : await glance(gw, call, caller, excluded)
+  const { of, accounts, held } = glanced
+  if (accounts === of) return choose(options, accounts, held, true)
+  const taken = await chooseShort(options, glanced)
+  if (taken) return taken
+  // Nobody here or elsewhere can do better with those that are full from here alone.
+  if (accounts.length === 0 && glanced.waitable) return undefined
+  return choose(options, of, await heldAt(gw, of), true)
+}
+
+// The session's account comes first, however it looks from here: whether it is full is for the store to say when it is tried.
+function chooseShort(options: OccupyOptions, { of, accounts, held }: Glance): Promise<Occupied | undefined> {
+  const { gw, sticky } = options
+  const home = sticky === undefined || findAccount(accounts, sticky) ? undefined : findAccount(of, sticky)
+  return home
+    ? choose(options, [home, ...accounts], [gw.pools.held(home.id), ...held], false)
+    : choose(options, accounts, held, false)
+}
+
+/**
+ * Takes the best of these. @returns undefined when waiting makes sense, or, where these are not `all`, looking at the others
+ */
+async function choose(
+  options: OccupyOptions,
+  accounts: readonly AccountFacts[],
+  held: readonly number[],
+  all: boolean,
+): Promise<Occupied | undefined> {
+  const { gw, outcome } = options
+  const facts = factsOf(options, accounts, held)
+  const selection = select(facts)
+  outcome.selection = selection
+  for (const candidate of selection.ranked) {
+    const occupied = await take(options, candidate, selection)
+    if (occupied) return occupied
+    // Somebody was faster.
+    selection.full.push(candidate.account.id)
+  }
+  // Ranked, but taken before we could: as good as full.
+  if (!all || selection.waitable || selection.ranked.length > 0) return undefined
+  const failure = options.exhausted(selection.soonest)
+  if (failure) throw failure
+  if (selection.soonest !== undefined)
+    throw new Failure('ALL_RATE_LIMITED', [], { retryAfterMs: selection.soonest - gw.now() })
+  throw new Failure('NO_UPSTREAM', [reasons(facts)])
+}
+
+function factsOf(
+  { gw, call, excluded, sticky }: OccupyOptions,
+  accounts: readonly AccountFacts[],
+  held: readonly number[],
+): SelectFacts {
+  return {
     accounts,
     model: call.peek.model,
     now: gw.now(),
     excluded,
     held,
-    chosen: gw.chosen,
+    chosen: gw.pools.chosen,
     sticky,
     veto: gw.health.veto,
-  })
-  outcome.selection = selection.record
-  const full = new Set(selection.full)
-  for (const candidate of selection.ranked) {
-    const occupied = await take(options, candidate, { ...selection, full })
-    if (occupied) return occupied
-    // Somebody was faster.
-    full.add(candidate.account.id)
   }
-  // Ranked, but taken before we could: as good as full.
-  if (selection.waitable || selection.ranked.length > 0) return undefined
-  const failure = options.exhausted(selection.soonest)
-  if (failure) throw failure
-  if (selection.soonest !== undefined)
-    throw new Failure('ALL_RATE_LIMITED', [], { retryAfterMs: selection.soonest - gw.now() })
-  throw new Failure('NO_UPSTREAM', [reasons(selection.record)])
 }
 
 /** The place that just came free, without asking about the others: synchronous up to the store. */
 async function takeFreed(options: OccupyOptions, key: string): Promise<Occupied | undefined> {
-  const { gw, call, caller, excluded, sticky } = options
-  const { model } = call.peek
-  const id = accountOfSlot(key)
-  const account = accountsOf(gw, caller).find(a => a.id === id)
+  const accounts = accountsOf(options.gw, options.caller)
+  const account = findAccount(accounts, accountOfSlot(key))
   if (!account) return undefined
   // The account of its session is no choice here, but whether it is well decides if this is only a spill-over.
-  const home = accountsOf(gw, caller).find(a => a.id === sticky && a !== account)
-  const selection = select({
-    accounts: home ? [account, home] : [account],
-    model,
-    now: gw.now(),
-    excluded,
-    held: [0, Number.POSITIVE_INFINITY],
-    chosen: gw.chosen,
-    sticky,
-    veto: gw.health.veto,
-  })
+  const { sticky } = options
+  const home = sticky === undefined || sticky === account.id ? undefined : findAccount(accounts, sticky)
+  const selection = select(
+    factsOf(options, home ? [account, home] : [account], home ? [0, Number.POSITIVE_INFINITY] : [0]),
+  )
   const candidate = selection.ranked.find(c => c.account === account)
   return candidate && take(options, candidate, selection)
 }
@@ -177,10 +223,10 @@ async function take(
   }
   const since = gw.now()
   gw.health.chosen(account.id, model, since)
-  gw.chosen.set(account.id, ++choices)
+  const place = gw.pools.choose(account.id, lease)
   const undo = () => {
     gw.health.unclear(account.id, model, since)
-    lease.release()
+    place.release()
   }
-  return { candidate, lease, selection, since, undo }
+  return { candidate, lease: place, selection, since, undo }
 }

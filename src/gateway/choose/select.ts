@@ -1,22 +1,18 @@
 // Select: which accounts could serve a request, best first, and why the others could not. Pure.
 import type { SelectionRecord } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
-import type { Veto } from './health.ts'
+import { type Asked, full, loadOf, unhealthy } from './available.ts'
 
-export interface SelectFacts {
+export interface SelectFacts extends Asked {
   accounts: readonly AccountFacts[]
-  model: string
-  now: number
   /** accounts this request has tried already */
   excluded: ReadonlySet<number>
   /** requests under way, by position in `accounts` */
   held: readonly number[]
-  /** a growing number by account id; absent means never */
-  chosen: ReadonlyMap<number, number>
+  /** a growing number by account id; 0 means never */
+  chosen: (account: number) => number
   /** the account the session is bound to */
   sticky: number | undefined
-  /** what upstreams said of an account */
-  veto: (account: number, model: string, now: number) => Veto | undefined
 }
 
 export interface Candidate {
@@ -27,78 +23,67 @@ export interface Candidate {
   load: number
 }
 
-export interface Selection {
+export interface Selection extends SelectionRecord {
   ranked: Candidate[]
-  /** healthy and serving the model, but full */
-  full: ReadonlySet<number>
+  /** healthy and serving the model, but full; ids */
+  full: number[]
   /** one of the left out may become free at any moment: waiting makes sense */
   waitable: boolean
   /** when the first of those that were asked too much comes back, Unix ms; undefined when none is out for that */
   soonest: number | undefined
-  /** every account with its score or its veto, for `gw explain` */
-  record: SelectionRecord
 }
 
 /** The sticky one first, then by priority, load, and least recently chosen (spec/domain.md §5.5). */
 export function select(facts: SelectFacts): Selection {
-  const { accounts, model, now, chosen, sticky } = facts
-  const ranked: Candidate[] = []
-  const full = new Set<number>()
-  const record: SelectionRecord = { at: now, sticky, candidates: [] }
-  let waitable = false
-  let soonest: number | undefined
-  accounts.forEach((account, i) => {
-    const { id, priority } = account
-    const upstreamModel = account.models(model)
-    const load = account.concurrency > 0 ? facts.held[i]! / account.concurrency : 0
-    let why = unfit(account, now) ?? (upstreamModel === undefined ? 'model not served' : undefined)
-    if (why === undefined) {
-      const veto = facts.veto(id, model, now)
-      if (veto) {
-        why = veto.reason
-        // What this request has tried is out for it, come what may.
-        if (veto.waitable && !facts.excluded.has(id)) waitable = true
-        if (veto.limited && veto.until > now) soonest = Math.min(soonest ?? Number.POSITIVE_INFINITY, veto.until)
-      } else if (facts.excluded.has(id)) why = 'tried'
-      else if (load >= 1) {
-        why = 'full'
-        full.add(id)
-        waitable = true
-      } else ranked.push({ account, upstreamModel: upstreamModel!, load })
+  const { accounts, model, now, chosen, sticky, excluded, held } = facts
+  const selection: Selection = {
+    at: now,
+    sticky,
+    accounts,
+    held,
+    ranked: [],
+    full: [],
+    waitable: false,
+    soonest: undefined,
+  }
+  for (let i = 0; i < accounts.length; i++) {
+    const account = accounts[i]!
+    const veto = unhealthy(account, facts)
+    if (veto) {
+      // What this request has tried is out for it, come what may.
+      if (veto.waitable && !excluded.has(account.id)) selection.waitable = true
+      if (veto.limited && veto.until > now)
+        selection.soonest = Math.min(selection.soonest ?? Number.POSITIVE_INFINITY, veto.until)
+    } else if (!excluded.has(account.id)) {
+      const load = loadOf(account, held[i]!)
+      if (!full(load)) selection.ranked.push({ account, upstreamModel: account.models(model)!, load })
+      else {
+        selection.full.push(account.id)
+        selection.waitable = true
+      }
     }
-    record.candidates.push({
-      account: id,
-      name: account.name,
-      priority,
-      load,
-      chosen: chosen.get(id) ?? 0,
-      veto: why ?? null,
-    })
-  })
-  const at = (c: Candidate) => chosen.get(c.account.id) ?? 0
+  }
   const bound = (c: Candidate) => (c.account.id === sticky ? 0 : 1)
-  ranked.sort(
-    (a, b) => bound(a) - bound(b) || a.account.priority - b.account.priority || a.load - b.load || at(a) - at(b),
-  )
-  return { ranked, full, waitable, soonest, record }
-}
-
-// Asked at the moment of choice, never cached: an account comes back by itself when its time has come.
-function unfit(account: AccountFacts, now: number): string | undefined {
-  if (account.status === 'paused') return 'paused'
-  if (account.status === 'error') return 'in error'
-  if (account.expiresAt !== 0 && account.expiresAt <= now) return 'expired'
-  return undefined
+  if (selection.ranked.length > 1)
+    selection.ranked.sort(
+      (a, b) =>
+        bound(a) - bound(b) ||
+        a.account.priority - b.account.priority ||
+        a.load - b.load ||
+        chosen(a.account.id) - chosen(b.account.id),
+    )
+  return selection
 }
 
 /** `2 paused, 1 model not served`, for whoever must mend it; without names, since clients read it. */
-export function reasons({ candidates }: SelectionRecord): string {
-  if (candidates.length === 0) return 'the group has no accounts'
+export function reasons(facts: SelectFacts): string {
+  if (facts.accounts.length === 0) return 'the group has no accounts'
   const counts = new Map<string, number>()
-  for (const { veto } of candidates) {
-    if (veto === null) continue
-    const why = veto.replace(/:.*/s, '')
-    counts.set(why, (counts.get(why) ?? 0) + 1)
-  }
+  facts.accounts.forEach((account, i) => {
+    const why =
+      unhealthy(account, facts)?.reason.replace(/:.*/s, '') ??
+      (facts.excluded.has(account.id) ? 'tried' : full(loadOf(account, facts.held[i]!)) ? 'full' : undefined)
+    if (why !== undefined) counts.set(why, (counts.get(why) ?? 0) + 1)
+  })
   return [...counts].map(([why, n]) => `${n} ${why}`).join(', ')
 }

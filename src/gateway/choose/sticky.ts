@@ -56,7 +56,8 @@ export async function findSession(gw: Gateway, call: Call, caller: Caller): Prom
  */
 export function bind(gw: Gateway, caller: Caller, session: Session, served: number, selection: Selection): void {
   if (session.key === '') return
-  const spilled = session.account !== undefined && session.account !== served && selection.full.has(session.account)
+  const spilled =
+    session.account !== undefined && session.account !== served && selection.full.includes(session.account)
   const account = spilled ? session.account! : served
   void gw.store.set(session.key, `${account}@${session.generation}`, gw.config['sticky.ttl'])
   const known = gw.bindings.get(session.key)
