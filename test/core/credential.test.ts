@@ -136,8 +136,7 @@ t.test('nothing that a request leaves behind holds one', async t => {
     snapshot,
     'account of the snapshot': account!,
     'accounts of the snapshot': [...snapshot.accounts.values()],
-    'groups of the snapshot': [...snapshot.groups.values()],
-    'keys of the snapshot': [...snapshot.keys()],
+    'pools of the snapshot': [...snapshot.groups.keys()].map(id => snapshot.pool(id)),
     'live view': await gw.live(),
     'account of a probe': await loadAccount(gw.database.db, gw.secret, {
       ...(await gw.database.db.selectFrom('accounts').selectAll().executeTakeFirstOrThrow()),

@@ -1,5 +1,6 @@
 // The live view, as `gw top` shows it: rates, users, accounts, groups and this process.
 import os from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import type { AccountView, LiveView } from '../../control/view.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { accountSlot, poolOfGroup, userSlot } from '../../gateway/admit/places.ts'
@@ -8,14 +9,25 @@ import { accountState } from '../../platform/state.ts'
 import type { Live } from '../live.ts'
 import { waiters, waitingNow } from './waiters.ts'
 
+/** With many accounts and many who wait this is long work: so much of it at a time, ms, then streams may go on. */
+const SLICE_MS = 5
+
 export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
-  const users = [...gw.snapshot.users.values()]
-  const accounts = [...gw.snapshot.accounts.values()]
+  const { snapshot } = gw
+  const users = [...snapshot.users.values()]
+  const accounts = [...snapshot.accounts.values()]
   const [usedByUser, usedByAccount] = await Promise.all([
     gw.store.held(users.map(u => userSlot(u.id))),
     gw.store.held(accounts.map(a => accountSlot(a.id))),
   ])
-  const views = new Map(accounts.map((a, i) => [a.id, accountView(gw, a, usedByAccount[i]!)]))
+  const views = new Map<number, AccountView>()
+  let since = performance.now()
+  for (const [i, a] of accounts.entries()) {
+    views.set(a.id, accountView(gw, a, snapshot.groupsOf(a.id), usedByAccount[i]!))
+    if (performance.now() - since < SLICE_MS) continue
+    await setImmediate()
+    since = performance.now()
+  }
   const waitingByUser = Map.groupBy(waiters(gw, live), w => w.user)
   return {
     at: new Date(gw.now()).toISOString(),
@@ -28,8 +40,8 @@ export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
       waiting: waitingByUser.get(u.name)?.length ?? 0,
     })),
     accounts: [...views.values()],
-    groups: [...gw.snapshot.groups.values()].map(g => {
-      const members = gw.snapshot.pool(g.id).map(a => views.get(a.id)!)
+    groups: [...snapshot.groups.values()].map(g => {
+      const members = snapshot.pool(g.id).map(a => views.get(a.id)!)
       const limits = members.map(m => m.slots.limit)
       return {
         name: g.name,
@@ -55,11 +67,11 @@ export async function liveView(gw: Gateway, live: Live): Promise<LiveView> {
   }
 }
 
-function accountView(gw: Gateway, account: AccountFacts, used: number): AccountView {
+function accountView(gw: Gateway, account: AccountFacts, groups: readonly string[], used: number): AccountView {
   return {
     name: account.name,
     platform: account.platform,
-    groups: gw.snapshot.groupsOf(account.id),
+    groups,
     slots: { used, limit: Math.max(0, account.concurrency) },
     waiting: gw.accountQueue.wanting(accountSlot(account.id)),
     ...stateOf(gw, account, used),
