@@ -175,6 +175,12 @@ const advanced = async (db: Db, before: Snapshot) =>
 
 t.test('whatever is changed, the changed rows lead to what a full load says', async t => {
   const { db } = await database(t)
+  for (const name of names.slice(0, 3)) {
+    await addUser(db, { name, concurrency: 0, balance: 0n })
+    await addGroup(db, { name, platform: 'anthropic' })
+    const account = { platform: 'anthropic', type: 'apikey', credential: 'x', concurrency: 0, priority: 1 } as const
+    await addAccount(db, secret, { ...account, name, groups: [name] })
+  }
   let snapshot = await loadSnapshot(db, secret)
   const done: string[] = []
   let byRows = 0
@@ -292,6 +298,31 @@ t.test('a full load decrypts only what is new', async t => {
   t.equal(decrypted, 701)
   t.equal(credentialOf(second.pool(1)[2]!).reveal(), 'new')
   t.equal(credentialOf(second.pool(1)[1]!).reveal(), 'x')
+})
+
+t.test('an exclusive group keeps its accounts from keys without a group', async t => {
+  const { db } = await database(t)
+  const account = { platform: 'anthropic', type: 'apikey', credential: 'x', concurrency: 0, priority: 1 } as const
+  await addGroup(db, { name: 'g', platform: 'anthropic' })
+  await addAccount(db, secret, { ...account, name: 'a', groups: ['g'] })
+  await addAccount(db, secret, { ...account, name: 'b' })
+  let snapshot = await loadSnapshot(db, secret)
+  const see = async () => {
+    snapshot = (await advanceSnapshot(db, secret, snapshot))!
+    return [snapshot.pool(1), snapshot.ungrouped('anthropic')].map(pool => pool.map(a => a.name).join())
+  }
+  t.strictSame(await see(), ['a', 'a,b'])
+  await setGroup(db, 'g', { exclusive: true })
+  t.strictSame(await see(), ['a', 'b'])
+  await setAccount(db, secret, 'b', { groups: ['g'] })
+  t.strictSame(await see(), ['a,b', ''])
+  await setGroup(db, 'g', { exclusive: false })
+  t.strictSame(await see(), ['a,b', 'a,b'])
+  await setGroup(db, 'g', { exclusive: true })
+  await removeAccount(db, 'a')
+  t.strictSame(await see(), ['b', ''])
+  await removeGroup(db, 'g')
+  t.strictSame(await see(), ['', 'b'])
 })
 
 t.test('a key leads to its user and group of the snapshot that is asked', async t => {

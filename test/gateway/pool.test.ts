@@ -74,7 +74,7 @@ t.test('the few that are found are the best of all, whatever happened before', a
       if (randomInt(6) === 0) {
         // A change: one account is another, leaves, or comes.
         const at = randomInt(accounts.length)
-        const changed = one([[account(accounts[at]!.id)], []])
+        const changed = accounts.length < 4 || randomInt(2) === 0 ? [account(accounts[at]!.id)] : []
         accounts = [...accounts.slice(0, at), ...changed, ...accounts.slice(at + 1)]
         if (randomInt(2) === 0) accounts = [...accounts, account((accounts.at(-1)?.id ?? 0) + 1)]
       }
@@ -110,7 +110,9 @@ async function large(t: Test, more: object = {}) {
 
 t.test('requests go round all accounts of a large group, and a session stays where it was', async t => {
   const gw = await large(t)
-  for (let n = 0; n < many; n++) t.equal((await gw.send(hello())).status, 200)
+  // The beginning of a conversation names its session: these are different ones.
+  const opening = (n: number) => hello({ messages: [{ role: 'user', content: `conversation ${n}` }] })
+  for (let n = 0; n < many; n++) t.equal((await gw.send(opening(n))).status, 200)
   const served = () => gw.mock.stats().bodies.map(seen => seen.credential)
   t.equal(new Set(served()).size, many, 'each served one')
 
