@@ -7,7 +7,7 @@ import { requestId } from '../lib/id.ts'
 import { admit } from './admit/admit.ts'
 import { Bill } from './admit/bill.ts'
 import { Downstream, Response } from './answer/downstream.ts'
-import { attempt } from './ask/attempt.ts'
+import { attempt, lookUp } from './ask/attempt.ts'
 import { usageOf } from './enter/allowance.ts'
 import { authenticate, type Caller } from './enter/authenticate.ts'
 import { models } from './enter/models.ts'
@@ -63,11 +63,12 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   outcome.phase = 'admitting'
   if (stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4).
-  if (kind === 'count') return attempt(gw, call, caller, down, outcome)
+  if (kind === 'count') return attempt(gw, call, caller, down, outcome, await lookUp(gw, call, caller))
   using bill = new Bill(gw, call.peek, caller, outcome)
   using _slot = await admit(gw, caller, down, outcome)
+  const lookingUp = lookUp(gw, call, caller)
   await bill.reserve()
-  await attempt(gw, call, caller, down, outcome, bill)
+  await attempt(gw, call, caller, down, outcome, await lookingUp, bill)
 }
 
 function note(outcome: Outcome, { key, user, group, platform }: Caller): void {

@@ -5,13 +5,28 @@ import { Failure, type FailureCode } from '../../lib/failure.ts'
 import { networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream } from '../answer/downstream.ts'
-import { glance, occupy, poolOf } from '../choose/occupy.ts'
-import { bind, findSession } from '../choose/sticky.ts'
+import { type Glance, glance, occupy, poolOf } from '../choose/occupy.ts'
+import { bind, findSession, type Session } from '../choose/sticky.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { exchange, type Refused } from './exchange.ts'
+
+/** What is asked of the store before an account can be chosen. */
+export interface LookedUp {
+  session: Session
+  seen: Glance
+}
+
+const nobody: ReadonlySet<number> = new Set()
+
+/** The call's session, and what is held at the accounts. Never rejects, so it may be under way while money is put aside. */
+export async function lookUp(gw: Gateway, call: Call, caller: Caller): Promise<LookedUp> {
+  // One trip to the store for both.
+  const [session, seen] = await Promise.all([findSession(gw, call, caller), glance(gw, call, caller, nobody)])
+  return { session, seen }
+}
 
 /**
  * Gets the call answered by some account.
@@ -23,11 +38,11 @@ export async function attempt(
   caller: Caller,
   down: Downstream,
   outcome: Outcome,
+  lookedUp: LookedUp,
   bill?: Bill,
 ): Promise<void> {
   const excluded = new Set<number>()
-  // One trip to the store for both.
-  const [session, seen] = await Promise.all([findSession(gw, call, caller), glance(gw, call, caller, excluded)])
+  const { session, seen } = lookedUp
   const sticky = session.account
   const { model } = call.peek
   let last: Refused | undefined

@@ -1,5 +1,6 @@
 // What crosses the hop between client and upstream of headers, and how long either may be silent.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Config } from '../../config/schema.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { Fields } from '../answer/downstream.ts'
 import type { Gateway } from '../gateway.ts'
@@ -35,12 +36,20 @@ export function endToEnd(req: IncomingMessage): IncomingHttpHeaders {
   return Object.fromEntries(Object.entries(req.headers).filter(([name]) => !named.has(name)))
 }
 
+// A configuration is replaced, never changed.
+const patiences = new WeakMap<Config, Patience>()
+
 /** The limits of silence in force. */
 export function patience({ config }: Gateway): Patience {
-  return {
-    connect: config['timeouts.connect'],
-    responseHeader: config['timeouts.response_header'],
-    firstToken: config['timeouts.first_token'],
-    idle: config['timeouts.idle'],
+  let found = patiences.get(config)
+  if (!found) {
+    found = {
+      connect: config['timeouts.connect'],
+      responseHeader: config['timeouts.response_header'],
+      firstToken: config['timeouts.first_token'],
+      idle: config['timeouts.idle'],
+    }
+    patiences.set(config, found)
   }
+  return found
 }
