@@ -227,7 +227,7 @@ t.test('connections that break in the middle of a batch lose nothing', async t =
     spool.append(one)
     if (i % 20 === 10) {
       // Other sessions of this database: the spool's own, whatever they are at.
-      await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`.execute(
+      await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()`.execute(
         place.db,
       )
     }
