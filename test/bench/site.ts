@@ -108,7 +108,9 @@ async function ready(port: number): Promise<boolean> {
 function traced(place: string, dir: string): string {
   const file = path.join(folder, `${place}-node`)
   // Line by line, else the C library keeps the lines until there are 4 KB of them.
-  writeFileSync(file, `#!/bin/sh\nexec stdbuf -oL "${nodeOf(dir)}" --trace-gc "$@"\n`, { mode: 0o755 })
+  // For a profile (`--cpu-prof --cpu-prof-dir=…`) or to try what V8 can be told.
+  const flags = process.env['GW_BENCH_NODE_FLAGS'] ?? ''
+  writeFileSync(file, `#!/bin/sh\nexec stdbuf -oL "${nodeOf(dir)}" --trace-gc ${flags} "$@"\n`, { mode: 0o755 })
   return file
 }
 

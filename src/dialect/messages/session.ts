@@ -1,5 +1,5 @@
 // Which conversation a Messages request belongs to, so that it goes back to the account that has its prompt in cache.
-import { createHash, type Hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Span } from '../dialect.ts'
 import { JsonError, scanObject } from '../json/scan.ts'
@@ -120,21 +120,21 @@ function hashOfBeginning(body: Buffer, found: ReadonlyMap<string, Span>): string
   const system = systemSpan ? texts(body, systemSpan).map(withoutBilling) : []
   const toolsSpan = found.get('tools')
   const tools = toolsSpan ? without(body, toolsSpan, 'cache_control') : []
-  const digest = createHash('sha256')
   // The lengths keep apart what would read the same when joined.
-  digest.update(`${size(system)}.${size(tools)}.${size(user)}.`)
-  for (const parts of [system, tools, user]) for (const part of parts) addBounded(digest, part)
-  return digest.digest('hex').slice(0, 32)
+  const pieces = [Buffer.from(`${size(system)}.${size(tools)}.${size(user)}.`)]
+  for (const parts of [system, tools, user]) for (const part of parts) addBounded(pieces, part)
+  return hash('sha256', Buffer.concat(pieces), 'hex').slice(0, 32)
 }
 
 /** A text so long that SHA-256 of it would cost as much as all the rest is told by its two ends, its length and its checksum. */
-function addBounded(digest: Hash, part: Buffer): void {
-  if (part.length <= WHOLE_BYTES) digest.update(part)
+function addBounded(pieces: Buffer[], part: Buffer): void {
+  if (part.length <= WHOLE_BYTES) pieces.push(part)
   else
-    digest
-      .update(part.subarray(0, WHOLE_BYTES / 2))
-      .update(part.subarray(part.length - WHOLE_BYTES / 2))
-      .update(`${part.length}.${crc32(part)}.`)
+    pieces.push(
+      part.subarray(0, WHOLE_BYTES / 2),
+      part.subarray(part.length - WHOLE_BYTES / 2),
+      Buffer.from(`${part.length}.${crc32(part)}.`),
+    )
 }
 
 function firstUserMessage(body: Buffer, messages: Span | undefined): Span | undefined {
