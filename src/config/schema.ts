@@ -219,7 +219,7 @@ export const settings = {
     '64MB',
     'With less space than this for the spool the disk counts as full.',
   ),
-  'usage.batch': fixed(integer(1, 1000), '500', 'Most usage rows written at once.'),
+  'usage.batch': fixed(integer(1, 10_000), '2000', 'Most usage rows written at once.'),
   'usage.flush_interval': fixed(duration('10ms', '1m'), '200ms', 'Longest time a usage row waits to be written.'),
   'usage.keep': live(
     duration('0s', '36500d'),

@@ -1,9 +1,9 @@
 // Keeps what this process knows of money in step with Postgres: loaded at start, and again for whom a command changed it.
 import type { Logger } from 'pino'
-import { loadFacts } from '../core/books/purse.ts'
+import { loadFacts } from '../core/books/facts.ts'
 import type { Database } from '../db/connect.ts'
 import { listen, MONEY } from '../db/listen.ts'
-import { createWallet, type Wallet } from '../gateway/admit/wallet.ts'
+import { Wallet } from '../gateway/admit/wallet.ts'
 import type { Store } from '../store/store.ts'
 
 export interface MoneyKeeper {
@@ -18,7 +18,7 @@ export async function keepMoney(options: {
   log: Logger
 }): Promise<MoneyKeeper> {
   const { database, store, spoolId, log } = options
-  const wallet = createWallet({
+  const wallet = new Wallet({
     store,
     spoolId,
     load: users => loadFacts(database.db, users),

@@ -1,20 +1,16 @@
 // One worker, put together and taken apart: the only file that names concrete stores and modes.
 import { randomBytes } from 'node:crypto'
 import net from 'node:net'
-import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
 import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
-import { book } from '../core/books/book.ts'
-import { readLine } from '../core/books/line.ts'
-import { openSpool, type Spool, spoolId } from '../core/books/spool.ts'
-import { openTill, type Till } from '../core/books/till.ts'
-import { type Database, openDatabase } from '../db/connect.ts'
+import { openBooks } from '../core/books/books.ts'
+import { spoolId } from '../core/books/spool.ts'
+import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
-import type { Wallet } from '../gateway/admit/wallet.ts'
 import { createOutcomes } from '../gateway/answer/outcomes.ts'
 import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
@@ -26,11 +22,9 @@ import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Log } from '../lib/log.ts'
 import { openSecret } from '../lib/secret.ts'
-import { within } from '../lib/within.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
-import type { Store } from '../store/store.ts'
 import { accessLog } from './access.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { keepHealth } from './health.ts'
@@ -46,8 +40,6 @@ import { liveView } from './views/live.ts'
 import { slotViews } from './views/slots.ts'
 import { statusView } from './views/status.ts'
 import { waiters } from './views/waiters.ts'
-
-const BOOK_MS = 30_000
 
 /** starting → ready → draining → stopped */
 type Phase = 'starting' | 'ready' | 'draining' | 'stopped'
@@ -117,7 +109,22 @@ export async function startWorker(
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
   ])
-  const { wallet, spool, till } = await openBooks({ config, number, database, store, log, open })
+  const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))
+  const books = open(
+    openBooks({
+      folder: spoolFolder(config['data_dir'], number),
+      refusedFile: refusedFile(config['data_dir']),
+      connection: database.connection,
+      timezone: config['timezone'],
+      batch: config['usage.batch'],
+      intervalMs: config['usage.flush_interval'],
+      policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
+      payers: wallet,
+      log: (level, line) => log[level](line),
+    }),
+  )
+  // What an earlier run left is booked before anybody is told what they have left.
+  await books.drain(5_000)
   const leases = open(createLeases({ store, processId, ttlMs: logging.leaseTtlMs }))
   const places = createPlaces({ store, leases, now })
   store.onFreed(key => accountQueue.offer(key))
@@ -126,7 +133,7 @@ export async function startWorker(
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
     inFlight: live.inFlight,
-    spoolWaiting: () => spool.state().waiting,
+    spoolWaiting: () => books.state().waiting,
   })
   const gateway: Gateway = {
     config,
@@ -142,7 +149,7 @@ export async function startWorker(
     engine,
     silence,
     wallet,
-    till,
+    books,
     outcomes: createOutcomes(now, [live, metrics, accessLog(logging)]),
     log,
     now,
@@ -156,13 +163,13 @@ export async function startWorker(
     [
       ['database: ', snapshots.stale()],
       ['', store.trouble()],
-      ['usage spool: ', spool.state().error],
-      ['usage spool: ', till.trouble()],
+      ['usage spool: ', books.state().error],
+      ['usage spool: ', books.state().trouble],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
-    const readiness = () => ({ phase, refusing: till.closed(), degraded: degraded() })
+    const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
     const ops = createOpsServer({ metrics, readiness, token: config['ops.token'] })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
@@ -203,7 +210,7 @@ export async function startWorker(
     // Idle ones stay, too: who asks on one at this moment is answered, and told to connect elsewhere next time.
     net.Server.prototype.close.call(server)
     await drained(gateway, () => deadline)
-    await spool.drain(5_000)
+    await books.drain(5_000)
     phase = 'stopped'
     await held.disposeAsync()
   }
@@ -234,48 +241,6 @@ function jobsOf(gateway: Gateway): Job[] {
     },
     janitor({ config: () => gateway.config, log: gateway.log }),
   ]
-}
-
-/** Opens what money goes through. What an earlier run left is booked before anybody is told what they have left. */
-async function openBooks(given: {
-  config: Config
-  number: number
-  database: Database
-  store: Store
-  log: Logger
-  open: <T extends { close(): unknown }>(what: T) => T
-}): Promise<{ wallet: Wallet; spool: Spool; till: Till }> {
-  const { config, database, store, log, open } = given
-  const say = (level: 'info' | 'warn' | 'error', line: string) => log[level](line)
-  const folder = spoolFolder(config['data_dir'], given.number)
-  const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))
-  // Without an answer in that time it is sent again, which is safe.
-  const bookLines = async (lines: readonly string[]) =>
-    wallet.booked(await within(BOOK_MS, book(database.db, lines, config['timezone'])))
-  const spool = open(
-    openSpool({
-      folder,
-      refusedFile: refusedFile(config['data_dir']),
-      batch: config['usage.batch'],
-      intervalMs: config['usage.flush_interval'],
-      book: bookLines,
-      inherited: text => wallet.inherit(readLine(text)),
-      refused: text => wallet.forget(readLine(text)),
-      log: say,
-    }),
-  )
-  const till = open(
-    openTill({
-      spool,
-      folder,
-      policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
-      book: bookLines,
-      refused: text => wallet.forget(readLine(text)),
-      log: say,
-    }),
-  )
-  await spool.drain(5_000)
-  return { wallet, spool, till }
 }
 
 /** All of them; fails only when each has come to its end, so that whatever was opened is closed. */

@@ -6,6 +6,7 @@ import { Refusal } from '../lib/refusal.ts'
 import { type Embedded, enterEmbedded } from './enter.ts'
 import { look, migrate } from './migrate.ts'
 import type { Tables } from './schema.ts'
+import { types } from './session.ts'
 
 /** A pool or a transaction: queries take either. */
 export type Db = Kysely<Tables> | Transaction<Tables>
@@ -22,14 +23,6 @@ export interface Database {
 }
 
 const OLDEST = 15
-
-// Money and counts are exact: int8 becomes bigint. Everything else keeps pg's own reading.
-const types = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === pg.types.builtins.INT8
-      ? BigInt
-      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
-}
 
 /**
  * Connects, and brings the schema up to date (`migrate: false` leaves it). `embedded` is the embedded Postgres where the

@@ -1,7 +1,7 @@
 // What the rooms of the corridor share: everything a request meets that outlives it.
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
-import type { Till } from '../core/books/till.ts'
+import type { Books } from '../core/books/books.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { Crowd } from '../lib/crowd.ts'
 import type { Secret } from '../lib/secret.ts'
@@ -38,7 +38,7 @@ export interface Gateway {
   readonly engine: Engine
   readonly silence: Silence
   readonly wallet: Wallet
-  readonly till: Till
+  readonly books: Books
   readonly outcomes: Outcomes
   readonly log: Logger
   /** Unix ms */

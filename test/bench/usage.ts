@@ -6,15 +6,14 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { loadConfig } from '../../src/config/load.ts'
-import { book } from '../../src/core/books/book.ts'
 import type { UsageLine } from '../../src/core/books/line.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
 import { applyRetention } from '../../src/core/usage/retention.ts'
-import { rollUp } from '../../src/core/usage/rollup.ts'
 import { listUsage, usagePages } from '../../src/core/usage/rows.ts'
 import { usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
-import { openDatabase } from '../../src/db/connect.ts'
+import { type Db, openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { book } from '../helpers/booking.ts'
 import { percentiles } from './percentiles.ts'
 
 const RUNS = 20
@@ -113,7 +112,7 @@ async function inserting(work: () => Promise<unknown>) {
     while (!ended) {
       const batch = lines(20, Date.now())
       const begun = performance.now()
-      await db.transaction().execute(tx => write(tx, batch))
+      await book(db, batch, 'UTC')
       took.push(performance.now() - begun)
     }
   }
@@ -131,15 +130,6 @@ async function inserting(work: () => Promise<unknown>) {
   })
   await busy
   return { took, waited }
-}
-
-type Tx = Parameters<typeof rollUp>[0]
-
-async function write(tx: Tx, batch: UsageLine[]) {
-  await sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch)}::jsonb) on conflict do nothing`.execute(
-    tx,
-  )
-  await rollUp(tx, batch)
 }
 
 async function stats(now: number) {
@@ -237,8 +227,8 @@ async function inserts(now: number) {
     )
     return rows
   }
-  const months = [1, 2, 3].map(n => Date.UTC(new Date(now).getUTCFullYear() + 1, n, 5))
-  const inserted = (tx: Tx, batch: UsageLine[]) =>
+  const months = [1, 2].map(n => Date.UTC(new Date(now).getUTCFullYear() + 1, n, 5))
+  const inserted = (tx: Db, batch: UsageLine[]) =>
     sql`insert into usage select * from jsonb_populate_recordset(null::usage, ${JSON.stringify(batch)}::jsonb)`.execute(
       tx,
     )
@@ -247,20 +237,12 @@ async function inserts(now: number) {
       db,
     )
   await rate('insert usage alone', months[0]!, 1, batch => db.transaction().execute(tx => inserted(tx, batch)))
-  const rows = await rate('insert usage + rollUp', months[1]!, 1, batch =>
-    db.transaction().execute(tx => write(tx, batch)),
+  const booked = await rate('book (with ledger and balances)', months[1]!, 1, batch => book(db, batch, 'UTC'))
+  await sizes(
+    'usage as book writes it',
+    `relname = 'usage_${new Date(months[1]!).toISOString().slice(0, 7).replace('-', '')}'`,
+    booked,
   )
-  const name = `usage_${new Date(months[1]!).toISOString().slice(0, 7).replace('-', '')}`
-  await sizes('usage as traffic writes it', `relname = '${name}'`, rows)
-  await rate('insert usage + rollUp', months[1]!, 2, batch => db.transaction().execute(tx => write(tx, batch)))
-  const booked = await rate('book (with ledger and balances)', months[2]!, 1, batch =>
-    book(
-      db,
-      batch.map(line => JSON.stringify(line)),
-      'UTC',
-    ),
-  )
-  await sizes('usage as book writes it', `relname = '${name.slice(0, -2)}04'`, booked)
 }
 
 const models = [

@@ -2,8 +2,8 @@
 import { userInfo } from 'node:os'
 import { sql } from 'kysely'
 import t from 'tap'
-import { book } from '../../src/core/books/book.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home } from './gw.ts'
 

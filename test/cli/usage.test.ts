@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { sql } from 'kysely'
 import t from 'tap'
-import { book } from '../../src/core/books/book.ts'
+import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home, noTerminal } from './gw.ts'
 

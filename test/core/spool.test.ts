@@ -18,10 +18,10 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { book } from '../../src/core/books/book.ts'
-import { openSpool, type Spool, type SpoolOptions } from '../../src/core/books/spool.ts'
+import { openSpool, type Spool } from '../../src/core/books/spool.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { book, moverHere } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { outageOf } from '../helpers/outage.ts'
 
@@ -383,17 +383,15 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
     db,
     through,
     log,
-    open(options: Partial<SpoolOptions> = {}): Spool {
+    open({ batch = 500, intervalMs = NEVER }: { batch?: number; intervalMs?: number } = {}): Spool {
       const spool = openSpool({
         folder,
-        batch: 500,
-        intervalMs: NEVER,
-        book: lines => book(through, lines, 'UTC'),
+        intervalMs,
+        mover: moverHere({ folder, batch, book: lines => book(through, lines, 'UTC') }),
         log: (level, line) => {
           log.push(`${level} ${line}`)
           news.emit('line')
         },
-        ...options,
       })
       t.teardown(() => spool.close().catch(() => {}))
       return spool

@@ -5,6 +5,7 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import { openSpool } from '../../src/core/books/spool.ts'
 import { openTill } from '../../src/core/books/till.ts'
+import { moverHere } from '../helpers/booking.ts'
 import { until } from '../helpers/gateway.ts'
 
 const NEVER = 1e9
@@ -22,10 +23,16 @@ function tillFor(t: Test, whenFull: 'refuse' | 'serve' = 'refuse') {
     if (!postgres) throw new Error('no Postgres')
     if (lines.includes(bad)) throw Object.assign(new Error('out of range'), { code: '22003' })
     booked.push(...lines)
+    return { taken: new Map(), facts: new Map() }
   }
   const log: string[] = []
   const say = (level: string, line: string) => void log.push(`${level} ${line}`)
-  const spool = openSpool({ folder, batch: 10, intervalMs: NEVER, book, log: say })
+  const mover = moverHere({
+    folder,
+    batch: 10,
+    book: rows => book(rows.map(row => line((row as unknown as { n: number }).n))),
+  })
+  const spool = openSpool({ folder, intervalMs: NEVER, mover, log: say })
   t.teardown(() => spool.close().catch(() => {}))
   const till = openTill({ spool, folder, policy: () => ({ whenFull, minFreeBytes: 0 }), book, log: say })
   t.teardown(() => till.close())

@@ -2,13 +2,13 @@
 import { type Kysely, sql } from 'kysely'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { book } from '../../src/core/books/book.ts'
 import type { UsageLine } from '../../src/core/books/line.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
 import type { UsageStats, usageDimensions } from '../../src/core/usage/stats.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import type { Tables } from '../../src/db/schema.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 
 type Db = Kysely<Tables>
@@ -28,7 +28,11 @@ export async function books(t: Test): Promise<Db> {
   const { config } = loadConfig({ env: { GW_DATABASE_URL: await freshDatabase(t) }, flags: {} })
   const database = await openDatabase(config)
   t.teardown(() => database.close())
-  const { db } = database
+  await populate(database.db)
+  return database.db
+}
+
+export async function populate(db: Db): Promise<void> {
   await sql`insert into users (name, concurrency) select name, 5 from unnest(${users}::text[]) as u(name)`.execute(db)
   await sql`insert into balances (user_id) select id from users`.execute(db)
   await sql`insert into groups (name, platform) values ('pool', 'anthropic')`.execute(db)
@@ -38,15 +42,10 @@ export async function books(t: Test): Promise<Db> {
     select id, name || '-' || n, 'sk-' || id || n, decode(md5(name || n), 'hex') from users, generate_series(1, 2) n order by id, n`.execute(
     db,
   )
-  return db
 }
 
 export function bookAll(db: Db, lines: readonly UsageLine[]) {
-  return book(
-    db,
-    lines.map(one => JSON.stringify(one)),
-    'UTC',
-  )
+  return book(db, lines, 'UTC')
 }
 
 /** A number from 0 to 1 at each call, the same ones for the same seed (mulberry32). */

@@ -474,7 +474,7 @@ t.test('a line that comes twice is booked once', async t => {
   const gw = await gateway(t)
   t.equal((await gw.send(hello())).status, 200)
   const [row] = await gw.usage(1)
-  const { till } = gw.daemon.gateway
+  const { books } = gw.daemon.gateway
   const line = {
     request_id: requestId(Date.now()),
     at: new Date().toISOString(),
@@ -496,10 +496,10 @@ t.test('a line that comes twice is booked once', async t => {
     cache_write_1h_tokens: 0,
     cache_read_tokens: 0,
   }
-  for (let i = 0; i < 3; i++) till.take(JSON.stringify(line))
+  for (let i = 0; i < 3; i++) books.settle(JSON.stringify(line))
   await gw.usage(2)
-  for (let i = 0; i < 3; i++) till.take(JSON.stringify(line))
-  till.take(JSON.stringify({ ...line, request_id: requestId(Date.now()) }))
+  for (let i = 0; i < 3; i++) books.settle(JSON.stringify(line))
+  books.settle(JSON.stringify({ ...line, request_id: requestId(Date.now()) }))
   await gw.usage(3)
   t.equal(await spent(gw), parseUsd('1000')! - row!.charged - 10n)
 })

@@ -1,9 +1,10 @@
 // What a process knows of money may be old: it admits by what Postgres says now.
 import { sql } from 'kysely'
 import t from 'tap'
-import { balanceBucket, loadFacts } from '../../src/core/books/purse.ts'
+import { loadFacts } from '../../src/core/books/facts.ts'
+import { balanceBucket } from '../../src/core/books/purse.ts'
 import { addUser } from '../../src/core/record/user.ts'
-import { createWallet } from '../../src/gateway/admit/wallet.ts'
+import { Wallet } from '../../src/gateway/admit/wallet.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { gateway } from '../helpers/gateway.ts'
 
@@ -13,8 +14,8 @@ t.test('a balance that others have spent is not spent again by who knew it full'
   // Two processes, one store; each has read the balances at its start.
   const store = new MemoryStore()
   t.teardown(() => store.close())
-  const processes = ['spool-a', 'spool-b'].map(spoolId =>
-    createWallet({ store, spoolId, load: users => loadFacts(db, users), log: () => {} }),
+  const processes = ['spool-a', 'spool-b'].map(
+    spoolId => new Wallet({ store, spoolId, load: users => loadFacts(db, users), log: () => {} }),
   )
   t.teardown(() => {
     for (const one of processes) one.close()
@@ -36,7 +37,7 @@ t.test('when Postgres cannot be asked, what was known last must do', async t => 
   t.teardown(() => store.close())
   let reachable = true
   const said: string[] = []
-  const wallet = createWallet({
+  const wallet = new Wallet({
     store,
     spoolId: 'spool-a',
     load: users => (reachable ? loadFacts(db, users) : Promise.reject(new Error('gone'))),

@@ -10,41 +10,27 @@ export type UsageLine = { [K in keyof UsageTable]: UsageTable[K] extends bigint 
  * mostly is: no upstream model is the same model, and a price that ends with its colon is of that model. It is a fifth of a row.
  */
 export function usageLine(o: Outcome): string {
-  return JSON.stringify({
-    request_id: o.id,
-    at: new Date(o.at).toISOString(),
-    user_id: o.userId,
-    key_id: o.keyId,
-    group_id: o.groupId,
-    account_id: o.accountId,
-    platform: o.platform,
-    model: o.model,
-    upstream_model: o.upstreamModel === o.model ? null : o.upstreamModel,
-    upstream_request_id: o.upstreamRequestId || null,
-    stream: o.stream,
-    status: o.status,
-    input_tokens: o.usage.input,
-    output_tokens: o.usage.output,
-    cache_write_5m_tokens: o.usage.cacheWrite5m,
-    cache_write_1h_tokens: o.usage.cacheWrite1h,
-    cache_read_tokens: o.usage.cacheRead,
-    web_searches: o.usage.webSearches,
-    mode: o.usage.mode || null,
-    cost: String(o.cost),
-    charged: String(o.charged),
-    billing: o.billing,
-    subscription_id: o.subscription,
-    price: (o.price.endsWith(`:${o.model}`) ? o.price.slice(0, -o.model.length) : o.price) || null,
-    partial: o.partial,
-    duration_ms: o.durationMs,
-    first_token_ms: o.firstTokenMs || null,
-    attempts: o.attempts.length,
-  } satisfies UsageLine)
+  const { usage, model } = o
+  const price = o.price.endsWith(`:${model}`) ? o.price.slice(0, -model.length) : o.price
+  // Built by hand, for it is on every request's way: that takes two thirds of what an object and JSON.stringify do.
+  return `{"request_id":"${o.id}","at":"${new Date(o.at).toISOString()}","user_id":${o.userId},"key_id":${o.keyId},"group_id":${o.groupId},\
+"account_id":${o.accountId},"platform":"${o.platform}","model":${text(model)},"upstream_model":${o.upstreamModel === model ? null : text(o.upstreamModel)},\
+"upstream_request_id":${orNull(o.upstreamRequestId)},"stream":${o.stream},"status":${o.status},"input_tokens":${usage.input},"output_tokens":${usage.output},\
+"cache_write_5m_tokens":${usage.cacheWrite5m},"cache_write_1h_tokens":${usage.cacheWrite1h},"cache_read_tokens":${usage.cacheRead},\
+"web_searches":${usage.webSearches},"mode":${orNull(usage.mode)},"cost":"${o.cost}","charged":"${o.charged}","billing":"${o.billing}",\
+"subscription_id":${o.subscription},"price":${orNull(price)},"partial":${o.partial},"duration_ms":${o.durationMs},"first_token_ms":${o.firstTokenMs || null},\
+"attempts":${o.attempts.length}}`
 }
+
+const plain = /^[\w.:/ -]*$/
+const text = (words: string): string => (plain.test(words) ? `"${words}"` : JSON.stringify(words))
+const orNull = (words: string): string | null => (words === '' ? null : text(words))
 
 /** Reads a line; one that an older gw wrote lacks what came later. */
 export function readLine(text: string): UsageLine {
-  return { ...later, ...(JSON.parse(text) as UsageLine) }
+  const line = JSON.parse(text) as UsageLine
+  line.web_searches ??= 0
+  line.mode ??= null
+  line.subscription_id ??= null
+  return line
 }
-
-const later = { web_searches: 0, mode: null, subscription_id: null }

@@ -1,7 +1,6 @@
 // The spool: usage is appended to a file first and moved to Postgres in batches; what a crash leaves is replayed at start.
 import { randomBytes } from 'node:crypto'
 import {
-  appendFileSync,
   closeSync,
   fstatSync,
   ftruncateSync,
@@ -9,29 +8,30 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
-  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Booked } from './book.ts'
+import type { UsageLine } from './line.ts'
+import type { Moved } from './move.ts'
+import type { Mover } from './mover.ts'
+import { type Stretch, tellLines } from './segment.ts'
 
 export interface SpoolOptions {
   folder: string
-  /** rows a batch at most */
-  batch: number
   /** how long rows may wait for company, ms */
   intervalMs: number
-  /** moves lines to Postgres, each once however often it is sent */
-  book: (lines: readonly string[]) => Promise<unknown>
-  /** where lines are set aside that Postgres will never take; `refused.jsonl` in `folder` when not given */
-  refusedFile?: string
+  /** moves lines to Postgres; closed with the spool */
+  mover: Pick<Mover, 'start' | 'move' | 'close'>
+  /** told of each batch that is in Postgres */
+  booked?: (booked: Booked) => void
   /** told, before anything moves, of the lines that an earlier run left */
-  inherited?: (line: string) => void
+  inherited?: (line: UsageLine) => void
   /** told of a line that was set aside, since Postgres will never take it */
-  refused?: (line: string) => void
+  refused?: (line: UsageLine) => void
   /** told of trouble, once when it begins and once when it ends */
   log: (level: 'info' | 'warn' | 'error', line: string) => void
 }
@@ -49,7 +49,6 @@ export interface Spool {
 
 // A segment beyond this is closed and a new one begun, so that moved segments can be deleted under steady load.
 const SEGMENT_BYTES = 8 * 1024 * 1024
-const READ_BYTES = 256 * 1024
 
 interface Segment {
   file: string
@@ -71,13 +70,18 @@ export function openSpool(options: SpoolOptions): Spool {
     .sort()
     .map(name => {
       const file = path.join(options.folder, name)
-      return { file, fd: openSync(file, 'r'), size: statSync(file).size, moved: 0 }
+      const fd = openSync(file, 'r')
+      return { file, fd, size: fstatSync(fd).size, moved: 0 }
     })
   const inherited = segments.reduce((sum, s) => sum + s.size, 0)
   if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
 
   let current: Segment | undefined
-  let waiting = segments.reduce((sum, s) => sum + tellLines(s, options.inherited), 0)
+  const stretchOf = (segment: Segment): Stretch => {
+    const { file, fd, moved, size } = segment
+    return { file, fd, from: moved, to: size, over: segment !== current }
+  }
+  let waiting = segments.reduce((sum, s) => sum + tellLines(stretchOf(s), options.inherited ?? (() => {})), 0)
   let error: string | undefined
   let timer: NodeJS.Timeout | undefined
   let moving: Promise<void> | undefined
@@ -91,10 +95,14 @@ export function openSpool(options: SpoolOptions): Spool {
       current = { file, fd: openSync(file, 'ax+', 0o600), size: 0, moved: 0 }
       segments.push(current)
     }
-    const bytes = Buffer.from(line + '\n')
-    let written = 0
+    const text = `${line}\n`
+    const length = Buffer.byteLength(text)
     try {
-      while (written < bytes.length) written += writeSync(current.fd, bytes, written)
+      let written = writeSync(current.fd, text)
+      if (written < length) {
+        const bytes = Buffer.from(text)
+        while (written < length) written += writeSync(current.fd, bytes, written)
+      }
     } catch (cause) {
       // Half a line must not become the beginning of the next one.
       try {
@@ -105,13 +113,15 @@ export function openSpool(options: SpoolOptions): Spool {
       }
       throw cause
     }
-    current.size += bytes.length
+    current.size += length
     waiting++
-    schedule(options.intervalMs)
+    if (!timer && !moving) schedule(options.intervalMs)
   }
 
   function schedule(ms: number): void {
     if (timer || moving || closed) return
+    // While rows wait for company.
+    options.mover.start()
     timer = setTimeout(() => {
       timer = undefined
       run()
@@ -122,6 +132,7 @@ export function openSpool(options: SpoolOptions): Spool {
   function run(): Promise<void> {
     moving ??= move().finally(() => {
       moving = undefined
+      // What came meanwhile waits for company, too: or batches would shrink to what comes while one is booked.
       if (pending()) schedule(backoffMs || options.intervalMs)
     })
     return moving
@@ -130,49 +141,36 @@ export function openSpool(options: SpoolOptions): Spool {
   const pending = () => segments.some(s => s.moved < s.size)
 
   async function move(): Promise<void> {
+    if (current && current.size > SEGMENT_BYTES) current = undefined
     try {
-      for (let segment = segments[0]; segment; segment = segments[0]) {
-        let most = options.batch
-        while (segment.moved < segment.size) {
-          if (closed) return
-          const { lines, bytes, ends } = readLines(segment, most)
-          const taken = await bookOrHalve(lines)
-          // Whatever was booked is behind us before anything else is tried: nobody counts it a second time.
-          if (taken) {
-            segment.moved += bytes
-            waiting -= ends
-          }
-          most = taken ? options.batch : lines.length >> 1
-        }
-        if (segment === current && segment.size <= SEGMENT_BYTES) break
-        if (segment === current) current = undefined
-        segments.shift()
-        closeSync(segment.fd)
-        unlinkSync(segment.file)
-      }
+      const stretches = segments.map(stretchOf).filter(({ from, to, over }) => from < to || over)
+      await options.mover.move(stretches, told)
       if (error !== undefined) options.log('info', 'usage is being written to Postgres again')
       error = undefined
       backoffMs = 0
     } catch (cause) {
+      if (closed) return
       if (error === undefined) options.log('error', `usage waits in the spool: ${(cause as Error).message}`)
       error = (cause as Error).message
       backoffMs = Math.min(Math.max(backoffMs * 2, 250), 5_000)
     }
   }
 
-  /** One row that Postgres will never take must not hold up the rest: it is found by halves (false), set aside, and said. */
-  async function bookOrHalve(lines: string[]): Promise<boolean> {
-    try {
-      await options.book(lines)
-    } catch (cause) {
-      if (!isBadRow(cause)) throw cause
-      if (lines.length > 1) return false
-      const bad = options.refusedFile ?? path.join(options.folder, 'refused.jsonl')
-      appendFileSync(bad, lines[0]! + '\n', { mode: 0o600 })
-      options.refused?.(lines[0]!)
-      options.log('error', `a usage row was refused (${(cause as Error).message}) and is kept in ${bad}`)
+  function told({ file, to, ends, gone, booked, refused }: Moved): void {
+    const nth = segments.findIndex(segment => segment.file === file)
+    const segment = segments[nth]!
+    // In one go: what was booked is behind us before anything else is tried, and nobody counts it a second time.
+    segment.moved = to
+    waiting -= ends
+    if (gone) {
+      segments.splice(nth, 1)
+      closeSync(segment.fd)
     }
-    return true
+    if (booked) options.booked?.(booked)
+    if (!refused) return
+    const { line, why, kept } = refused
+    options.refused?.(line)
+    options.log('error', `a usage row was refused (${why}) and is kept in ${kept}`)
   }
 
   if (pending()) schedule(0)
@@ -190,6 +188,7 @@ export function openSpool(options: SpoolOptions): Spool {
     async close() {
       closed = true
       clearTimeout(timer)
+      await options.mover.close()
       await moving
       for (const segment of segments) {
         closeSync(segment.fd)
@@ -209,61 +208,4 @@ export function spoolId(dataDir: string): string {
     writeFileSync(file, id, { mode: 0o600 })
     return id
   }
-}
-
-/**
- * Whole lines from where the segment was moved to, the bytes they take and how many line ends are in them; a torn last line
- * (a crash in mid-write) was never acknowledged and is dropped.
- */
-function readLines(segment: Segment, most: number): { lines: string[]; bytes: number; ends: number } {
-  let length = Math.min(READ_BYTES, segment.size - segment.moved)
-  for (;;) {
-    const buffer = Buffer.allocUnsafe(length)
-    const read = readSync(segment.fd, buffer, 0, length, segment.moved)
-    const lines: string[] = []
-    let at = 0
-    let ends = 0
-    while (lines.length < most) {
-      const end = buffer.subarray(0, read).indexOf(10, at)
-      if (end === -1) break
-      const line = buffer.toString('utf8', at, end)
-      // A torn line in the middle: an append failed there (disk full) and went on elsewhere.
-      if (isJson(line)) lines.push(line)
-      at = end + 1
-      ends++
-    }
-    if (at > 0) return { lines, bytes: at, ends }
-    const rest = segment.size - segment.moved
-    if (length >= rest) return { lines, bytes: rest, ends }
-    length = Math.min(length * 4, rest)
-  }
-}
-
-/** How many lines there are, each told. */
-function tellLines(segment: Segment, tell: (line: string) => void = () => {}): number {
-  let told = 0
-  for (const left = { ...segment }; left.moved < left.size; ) {
-    const { lines, bytes, ends } = readLines(left, Number.POSITIVE_INFINITY)
-    for (const line of lines) tell(line)
-    left.moved += bytes
-    told += ends
-  }
-  return told
-}
-
-function isJson(line: string): boolean {
-  if (!line.startsWith('{') || !line.endsWith('}')) return false
-  try {
-    JSON.parse(line)
-    return true
-  } catch {
-    return false
-  }
-}
-
-// Classes 22 and 23 of SQLSTATE: the data itself is at fault; everything else may heal. A partition that was dropped at this
-// moment is class 23, too, and made again with the next try.
-export function isBadRow(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: string }
-  return /^2[23]/.test(String(code ?? '')) && !/no partition of relation/.test(message ?? '')
 }

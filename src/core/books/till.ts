@@ -1,7 +1,9 @@
 // The till: every line of usage is taken, on disk when the disk takes it, else in memory until it or Postgres does; and who asks is told in time.
 import { statfsSync } from 'node:fs'
 import { formatSize } from '../../lib/units.ts'
-import { isBadRow, type Spool } from './spool.ts'
+import { readLine, type UsageLine } from './line.ts'
+import { isBadRow } from './move.ts'
+import type { Spool } from './spool.ts'
 
 export interface Till {
   /** Takes a line. When it returns the line survives the death of this process, unless `closed()` says why not. Never throws. */
@@ -21,7 +23,7 @@ export interface TillOptions {
   /** books lines past the disk */
   book: (lines: readonly string[]) => Promise<unknown>
   /** told of a line that was given up, since Postgres will never take it */
-  refused?: (line: string) => void
+  refused?: (line: UsageLine) => void
   log: (level: 'info' | 'warn' | 'error', line: string) => void
 }
 
@@ -73,7 +75,7 @@ export function openTill({ spool, folder, policy, book, refused, log }: TillOpti
       most = batch.length >> 1
       if (most > 0) return past()
       log('error', `a usage row was refused (${(error as Error).message}) while the disk takes nothing: ${batch[0]}`)
-      refused?.(batch[0]!)
+      refused?.(readLine(batch[0]!))
       most = BATCH
     }
     const done = new Set(batch)

@@ -1,133 +1,158 @@
 // Roll-ups: sums of usage by minute, hour and day, which stay fast however many rows there are.
-import { sql } from 'kysely'
-import type { Db } from '../../db/connect.ts'
+import { arrayOf } from '../../db/session.ts'
 import type { UsageLine } from '../books/line.ts'
+import { moneySums, sums } from './columns.ts'
 
 /** Longest model name of a roll-up, in characters: longer ones are one with all that begin alike, or no index could hold them. */
 export const MODEL_CHARACTERS = 128
 
-const dimensions = ['at', 'key_id', 'account_id', 'model', 'group_id', 'user_id'] as const
+const dimensions = {
+  at: 'timestamptz',
+  key_id: 'integer',
+  account_id: 'integer',
+  model: 'text',
+  group_id: 'integer',
+  user_id: 'integer',
+} as const
+type Dimension = keyof typeof dimensions
+const ofKeys = Object.keys(dimensions) as Dimension[]
 // What pools of accounts did, whoever asked them.
-const ofPools = ['at', 'account_id', 'model', 'group_id'] as const
+const ofPools: Dimension[] = ['at', 'account_id', 'model', 'group_id']
 
-/** The tables: how long a bucket is, and how long a partition. */
+/** The tables: how long a bucket is, and how long a partition. Each is summed from the one named, whose buckets are finer. */
 const rollups = [
-  { table: 'usage_minute', ms: 60_000, partition: 'day', by: dimensions },
-  { table: 'usage_hour', ms: 3_600_000, partition: 'month', by: dimensions },
-  { table: 'usage_day', ms: 86_400_000, partition: 'month', by: dimensions },
-  { table: 'usage_pool_hour', ms: 3_600_000, partition: 'month', by: ofPools },
-  { table: 'usage_pool_day', ms: 86_400_000, partition: 'month', by: ofPools },
-] as const
-type Rollup = (typeof rollups)[number]
-
-const counts = ['requests', 'errors', 'partials', 'web_searches', 'first_tokens'] as const
-const sums = [
-  'input_tokens',
-  'output_tokens',
-  'cache_write_tokens',
-  'cache_read_tokens',
-  'cost',
-  'charged',
-  'duration_ms',
-  'first_token_ms',
+  { table: 'usage_minute', ms: 60_000, partition: 'day', by: ofKeys, from: -1 },
+  { table: 'usage_hour', ms: 3_600_000, partition: 'month', by: ofKeys, from: 0 },
+  { table: 'usage_day', ms: 86_400_000, partition: 'month', by: ofKeys, from: 1 },
+  { table: 'usage_pool_hour', ms: 3_600_000, partition: 'month', by: ofPools, from: 1 },
+  { table: 'usage_pool_day', ms: 86_400_000, partition: 'month', by: ofPools, from: 3 },
 ] as const
 
-type Bucket = { at: number; model: string } & Record<'key_id' | 'account_id' | 'group_id' | 'user_id', number> &
-  Record<(typeof counts)[number], number> &
-  Record<(typeof sums)[number], bigint>
+const names = Object.keys(sums) as (keyof typeof sums)[]
+const adders = names.map(name => sums[name].of)
+
+/** Numbers hold any sum of a batch exactly, but for money. */
+interface Bucket extends Record<Exclude<Dimension, 'model'>, number> {
+  model: string
+  /** in the order of `names` */
+  sums: number[]
+  cost: bigint
+  charged: bigint
+}
+
+/** Where a partition must be: a table, an instant of it (ISO 8601) and how long its partitions are. */
+export interface Whereabouts {
+  table: string
+  at: string
+  width: 'day' | 'month'
+}
+
+/** What rows add to the sums of their minutes, hours and days. */
+export interface Additions {
+  partitions: Whereabouts[]
+  /** the values of `addSums` */
+  values: string[]
+}
+
+/** Rows are in the order of their keys, so that two processes cannot wait for each other. */
+export function additionsOf(lines: readonly UsageLine[]): Additions {
+  const merged: Bucket[][] = []
+  const partitions: Whereabouts[] = []
+  const values: string[] = []
+  for (const { table, ms, partition: width, by, from } of rollups) {
+    const buckets = from < 0 ? ofLines(lines, ms) : merge(merged[from]!, ms, by)
+    buckets.sort(order(by))
+    merged.push(buckets)
+    for (const at of new Set(buckets.map(bucket => bucket.at)))
+      partitions.push({ table, at: new Date(at).toISOString(), width })
+    const models = [...new Set(buckets.map(({ model }) => model))]
+    const nth = new Map(models.map((model, i) => [model, i + 1]))
+    values.push(String(buckets.length), arrayOf(models, true))
+    const of = (name: Dimension) => (bucket: Bucket) =>
+      name === 'at' ? new Date(bucket.at).toISOString() : name === 'model' ? nth.get(bucket.model) : bucket[name]
+    for (const name of by) values.push(arrayOf(buckets.map(of(name))))
+    for (let i = 0; i < names.length; i++) values.push(arrayOf(buckets.map(bucket => bucket.sums[i])))
+    for (const name of moneySums) values.push(arrayOf(buckets.map(bucket => bucket[name])))
+  }
+  return { partitions, values }
+}
 
 /**
- * Adds the lines to the sums of their minutes, hours and days. In the transaction that made their rows and only for rows
- * that were new: so each counts once. Rows are written in the order of their keys, so that two processes cannot wait for each other.
+ * Adds to all sums at once. In the transaction that made their rows and only for rows that were new: so each counts once.
  */
-export async function rollUp(tx: Db, lines: readonly UsageLine[]): Promise<void> {
-  if (lines.length === 0) return
-  let minutes: Bucket[] | undefined
-  const merged = rollups.map(rollup => {
-    const buckets = merge(minutes ?? lines.map(bucketOf), rollup)
-    minutes ??= buckets
-    return { rollup, buckets }
+export const addSums = statement()
+
+function statement(): string {
+  let nth = 0
+  const inserts = rollups.map(({ table, by }) => {
+    const columns = [...by, ...names, ...moneySums]
+    const types = [
+      ...by.map(name => dimensions[name]),
+      ...names.map(name => sums[name].type),
+      ...moneySums.map(() => 'bigint'),
+    ]
+    const of = (type: string) => `($${++nth}::${type}[])[i]`
+    const added = [...names, ...moneySums].map(name => `${name} = u.${name} + excluded.${name}`)
+    const [count, models] = [++nth, ++nth]
+    // unnest would write a temporary store for each column: of these there are more than rows, mostly.
+    const values = types.map(type => (type === 'text' ? `($${models}::text[])[${of('integer')}]` : of(type)))
+    return `insert into ${table} as u (${columns.join(', ')}) select ${values.join(', ')} from generate_series(1, $${count}::integer) as i
+      on conflict (${by.join(', ')}) do update set ${added.join(', ')}`
   })
-  await makePartitions(tx, merged)
-  for (const { rollup, buckets } of merged) await add(tx, rollup, buckets)
+  const last = inserts.pop()!
+  return `with ${inserts.map((insert, i) => `r${i} as (${insert})`).join(',\n')}\n${last}`
 }
 
-function bucketOf(line: UsageLine): Bucket {
-  return {
-    at: Date.parse(line.at),
-    key_id: line.key_id,
-    user_id: line.user_id,
-    account_id: line.account_id ?? 0,
-    group_id: line.group_id ?? 0,
-    model: line.model.length <= MODEL_CHARACTERS ? line.model : [...line.model].slice(0, MODEL_CHARACTERS).join(''),
-    requests: 1,
-    errors: line.status >= 400 ? 1 : 0,
-    partials: line.partial ? 1 : 0,
-    web_searches: line.web_searches,
-    first_tokens: line.first_token_ms === null ? 0 : 1,
-    input_tokens: BigInt(line.input_tokens),
-    output_tokens: BigInt(line.output_tokens),
-    cache_write_tokens: BigInt(line.cache_write_5m_tokens + line.cache_write_1h_tokens),
-    cache_read_tokens: BigInt(line.cache_read_tokens),
-    cost: BigInt(line.cost),
-    charged: BigInt(line.charged),
-    duration_ms: BigInt(line.duration_ms),
-    first_token_ms: BigInt(line.first_token_ms ?? 0),
+function ofLines(lines: readonly UsageLine[], ms: number): Bucket[] {
+  const buckets = new Map<string, Bucket>()
+  for (const line of lines) {
+    const at = Math.floor(Date.parse(line.at) / ms) * ms
+    // Words that Postgres takes for a time and JavaScript does not.
+    if (Number.isNaN(at)) throw Object.assign(new Error(`${line.at} is no time`), { code: '22007' })
+    const key = `${at} ${line.key_id} ${line.account_id} ${line.group_id} ${line.user_id} ${line.model}`
+    let bucket = buckets.get(key)
+    if (bucket === undefined) {
+      const { key_id, user_id, model } = line
+      bucket = {
+        at,
+        key_id,
+        account_id: line.account_id ?? 0,
+        model: model.length <= MODEL_CHARACTERS ? model : [...model].slice(0, MODEL_CHARACTERS).join(''),
+        group_id: line.group_id ?? 0,
+        user_id,
+        sums: names.map(() => 0),
+        cost: 0n,
+        charged: 0n,
+      }
+      buckets.set(key, bucket)
+    }
+    for (let i = 0; i < adders.length; i++) bucket.sums[i]! += adders[i]!(line)
+    bucket.cost += BigInt(line.cost)
+    bucket.charged += BigInt(line.charged)
   }
+  // Names that begin alike have become one.
+  return merge([...buckets.values()], ms, ofKeys)
 }
 
-/** One bucket for each combination of the roll-up's dimensions, ordered by it. */
-function merge(buckets: readonly Bucket[], { ms, by }: Rollup): Bucket[] {
+/** One bucket for each combination of the dimensions. */
+function merge(buckets: readonly Bucket[], ms: number, by: readonly Dimension[]): Bucket[] {
   const merged = new Map<string, Bucket>()
   for (const one of buckets) {
     const at = Math.floor(one.at / ms) * ms
     const key = by.map(dimension => (dimension === 'at' ? at : one[dimension])).join(' ')
     const into = merged.get(key)
     if (into === undefined) {
-      merged.set(key, { ...one, at })
+      merged.set(key, { ...one, at, sums: [...one.sums] })
       continue
     }
-    for (const count of counts) into[count] += one[count]
-    for (const sum of sums) into[sum] += one[sum]
+    for (let i = 0; i < into.sums.length; i++) into.sums[i]! += one.sums[i]!
+    for (const name of moneySums) into[name] += one[name]
   }
-  // Any order will do that is the same everywhere; text is compared as JavaScript does, not as a locale does.
-  return [...merged.values()].sort((a, b) => {
-    for (const dimension of by) if (a[dimension] !== b[dimension]) return a[dimension] < b[dimension] ? -1 : 1
-    return 0
-  })
+  return [...merged.values()]
 }
 
-async function makePartitions(tx: Db, all: readonly { rollup: Rollup; buckets: readonly Bucket[] }[]): Promise<void> {
-  const wanted = new Map<string, [parent: string, at: string, width: string]>()
-  for (const { rollup, buckets } of all)
-    for (const { at } of buckets) {
-      const iso = new Date(at).toISOString()
-      const { table, partition } = rollup
-      wanted.set(table + iso.slice(0, partition === 'day' ? -14 : -17), [table, iso, partition])
-    }
-  const [parents, instants, widths] = [0, 1, 2].map(i => [...wanted.values()].map(one => one[i]))
-  await sql`select time_partition(parent, at, width)
-    from unnest(${parents}::text[], ${instants}::timestamptz[], ${widths}::text[]) as p(parent, at, width)`.execute(tx)
-}
-
-const typeOf = (column: string) =>
-  column === 'at'
-    ? 'timestamptz'
-    : column === 'model'
-      ? 'text'
-      : (sums as readonly string[]).includes(column)
-        ? 'bigint'
-        : 'integer'
-const additions = sql.raw([...counts, ...sums].map(name => `${name} = u.${name} + excluded.${name}`).join(', '))
-
-async function add(tx: Db, { table, by }: Rollup, buckets: readonly Bucket[]): Promise<void> {
-  const columns = [...by, ...counts, ...sums]
-  // Arrays, a column each: Postgres reads them in a fraction of the time that it takes for the same as JSON.
-  const arrays = columns.map(name => {
-    const values = buckets.map(bucket => (name === 'at' ? new Date(bucket.at).toISOString() : String(bucket[name])))
-    return sql`${values}::${sql.raw(typeOf(name))}[]`
-  })
-  await sql`insert into ${sql.table(table)} as u (${sql.raw(columns.join(', '))})
-    select * from unnest(${sql.join(arrays)})
-    on conflict (${sql.raw(by.join(', '))}) do update set ${additions}`.execute(tx)
+// Any order will do that is the same everywhere; text is compared as JavaScript does, not as a locale does.
+const order = (by: readonly Dimension[]) => (a: Bucket, b: Bucket) => {
+  for (const dimension of by) if (a[dimension] !== b[dimension]) return a[dimension] < b[dimension] ? -1 : 1
+  return 0
 }

@@ -71,7 +71,7 @@ export class Bill implements Disposable {
    * LIMIT_TOO_SMALL, MONEY_HELD, BILLING_UNAVAILABLE
    */
   async reserve(): Promise<void> {
-    const closed = this.#gw.till.closed()
+    const closed = this.#gw.books.closed()
     if (closed !== undefined) throw new Failure('BOOKS_CLOSED', [closed], { retryAfterMs: 5_000 })
     const { config } = this.#gw
     const peek = this.#peek
@@ -115,7 +115,7 @@ export class Bill implements Disposable {
       outcome.charged = this.#payable(outcome.cost)
     }
     outcome.durationMs = gw.now() - outcome.at
-    gw.till.take(usageLine(outcome))
+    gw.books.settle(usageLine(outcome))
     const payer = { key: this.#key.id, billing: this.#group.billing, subscription: outcome.subscription }
     gw.wallet.settle(this.#user, outcome.id, outcome.charged === 0n ? [] : takes(outcome.charged, payer))
     this.#giveTokens(promptTokens(outcome.usage) + outcome.usage.output)

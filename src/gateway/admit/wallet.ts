@@ -1,5 +1,6 @@
 // The money this process has put aside or not yet booked: held in the store, so that no two requests spend the same.
 import type { Booked } from '../../core/books/book.ts'
+import type { Payers } from '../../core/books/books.ts'
 import type { UsageLine } from '../../core/books/line.ts'
 import { type Amount, purseOf, takenBy } from '../../core/books/purse.ts'
 import { Failure } from '../../lib/failure.ts'
@@ -32,170 +33,230 @@ export interface Refused {
   start: number | undefined
 }
 
-export interface Wallet {
+export interface WalletOptions {
+  store: Store
+  /** names what is not booked yet: the spool it waits in, whichever process reads that */
+  spoolId: string
+  /** what Postgres says, of these users or of all */
+  load(users?: readonly number[]): Promise<Map<number, Fact[]>>
+  log: (line: string) => void
+}
+
+/** What this process knows of one user's money. */
+class Money {
+  readonly user: number
+  readonly purse: string
+  /** what was put aside for requests under way */
+  readonly reserved: { request: string; amounts: readonly Amount[] }[] = []
+  /** used and not booked yet, a sum for each bucket; it may be 0 until the next batch is heard of */
+  unbooked: Amount[] = []
+  readonly facts = new Map<string, Fact>()
+  /** its purse in the store has heard from this process */
+  introduced = false
+  /** Postgres is being asked */
+  refreshing: Promise<void> | undefined
+
+  constructor(user: number) {
+    this.user = user
+    this.purse = purseOf(user)
+  }
+
+  add(costs: readonly Amount[]): void {
+    for (const { bucket, amount } of costs) {
+      const sum = this.#sum(bucket)
+      if (sum) sum.amount += amount
+      else this.unbooked.push({ bucket, amount })
+    }
+  }
+
+  subtract(costs: readonly Amount[]): void {
+    this.add(costs.map(({ bucket, amount }) => ({ bucket, amount: -amount })))
+    this.unbooked = this.unbooked.filter(({ amount }) => amount !== 0n)
+  }
+
+  unbookedOf(bucket: string): Nano {
+    return this.#sum(bucket)?.amount ?? 0n
+  }
+
+  learn(news: readonly Fact[]): void {
+    for (const fact of news) {
+      const old = this.facts.get(fact.bucket)
+      if (!old || old.version < fact.version) this.facts.set(fact.bucket, fact)
+    }
+  }
+
+  /** @returns whether there was such a reservation */
+  drop(request: string): boolean {
+    const { reserved } = this
+    for (let i = reserved.length - 1; i >= 0; i--)
+      if (reserved[i]!.request === request) {
+        const last = reserved.pop()!
+        if (i < reserved.length) reserved[i] = last
+        return true
+      }
+    return false
+  }
+
+  #sum(bucket: string): Amount | undefined {
+    for (const sum of this.unbooked) if (sum.bucket === bucket) return sum
+    return undefined
+  }
+}
+
+export class Wallet implements Payers {
+  readonly #store: Store
+  readonly #spoolId: string
+  readonly #load: WalletOptions['load']
+  readonly #log: WalletOptions['log']
+  readonly #users = new Map<number, Money>()
+  readonly #timer: NodeJS.Timeout
+  #beats = 0
+
+  constructor({ store, spoolId, load, log }: WalletOptions) {
+    this.#store = store
+    this.#spoolId = spoolId
+    this.#load = load
+    this.#log = log
+    this.#timer = setInterval(() => this.#beat(), RESERVED_MS / 3).unref()
+  }
+
   /**
    * Puts the worst case of a request aside in all buckets or in none.
    * @returns undefined when it is held, or which bucket refused
    * @throws Failure BILLING_UNAVAILABLE when nobody can say what is left
    */
-  reserve(user: number, request: string, wants: readonly Want[]): Promise<Refused | undefined>
-  release(user: number, request: string): void
+  async reserve(user: number, request: string, wants: readonly Want[]): Promise<Refused | undefined> {
+    const money = this.#of(user)
+    // Only what is not booked: what this process knew of the rest may be old, if others have spent of it since.
+    if (!money.introduced) void this.#record(money)
+    let answer = await this.#store.reserve(money.purse, request, wants, RESERVED_MS)
+    if (!answer.held && 'unknown' in answer) {
+      await this.#refreshSoon(money)
+      await Promise.all([this.#record(money, [...money.facts.values()]), this.#renew(money)])
+      answer = await this.#store.reserve(money.purse, request, wants, RESERVED_MS)
+      if (!answer.held && 'unknown' in answer) throw new Failure('BILLING_UNAVAILABLE')
+    }
+    if (!answer.held) return this.#refused(money, answer.bucket, wants)
+    money.reserved.push({ request, amounts: wants })
+    return undefined
+  }
+
+  release(user: number, request: string): void {
+    const money = this.#of(user)
+    if (money.drop(request)) void this.#store.record(money.purse, { gone: [request] })
+  }
+
   /** What the request did cost takes the place of what was put aside. */
-  settle(user: number, request: string, costs: readonly Amount[]): void
-  /** A line that an earlier run left in the spool is not booked either. */
-  inherit(line: UsageLine): void
-  /** A line will never be booked. */
-  forget(line: UsageLine): void
-  /** A batch is in Postgres; told once of each line. */
-  booked(booked: Booked): void
+  settle(user: number, request: string, costs: readonly Amount[]): void {
+    const money = this.#of(user)
+    money.drop(request)
+    money.add(costs)
+    void this.#record(money, undefined, request)
+  }
+
+  inherit(line: UsageLine): void {
+    this.#of(line.user_id).add(takenBy(line))
+  }
+
+  forget(line: UsageLine): void {
+    const money = this.#of(line.user_id)
+    money.subtract(takenBy(line))
+    void this.#record(money)
+  }
+
+  heard({ taken, facts }: Booked): void {
+    for (const [user, costs] of taken) this.#of(user).subtract(costs)
+    for (const [user, news] of facts) {
+      const money = this.#of(user)
+      money.learn(news)
+      void this.#record(money, news)
+    }
+  }
+
   /** Asks Postgres again: of one user, or of all. @throws when it cannot be asked */
-  refresh(user?: number): Promise<void>
+  async refresh(user?: number): Promise<void> {
+    for (const [id, news] of await this.#load(user === undefined ? undefined : [user])) {
+      const money = this.#of(id)
+      money.learn(news)
+      if (money.introduced) void this.#record(money, news)
+    }
+  }
+
   /** What is spent of each bucket of a user and not put aside; fresh if Postgres can be asked soon. */
-  spent(user: number): Promise<ReadonlyMap<string, Fact>>
+  async spent(user: number): Promise<ReadonlyMap<string, Fact>> {
+    const money = this.#of(user)
+    await this.#refreshSoon(money)
+    const spent = new Map<string, Fact>()
+    for (const [bucket, fact] of money.facts)
+      spent.set(bucket, { ...fact, spent: fact.spent + money.unbookedOf(bucket) })
+    return spent
+  }
+
   /** requests with money put aside */
-  size(): number
-  close(): void
-}
-
-export interface WalletOptions {
-  store: Store
-  /** names what is not booked yet: the spool it waits in, whichever process reads that */
-  spoolId: string
-  load(users?: readonly number[]): Promise<Map<number, Fact[]>>
-  log: (line: string) => void
-}
-
-export function createWallet({ store, spoolId, load, log }: WalletOptions): Wallet {
-  const held = new Map<string, { user: number; amounts: readonly Amount[] }>()
-  const unbooked = new Map<number, Map<string, Nano>>()
-  const facts = new Map<number, Map<string, Fact>>()
-  // Whose purse in the store has heard from this process.
-  const introduced = new Set<number>()
-
-  /** Writes this process's one hold of a user's purse as it is now, and what else there is to say. */
-  const record = (user: number, more: { facts?: Fact[]; gone?: string[] }) => {
-    introduced.add(user)
-    const sums = unbooked.get(user)
-    const { facts = [], gone = [] } = more
-    if (!sums) return store.record(purseOf(user), { facts, gone: [...gone, spoolId] })
-    const amounts = [...sums].map(([bucket, amount]) => ({ bucket, amount }))
-    return store.record(purseOf(user), { facts, gone, holds: [{ holder: spoolId, amounts, ttlMs: UNBOOKED_MS }] })
+  size(): number {
+    let size = 0
+    for (const { reserved } of this.#users.values()) size += reserved.length
+    return size
   }
-  const add = (user: number, costs: readonly Amount[], sign: 1n | -1n) => {
-    const sums = unbooked.get(user) ?? new Map<string, Nano>()
-    for (const { bucket, amount } of costs) {
-      const sum = (sums.get(bucket) ?? 0n) + sign * amount
-      if (sum === 0n) sums.delete(bucket)
-      else sums.set(bucket, sum)
-    }
-    if (sums.size > 0) unbooked.set(user, sums)
-    else unbooked.delete(user)
+
+  close(): void {
+    clearInterval(this.#timer)
   }
-  const learn = (user: number, news: readonly Fact[]) => {
-    const known = facts.get(user) ?? new Map<string, Fact>()
-    for (const fact of news) {
-      const old = known.get(fact.bucket)
-      if (!old || old.version < fact.version) known.set(fact.bucket, fact)
-    }
-    facts.set(user, known)
+
+  #of(user: number): Money {
+    let money = this.#users.get(user)
+    if (money === undefined) this.#users.set(user, (money = new Money(user)))
+    return money
   }
-  async function refresh(user?: number): Promise<void> {
-    for (const [id, news] of await load(user === undefined ? undefined : [user])) {
-      learn(id, news)
-      if (introduced.has(id)) void record(id, { facts: [...news] })
+
+  async #refused(money: Money, bucket: string, wants: readonly Want[]): Promise<Refused> {
+    const { limit, window } = wants.find(want => want.bucket === bucket)!
+    const now = (await this.#store.purse(money.purse)).buckets.find(one => one.bucket === bucket)
+    // A window that is over begins anew with the next request that is let in; of this one nothing is spent.
+    const over = window !== undefined && (now?.start ?? 0) < window.oldest
+    const spent = over ? 0n : (now?.spent ?? 0n)
+    return {
+      bucket,
+      room: limit! - spent - (now ? now.used - (now.spent ?? 0n) : 0n),
+      unspent: limit! - spent - money.unbookedOf(bucket),
+      start: over ? undefined : now?.start,
     }
   }
+
+  /** Writes this process's one hold of a user's purse as it is now, and what else there is to say, in one step. */
+  #record(money: Money, facts?: readonly Fact[], gone?: string): Promise<void> {
+    money.introduced = true
+    const amounts: Amount[] = []
+    for (const { bucket, amount } of money.unbooked) if (amount !== 0n) amounts.push({ bucket, amount })
+    const holder = this.#spoolId
+    if (amounts.length === 0)
+      return this.#store.record(money.purse, { facts, gone: gone === undefined ? [holder] : [gone, holder] })
+    const holds = [{ holder, amounts, ttlMs: UNBOOKED_MS }]
+    return this.#store.record(money.purse, { facts, gone: gone === undefined ? undefined : [gone], holds })
+  }
+
   // One at a time of each user, however many ask.
-  const refreshing = new Map<number, Promise<void>>()
-  const refreshOnce = (user: number) => {
-    let under = refreshing.get(user)
-    if (!under) refreshing.set(user, (under = refresh(user).finally(() => refreshing.delete(user))))
-    return under
-  }
-  const refreshSoon = (user: number) =>
-    within(LOOK_UP_MS, refreshOnce(user)).catch((error: Error) =>
-      log(`cannot look up a balance, going by what was known last: ${error.message}`),
+  #refreshSoon(money: Money): Promise<void> {
+    money.refreshing ??= this.refresh(money.user).finally(() => {
+      money.refreshing = undefined
+    })
+    return within(LOOK_UP_MS, money.refreshing).catch((error: Error) =>
+      this.#log(`cannot look up a balance, going by what was known last: ${error.message}`),
     )
+  }
 
-  /** Prolongs what is put aside: by all users, or by one whose purse the store has lost. */
-  async function renew(only?: number): Promise<void> {
-    const live = only === undefined ? held : [...held].filter(([, { user }]) => user === only)
-    await Promise.all(
-      [...Map.groupBy(live, ([, { user }]) => user)].map(([user, requests]) =>
-        store.record(purseOf(user), {
-          holds: requests.map(([holder, { amounts }]) => ({ holder, amounts, ttlMs: RESERVED_MS })),
-        }),
-      ),
-    )
+  /** Prolongs what is put aside by a user. */
+  #renew({ purse, reserved }: Money): Promise<void> {
+    const holds = reserved.map(({ request, amounts }) => ({ holder: request, amounts, ttlMs: RESERVED_MS }))
+    return this.#store.record(purse, { holds })
   }
-  let beats = 0
-  const timer = setInterval(() => {
-    void renew()
+
+  #beat(): void {
     // Once an hour what is not booked, of those who ask for nothing, too.
-    if (++beats % 720 === 0) for (const user of unbooked.keys()) void record(user, {})
-  }, RESERVED_MS / 3).unref()
-
-  return {
-    async reserve(user, request, wants) {
-      const purse = purseOf(user)
-      // Only what is not booked: what this process knew of the rest may be old, if others have spent of it since.
-      if (!introduced.has(user)) void record(user, {})
-      let answer = await store.reserve(purse, request, wants, RESERVED_MS)
-      if (!answer.held && 'unknown' in answer) {
-        await refreshSoon(user)
-        await Promise.all([record(user, { facts: [...(facts.get(user)?.values() ?? [])] }), renew(user)])
-        answer = await store.reserve(purse, request, wants, RESERVED_MS)
-        if (!answer.held && 'unknown' in answer) throw new Failure('BILLING_UNAVAILABLE')
-      }
-      if (answer.held) {
-        held.set(request, { user, amounts: wants })
-        return undefined
-      }
-      const { bucket } = answer
-      const { limit, window } = wants.find(want => want.bucket === bucket)!
-      const now = (await store.purse(purse)).buckets.find(one => one.bucket === bucket)
-      // A window that is over begins anew with the next request that is let in; of this one nothing is spent.
-      const over = window !== undefined && (now?.start ?? 0) < window.oldest
-      const spent = over ? 0n : (now?.spent ?? 0n)
-      return {
-        bucket,
-        room: limit! - spent - (now ? now.used - (now.spent ?? 0n) : 0n),
-        unspent: limit! - spent - (unbooked.get(user)?.get(bucket) ?? 0n),
-        start: over ? undefined : now?.start,
-      }
-    },
-    release(user, request) {
-      if (held.delete(request)) void store.record(purseOf(user), { gone: [request] })
-    },
-    settle(user, request, costs) {
-      held.delete(request)
-      add(user, costs, 1n)
-      void record(user, { gone: [request] })
-    },
-    inherit: line => add(line.user_id, takenBy(line), 1n),
-    forget(line) {
-      add(line.user_id, takenBy(line), -1n)
-      void record(line.user_id, {})
-    },
-    booked(booked) {
-      for (const line of booked.lines) add(line.user_id, takenBy(line), -1n)
-      for (const [user, news] of booked.facts) {
-        learn(user, news)
-        void record(user, { facts: news })
-      }
-    },
-    refresh,
-    async spent(user) {
-      await refreshSoon(user)
-      const own = unbooked.get(user)
-      return new Map(
-        [...(facts.get(user) ?? [])].map(([bucket, fact]) => [
-          bucket,
-          { ...fact, spent: fact.spent + (own?.get(bucket) ?? 0n) },
-        ]),
-      )
-    },
-    size: () => held.size,
-    close: () => clearInterval(timer),
+    const hourly = ++this.#beats % 720 === 0
+    for (const money of this.#users.values()) {
+      if (money.reserved.length > 0) void this.#renew(money)
+      if (hourly && money.unbooked.length > 0) void this.#record(money)
+    }
   }
 }

@@ -1,0 +1,86 @@
+// Books: what a request used goes line → spool → till → book → wallet; this is the one face of that way.
+import type pg from 'pg'
+import type { Booked } from './book.ts'
+import type { UsageLine } from './line.ts'
+import { openMover } from './mover.ts'
+import { openSpool } from './spool.ts'
+import { openTill, type TillOptions } from './till.ts'
+
+export interface Books {
+  /**
+   * Takes the line of a request. When it returns the line survives the death of this process, unless `closed()` says why not.
+   * It is in Postgres soon, once. Never throws.
+   */
+  settle(line: string): void
+  /** Why no request should be begun now, in words; undefined when all is well. */
+  closed(): string | undefined
+  state(): BooksState
+  /** Moves all there is; resolves when nothing waits or `deadlineMs` has passed. */
+  drain(deadlineMs: number): Promise<void>
+  /** Stops after the batch under way; what is left stays on disk for the next start. */
+  close(): Promise<void>
+}
+
+export interface BooksState {
+  /** lines not yet in Postgres */
+  waiting: number
+  /** what keeps them from it */
+  error: string | undefined
+  /** what is wrong with the disk, whatever the policy says */
+  trouble: string | undefined
+}
+
+/** Who has put aside what is not booked yet. */
+export interface Payers {
+  /** A line that an earlier run left is not booked either; told before anything is. */
+  inherit(line: UsageLine): void
+  /** A batch is in Postgres; told once of each line. */
+  heard(booked: Booked): void
+  /** A line will never be booked. */
+  forget(line: UsageLine): void
+}
+
+export interface BooksOptions {
+  /** of the spool; it belongs to one process at a time */
+  folder: string
+  /** where lines are set aside that Postgres will never take */
+  refusedFile: string
+  /** to Postgres; the books have their own, in a thread of its own */
+  connection: pg.ClientConfig
+  /** of subscription windows */
+  timezone: string
+  /** rows a batch at most */
+  batch: number
+  /** how long rows may wait for company, ms */
+  intervalMs: number
+  /** live settings */
+  policy: TillOptions['policy']
+  payers: Payers
+  log: (level: 'info' | 'warn' | 'error', line: string) => void
+}
+
+export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: BooksOptions): Books {
+  const mover = openMover(rest)
+  const refused = (line: UsageLine) => payers.forget(line)
+  const spool = openSpool({
+    folder,
+    intervalMs,
+    mover,
+    booked: booked => payers.heard(booked),
+    inherited: line => payers.inherit(line),
+    refused,
+    log,
+  })
+  const book = async (lines: readonly string[]) => payers.heard(await mover.book(lines))
+  const till = openTill({ spool, folder, policy, book, refused, log })
+  return {
+    settle: till.take,
+    closed: till.closed,
+    state: () => ({ ...spool.state(), trouble: till.trouble() }),
+    drain: spool.drain,
+    async close() {
+      await till.close()
+      await spool.close()
+    },
+  }
+}
