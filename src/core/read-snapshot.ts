@@ -1,4 +1,5 @@
 // Reads snapshots from Postgres: the first one whole, a page at a time; each later one by the rows that changed.
+import { setImmediate } from 'node:timers/promises'
 import { type Selectable, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
 import type { Platform, Tables } from '../db/schema.ts'
@@ -12,6 +13,7 @@ import {
   credentialOf,
   digestKey,
   type GroupFacts,
+  type KeyRow,
   type ModelMap,
   modelMap,
   type Parts,
@@ -22,8 +24,9 @@ import {
   withCredential,
 } from './snapshot.ts'
 
-/** So many rows are made facts in one go: at most a few ms in which nothing else happens. */
+/** So many rows are made facts in one go: at most a few ms in which nothing else happens. Credentials take longer. */
 const PAGE = 500
+const PAGE_OF_ACCOUNTS = 100
 /** Of so many changed rows on, everything is read anew. */
 const MANY = 2_000
 
@@ -31,7 +34,8 @@ const shipped = shippedPrices()
 
 /**
  * Reads everything in one transaction, so that it never mixes two states, and lets other work happen between pages.
- * What `before` holds of the same credentials need not be decrypted again.
+ * What `before` holds of the same credentials need not be decrypted again, and of the same keys it is kept: a load that finds
+ * nothing new leaves little to be collected.
  */
 export function loadSnapshot(db: Db, secret: Secret, before?: Snapshot): Promise<Snapshot> {
   return oneState(db, async tx => {
@@ -51,18 +55,19 @@ export function loadSnapshot(db: Db, secret: Secret, before?: Snapshot): Promise
     const accounts = new Shards<number, AccountFacts>(byId).draft()
     await eachPage(
       after =>
-        accountRows(tx).where('deleted_at', 'is', null).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+        accountRows(tx)
+          .where('deleted_at', 'is', null)
+          .where('id', '>', after)
+          .orderBy('id')
+          .limit(PAGE_OF_ACCOUNTS)
+          .execute(),
       row => accounts.set(row.id, reading.facts(row)),
+      PAGE_OF_ACCOUNTS,
     )
     const bindings = new Shards<number, readonly number[]>(byId).draft()
     await eachPage(
       after => bindingRows(tx).where('account_id', '>', after).orderBy('account_id').limit(PAGE).execute(),
       row => bindings.set(row.id, row.groups),
-    )
-    const keys = new Shards<string, StoredKey>(byFirstCharacter).draft()
-    await eachPage(
-      after => keyRows(tx).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
-      row => keys.set(digestKey(row.digest), storedKey(row)),
     )
     const subscriptions = new Shards<number, readonly SubscriptionFacts[]>(byId).draft()
     await eachPage(
@@ -75,13 +80,13 @@ export function loadSnapshot(db: Db, secret: Secret, before?: Snapshot): Promise
       users: users.done(),
       groups: groups.done(),
       accounts: accounts.done(),
-      keys: keys.done(),
+      keys: await readKeys(tx, before?.parts.keys),
       bindings: bindings.done(),
       subscriptions: subscriptions.done(),
       prices: await readPrices(tx),
       problems: reading.problems,
     }
-    return new Snapshot({ ...parts, ...pooled(parts, [...parts.accounts.keys()], undefined) })
+    return new Snapshot({ ...parts, ...(await pooled(parts, [...parts.accounts.keys()], undefined)) })
   })
 }
 
@@ -124,8 +129,10 @@ export function advanceSnapshot(db: Db, secret: Secret, snapshot: Snapshot): Pro
       bindings.set(row.id, row.groups)
 
     const keys = before.keys.draft()
-    for (const row of await some(ids('api_keys'), ids => keyRows(tx).where('id', 'in', ids).execute()))
-      keys.set(digestKey(row.digest), storedKey(row))
+    for (const row of await some(ids('api_keys'), ids => keyRows(tx).where('id', 'in', ids).execute())) {
+      const key = storedKey(row)
+      keys.set(key.digest, key)
+    }
 
     const subscriptions = before.subscriptions.draft()
     for (const row of await some(ids('subscriptions'), ids => subscriptionRows(tx).where('id', 'in', ids).execute()))
@@ -144,7 +151,7 @@ export function advanceSnapshot(db: Db, secret: Secret, snapshot: Snapshot): Pro
     }
     // Whether a group is exclusive decides where all its accounts may serve.
     if (opened.size > 0) for (const [id, of] of parts.bindings) if (of.some(group => opened.has(group))) touched.add(id)
-    return new Snapshot({ ...parts, ...pooled(parts, touched, before) })
+    return new Snapshot({ ...parts, ...(await pooled(parts, touched, before)) })
   })
 }
 
@@ -184,11 +191,12 @@ async function some<R>(ids: number[], read: (ids: number[]) => Promise<R[]>): Pr
 async function eachPage<R extends { id: number }>(
   read: (after: number) => Promise<R[]>,
   take: (row: R) => void,
+  page = PAGE,
 ): Promise<void> {
   for (let after = -(2 ** 31); ; ) {
     const rows = await read(after)
     for (const row of rows) take(row)
-    if (rows.length < PAGE) return
+    if (rows.length < page) return
     after = rows.at(-1)!.id
   }
 }
@@ -204,11 +212,11 @@ async function readPrices(tx: Db): Promise<PriceTable> {
 }
 
 /** Pools as they are now, by what they were before and the accounts that may have come, gone or changed. */
-function pooled(
+async function pooled(
   now: Pick<Parts, 'groups' | 'accounts' | 'bindings'>,
   touched: Iterable<number>,
   before: Parts | undefined,
-): Pick<Parts, 'pools' | 'open'> {
+): Promise<Pick<Parts, 'pools' | 'open'>> {
   const pools = (before?.pools ?? new Shards<number, readonly AccountFacts[]>(byId)).draft()
   const open = new Map(before?.open)
   const changes = new Map<number | Platform, { gone: Set<number>; come: AccountFacts[] }>()
@@ -217,7 +225,9 @@ function pooled(
     if (!known) changes.set(pool, (known = { gone: new Set(), come: [] }))
     return known
   }
+  let looked = 0
   for (const id of touched) {
+    if (++looked % PAGE === 0) await setImmediate()
     if (before) for (const pool of poolsOf(before, id)) change(pool).gone.add(id)
     for (const pool of poolsOf(now, id)) change(pool).come.push(now.accounts.get(id)!)
   }
@@ -343,8 +353,32 @@ const keyRows = (db: Db) =>
     .select(['tpm', 'allow_ip', 'models'])
 type ApiKeyRow = Awaited<ReturnType<ReturnType<typeof keyRows>['executeTakeFirstOrThrow']>>
 
+/** Every key. Those that are as they were stay what they were, so that a load that finds nothing new makes nothing that lasts. */
+async function readKeys(tx: Db, before: Shards<string, StoredKey> | undefined): Promise<Shards<string, StoredKey>> {
+  const keys = (before ?? new Shards<string, StoredKey>(byFirstCharacter)).draft()
+  let rows = 0
+  await eachPage(
+    after => keyRows(tx).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+    row => {
+      rows++
+      const key = storedKey(row)
+      const known = keys.get(key.digest)
+      if (!known || !sameRow(known.row, key.row)) keys.set(key.digest, key)
+    },
+  )
+  // One that is gone for good would stay; gw deletes none, so this is hardly ever read twice.
+  return before && keys.size !== rows ? readKeys(tx, undefined) : keys.done()
+}
+
 function storedKey(row: ApiKeyRow): StoredKey {
-  return new StoredKey({
+  return new StoredKey(digestKey(row.digest), keyRow(row))
+}
+
+// Empty, as they mostly are, one serves all.
+const nothing: readonly string[] = []
+
+function keyRow(row: ApiKeyRow): KeyRow {
+  return {
     id: row.id,
     name: row.name,
     userId: row.user_id,
@@ -355,9 +389,17 @@ function storedKey(row: ApiKeyRow): StoredKey {
     quota: row.quota,
     rpm: row.rpm,
     tpm: row.tpm,
-    allowIp: row.allow_ip,
-    models: row.models,
-  })
+    allowIp: row.allow_ip.length === 0 ? nothing : row.allow_ip,
+    models: row.models.length === 0 ? nothing : row.models,
+  }
+}
+
+function sameRow(a: KeyRow, b: KeyRow): boolean {
+  for (const name in a) {
+    const [was, is] = [a[name as keyof KeyRow], b[name as keyof KeyRow]]
+    if (was !== is && !(Array.isArray(was) && Array.isArray(is) && was.join() === is.join())) return false
+  }
+  return true
 }
 
 const subscriptionRows = (db: Db) =>

@@ -58,6 +58,10 @@ export class Draft<K, V> {
     this.#size = size
   }
 
+  get size(): number {
+    return this.#size
+  }
+
   get(key: K): V | undefined {
     return this.#shards.get(this.#of(key))?.get(key)
   }

@@ -127,11 +127,14 @@ export class KeyFacts {
 
 /** A key's row and what was made of it the last time it was used. Many snapshots share it: a change of a group does not touch its keys. */
 export class StoredKey {
+  /** as `digestKey` writes it */
+  readonly digest: string
   readonly row: KeyRow
   #facts: KeyFacts | undefined
   #allows: ((ip: string) => boolean) | undefined
 
-  constructor(row: KeyRow) {
+  constructor(digest: string, row: KeyRow) {
+    this.digest = digest
     this.row = row
   }
 

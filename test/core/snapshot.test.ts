@@ -300,6 +300,22 @@ t.test('a full load decrypts only what is new', async t => {
   t.equal(credentialOf(second.pool(1)[1]!).reveal(), 'x')
 })
 
+t.test('a full load keeps the keys that are as they were, and none that are gone', async t => {
+  const { db } = await database(t)
+  await fill(db, 1, 900)
+  const first = await loadSnapshot(db, secret)
+  await setKey(db, 'k5', { rpm: 7 })
+  const second = await loadSnapshot(db, secret, first)
+  const kept = [...second.parts.keys].filter(([digest, key]) => first.parts.keys.get(digest) === key)
+  t.equal(kept.length, 899)
+  t.strictSame(said(second), said(await loadSnapshot(db, secret)))
+  await db.deleteFrom('api_keys').where('name', '=', 'k6').execute()
+  t.equal(await advanceSnapshot(db, secret, second), undefined, 'rows do not tell it')
+  const third = await loadSnapshot(db, secret, second)
+  t.equal(third.keyCount, 899)
+  t.strictSame(said(third), said(await loadSnapshot(db, secret)))
+})
+
 t.test('an exclusive group keeps its accounts from keys without a group', async t => {
   const { db } = await database(t)
   const account = { platform: 'anthropic', type: 'apikey', credential: 'x', concurrency: 0, priority: 1 } as const
