@@ -1,28 +1,38 @@
 // Reads snapshots from Postgres: the first one whole, a page at a time; each later one by the rows that changed.
 import { setImmediate } from 'node:timers/promises'
-import { type Selectable, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
-import type { Platform, Tables } from '../db/schema.ts'
+import type { Platform } from '../db/schema.ts'
 import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
 import type { Account } from './record/account.ts'
-import { byFirstCharacter, byId, type Draft, Shards } from './shards.ts'
+import { byFirstCharacter, byId, Shards } from './shards.ts'
 import {
   type AccountFacts,
-  credentialOf,
-  digestKey,
   type GroupFacts,
-  type KeyRow,
-  type ModelMap,
-  modelMap,
   type Parts,
   Snapshot,
-  StoredKey,
+  type StoredKey,
   type SubscriptionFacts,
   type UserFacts,
   withCredential,
 } from './snapshot.ts'
+import {
+  accountFacts,
+  accountReader,
+  accountRows,
+  bindingRows,
+  groupFacts,
+  groupRows,
+  keyRows,
+  putSubscription,
+  sameRow,
+  storedKey,
+  subscriptionRows,
+  userFacts,
+  userRows,
+} from './snapshot-rows.ts'
 
 /** So many rows are made facts in one go: at most a few ms in which nothing else happens. Credentials take longer. */
 const PAGE = 500
@@ -207,6 +217,23 @@ export async function loadAccount(db: Db, secret: Secret, account: Account): Pro
   return withCredential(accountFacts(row), new Credential(secret.decrypt(row.credential)))
 }
 
+/** Every key. Those that are as they were stay what they were, so that a load that finds nothing new makes nothing that lasts. */
+async function readKeys(tx: Db, before: Shards<string, StoredKey> | undefined): Promise<Shards<string, StoredKey>> {
+  const keys = (before ?? new Shards<string, StoredKey>(byFirstCharacter)).draft()
+  let rows = 0
+  await eachPage(
+    after => keyRows(tx).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
+    row => {
+      rows++
+      const key = storedKey(row)
+      const known = keys.get(key.digest)
+      if (!known || !sameRow(known.row, key.row)) keys.set(key.digest, key)
+    },
+  )
+  // One that is gone for good would stay; gw deletes none, so this is hardly ever read twice.
+  return before && keys.size !== rows ? readKeys(tx, undefined) : keys.done()
+}
+
 async function readPrices(tx: Db): Promise<PriceTable> {
   return priceTable([...shipped, ...(await operatorPrices(tx))])
 }
@@ -250,169 +277,4 @@ function poolsOf(parts: Pick<Parts, 'groups' | 'accounts' | 'bindings'>, id: num
   if (!account) return []
   const groups = (parts.bindings.get(id) ?? []).filter(group => parts.groups.has(group))
   return groups.some(group => parts.groups.get(group)!.exclusive) ? groups : [...groups, account.platform]
-}
-
-const userRows = (db: Db) => db.selectFrom('users').select(['id', 'name', 'concurrency', 'status', 'deleted_at'])
-type UserRow = Selectable<Pick<Tables['users'], 'id' | 'name' | 'concurrency' | 'status' | 'deleted_at'>>
-
-function userFacts(row: UserRow): UserFacts {
-  return { id: row.id, name: row.name, concurrency: row.concurrency, active: row.status === 'active' }
-}
-
-const groupRows = (db: Db) => db.selectFrom('groups').selectAll()
-
-function groupFacts(row: Selectable<Tables['groups']>): GroupFacts {
-  return {
-    id: row.id,
-    name: row.name,
-    platform: row.platform,
-    multiplier: BigInt(row.multiplier.replace('.', '')),
-    billing: row.billing,
-    limits: { day: row.daily_limit, week: row.weekly_limit, month: row.monthly_limit },
-    exclusive: row.exclusive,
-    unknownModel:
-      row.fallback_model === null ? (row.unknown_model as 'reject' | 'free') : { fallback: row.fallback_model },
-    drainMs: row.drain_ms,
-  }
-}
-
-const accountRows = (db: Db) =>
-  db
-    .selectFrom('accounts')
-    .select(['id', 'name', 'platform', 'type', 'credential', 'base_url', 'concurrency', 'priority', 'status', 'reason'])
-    .select(['model_map', 'intercept_warmup', 'expires_at', 'deleted_at'])
-type AccountRow = Awaited<ReturnType<ReturnType<typeof accountRows>['executeTakeFirstOrThrow']>>
-
-function accountFacts(row: AccountRow): AccountFacts {
-  return {
-    id: row.id,
-    name: row.name,
-    platform: row.platform,
-    type: row.type,
-    baseUrl: row.base_url,
-    concurrency: row.concurrency,
-    priority: row.priority,
-    status: row.status,
-    reason: row.reason,
-    models: sharedModelMap(row.model_map),
-    expiresAt: row.expires_at?.getTime() ?? 0,
-    interceptWarmup: row.intercept_warmup,
-  }
-}
-
-// Sealed bytes of the credentials that facts hold: what is the same need not be decrypted again.
-const sealed = new WeakMap<Credential, Buffer>()
-
-/** Makes facts of rows, and notes which credentials cannot be decrypted: those accounts are in error. */
-function accountReader(secret: Secret, before: Snapshot | undefined) {
-  const problems = new Map<number, string>()
-  const open = (row: AccountRow): Credential => {
-    const known = before?.accounts.get(row.id)
-    const credential = known && credentialOf(known)
-    if (credential && sealed.get(credential)?.equals(row.credential)) return credential
-    const fresh = new Credential(secret.decrypt(row.credential))
-    sealed.set(fresh, row.credential)
-    return fresh
-  }
-  const facts = (row: AccountRow): AccountFacts => {
-    try {
-      return withCredential(accountFacts(row), open(row))
-    } catch (error) {
-      problems.set(row.id, `account ${row.name} is not used: ${(error as Error).message}`)
-      return accountFacts({ ...row, status: 'error', reason: 'credential cannot be decrypted' })
-    }
-  }
-  return { problems, facts }
-}
-
-// Most accounts have one of a few mappings. Forgotten now and then, so that old ones do not stay for ever.
-const modelMaps = new Map<string, ModelMap>()
-const MODEL_MAPS = 10_000
-
-function sharedModelMap(map: Record<string, string>): ModelMap {
-  const text = JSON.stringify(map)
-  let known = modelMaps.get(text)
-  if (!known) {
-    if (modelMaps.size >= MODEL_MAPS) modelMaps.clear()
-    modelMaps.set(text, (known = modelMap(map)))
-  }
-  return known
-}
-
-const bindingRows = (db: Db) =>
-  db
-    .selectFrom('account_groups')
-    .select('account_id as id')
-    .select(sql<number[]>`array_agg(group_id order by group_id)`.as('groups'))
-    .groupBy('account_id')
-
-const keyRows = (db: Db) =>
-  db
-    .selectFrom('api_keys')
-    .select(['id', 'name', 'digest', 'user_id', 'group_id', 'status', 'expires_at', 'concurrency', 'quota', 'rpm'])
-    .select(['tpm', 'allow_ip', 'models'])
-type ApiKeyRow = Awaited<ReturnType<ReturnType<typeof keyRows>['executeTakeFirstOrThrow']>>
-
-/** Every key. Those that are as they were stay what they were, so that a load that finds nothing new makes nothing that lasts. */
-async function readKeys(tx: Db, before: Shards<string, StoredKey> | undefined): Promise<Shards<string, StoredKey>> {
-  const keys = (before ?? new Shards<string, StoredKey>(byFirstCharacter)).draft()
-  let rows = 0
-  await eachPage(
-    after => keyRows(tx).where('id', '>', after).orderBy('id').limit(PAGE).execute(),
-    row => {
-      rows++
-      const key = storedKey(row)
-      const known = keys.get(key.digest)
-      if (!known || !sameRow(known.row, key.row)) keys.set(key.digest, key)
-    },
-  )
-  // One that is gone for good would stay; gw deletes none, so this is hardly ever read twice.
-  return before && keys.size !== rows ? readKeys(tx, undefined) : keys.done()
-}
-
-function storedKey(row: ApiKeyRow): StoredKey {
-  return new StoredKey(digestKey(row.digest), keyRow(row))
-}
-
-// Empty, as they mostly are, one serves all.
-const nothing: readonly string[] = []
-
-function keyRow(row: ApiKeyRow): KeyRow {
-  return {
-    id: row.id,
-    name: row.name,
-    userId: row.user_id,
-    groupId: row.group_id,
-    revoked: row.status === 'revoked',
-    expiresAt: row.expires_at?.getTime() ?? 0,
-    concurrency: row.concurrency,
-    quota: row.quota,
-    rpm: row.rpm,
-    tpm: row.tpm,
-    allowIp: row.allow_ip.length === 0 ? nothing : row.allow_ip,
-    models: row.models.length === 0 ? nothing : row.models,
-  }
-}
-
-function sameRow(a: KeyRow, b: KeyRow): boolean {
-  for (const name in a) {
-    const [was, is] = [a[name as keyof KeyRow], b[name as keyof KeyRow]]
-    if (was !== is && !(Array.isArray(was) && Array.isArray(is) && was.join() === is.join())) return false
-  }
-  return true
-}
-
-const subscriptionRows = (db: Db) =>
-  db.selectFrom('subscriptions').select(['id', 'user_id', 'group_id', 'status', 'expires_at'])
-type SubscriptionRow = Awaited<ReturnType<ReturnType<typeof subscriptionRows>['executeTakeFirstOrThrow']>>
-
-function putSubscription(of: Draft<number, readonly SubscriptionFacts[]>, row: SubscriptionRow): void {
-  const others = (of.get(row.user_id) ?? []).filter(known => known.id !== row.id)
-  if (row.status === 'active') others.push({ id: row.id, group: row.group_id, expiresAt: row.expires_at.getTime() })
-  if (others.length > 0)
-    of.set(
-      row.user_id,
-      others.sort((a, b) => a.id - b.id),
-    )
-  else of.delete(row.user_id)
 }
