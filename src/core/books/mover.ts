@@ -47,7 +47,15 @@ export function openMover({ connection, ...rest }: WorkerSettings, patienceMs = 
 
   function start(): Worker {
     if (worker) return worker
-    const fresh = new Worker(script, { workerData: settings, name: 'gw books', execArgv: [], env: environment() })
+    // Batches are read and forgotten: more room for them would only take longer to be used up.
+    const resourceLimits = { maxYoungGenerationSizeMb: 16 }
+    const fresh = new Worker(script, {
+      workerData: settings,
+      name: 'gw books',
+      execArgv: [],
+      env: environment(),
+      resourceLimits,
+    })
     worker = fresh
     let why = 'the thread that books has ended'
     fresh.on('message', hear)
