@@ -160,6 +160,39 @@ t.test('scanObject agrees with JSON.parse about every text, and its spans hold t
   )
 })
 
+t.test('peek knows what a body may write into a cache, search and show, however that is spelled', async t => {
+  const peek = (more: string) => messages.peek(Buffer.from(`{"model":"m","messages":[],${more}}`), '/v1/messages')
+  const cached = (ttl: string) =>
+    peek(`"system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"${ttl}}}]`)
+  t.equal(cached('').cacheWrites, '5m')
+  t.equal(cached(',"ttl":"1h"').cacheWrites, '1h')
+  t.equal(cached(String.raw`,"ttl":"\u0031h"`).cacheWrites, '1h', 'an escape may spell anything')
+  t.equal(peek('"x":"1h"').cacheWrites, '5m', 'without a breakpoint nothing is kept for an hour')
+  const says = (text: string) => peek(`"system":${JSON.stringify(text)}`)
+  t.equal(says('"cache_control":{"ttl":"1h"}').cacheWrites, '5m', 'what a text quotes is no word')
+
+  const tool = (type: string) => peek(`"tools":[{"type":${type},"name":"t"}]`)
+  t.equal(tool('"web_search_20250305"').searchesWeb, true)
+  t.equal(
+    tool(String.raw`"\u0077\u0065\u0062\u005f\u0073\u0065\u0061\u0072\u0063\u0068\u005f20250305"`).searchesWeb,
+    true,
+  )
+  t.equal(tool('"custom"').searchesWeb, false)
+  t.equal(says('web_search is a tool').searchesWeb, true, 'a text that begins like one may be one')
+  t.equal(says(`the "web_search" tool ${'x'.repeat(300)}`).searchesWeb, false)
+  t.equal(says(`${'é'.repeat(100)} web`).searchesWeb, false)
+
+  const shown = (block: object) => {
+    const body = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: [block] }] }))
+    return [messages.peek(body, '/v1/messages').promptBytes, body.length] as const
+  }
+  const data = 'A'.repeat(1_000_000)
+  const [image, all] = shown({ type: 'image', source: { type: 'base64', media_type: 'image/png', data } })
+  t.ok(image < all / 10, `an image of ${all} bytes counts as ${image}`)
+  const [text, bytes] = shown({ type: 'text', text: data })
+  t.equal(text, bytes)
+})
+
 t.test('peek takes the model and whether it streams, and says what is wrong', async t => {
   const peek = (text: string) => {
     try {

@@ -23,6 +23,7 @@ const LOWER_E = 0x65
 const LOWER_F = 0x66
 const LOWER_N = 0x6e
 const LOWER_T = 0x74
+const LOWER_U = 0x75
 const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 const NULL = Buffer.from('null')
@@ -35,11 +36,12 @@ const NEAR = 32
  * Finds the values of `wanted` top-level keys. The whole text is walked once (long strings by native search, so base64
  * costs nothing) and its grammar checked, since a body that another parser reads differently could be billed as something
  * it is not. What stands inside strings is not judged; whoever reads a wanted one must expect that it cannot be read.
+ * @param words notes which short strings are there, keys and values at any depth, on the way
  * @throws JsonError for what is not one JSON object, nests deeper than 512, or has a wanted key twice
  */
-export function scanObject(body: Buffer, wanted: ReadonlySet<string>): Map<string, Span> {
+export function scanObject(body: Buffer, wanted: ReadonlySet<string>, words?: Words): Map<string, Span> {
   const found = new Map<string, Span>()
-  const s = new Scanner(body)
+  const s = new Scanner(body, words)
   s.space()
   if (s.take() !== OPEN_BRACE) throw s.error('expected a JSON object', -1)
   s.space()
@@ -71,11 +73,64 @@ export function scanObject(body: Buffer, wanted: ReadonlySet<string>): Map<strin
   return found
 }
 
+// Of a word every letter may be written as an escape of six bytes; what is longer is no word.
+const LONGEST_WORD = 256
+
+/**
+ * Which of some words a body has as a string of its own, key or value; `x*` is any string that begins with x. The scan passes all
+ * strings anyway, where searching the whole body for each word would cost as much as scanning it.
+ */
+export class Words {
+  /** A word may be spelled in escapes here: then it cannot be said which are there. */
+  escaped = false
+  readonly #there: boolean[]
+  readonly #words: readonly Word[]
+
+  constructor(words: readonly Word[]) {
+    this.#words = words
+    this.#there = words.map(() => false)
+  }
+
+  /** Whether it has the word with this index, or may have. */
+  has(index: number): boolean {
+    return this.#there[index]! || this.escaped
+  }
+
+  note(body: Buffer, from: number, to: number): void {
+    const first = body[from]
+    for (let i = 0; i < this.#words.length; i++) {
+      const word = this.#words[i]!
+      if (word.first === first && !this.#there[i] && word.is(body, from, to)) this.#there[i] = true
+    }
+  }
+}
+
+export class Word {
+  readonly first: number
+  readonly #text: string
+  readonly #begins: boolean
+
+  constructor(text: string) {
+    this.#begins = text.endsWith('*')
+    this.#text = this.#begins ? text.slice(0, -1) : text
+    this.first = this.#text.charCodeAt(0)
+  }
+
+  is(body: Buffer, from: number, to: number): boolean {
+    const { length } = this.#text
+    if (this.#begins ? to - from < length : to - from !== length) return false
+    for (let i = 0; i < length; i++) if (body[from + i] !== this.#text.charCodeAt(i)) return false
+    return true
+  }
+}
+
 class Scanner {
   at = 0
   readonly #b: Buffer
-  constructor(body: Buffer) {
+  readonly #words: Words | undefined
+  constructor(body: Buffer, words: Words | undefined) {
     this.#b = body
+    this.#words = words
   }
 
   peek(): number {
@@ -105,27 +160,42 @@ class Scanner {
 
   /** A string. Whatever its escapes say, every parser sees it end at the same quote. */
   string(): void {
+    const start = this.at + 1
+    const end = this.#stringEnd(start)
+    this.at = end + 1
+    const words = this.#words
+    if (words === undefined || end - start > LONGEST_WORD) return
+    words.note(this.#b, start, end)
+    if (!words.escaped) words.escaped = this.#spells(start, end)
+  }
+
+  /** Whether a string has a letter of ASCII written as an escape. */
+  #spells(start: number, end: number): boolean {
     const b = this.#b
-    let i = this.at + 1
+    for (let i = start; i < end - 3; i++) {
+      if (b[i] !== BACKSLASH) continue
+      if (b[i + 1] === LOWER_U && b[i + 2] === ZERO && b[i + 3] === ZERO) return true
+      i++
+    }
+    return false
+  }
+
+  #stringEnd(start: number): number {
+    const b = this.#b
+    let i = start
     for (;;) {
       // Names, types and paths are short: looking at each byte is cheaper there than a call into native code.
       for (const near = i + NEAR; i < near; i++) {
         const c = b[i]
-        if (c === QUOTE) {
-          this.at = i + 1
-          return
-        }
+        if (c === QUOTE) return i
         if (c === BACKSLASH) i++
       }
       const quote = b.indexOf(QUOTE, i)
       if (quote === -1) throw this.error('a string is not closed')
       let slashes = 0
       while (quote - slashes > i && b[quote - 1 - slashes] === BACKSLASH) slashes++
+      if (slashes % 2 === 0) return quote
       i = quote + 1
-      if (slashes % 2 === 0) {
-        this.at = i
-        return
-      }
     }
   }
 

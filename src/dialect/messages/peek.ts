@@ -1,17 +1,15 @@
 // What the corridor must know of a Messages request, found by one scan of its top level.
 import { Failure } from '../../lib/failure.ts'
 import type { Body, Peek, Span, WarmupPhrases } from '../dialect.ts'
-import { JsonError, scanObject } from '../json/scan.ts'
+import { JsonError, scanObject, Word, Words } from '../json/scan.ts'
 import { promptBytes } from './prompt.ts'
 import { sessionFields, sessionKey } from './session.ts'
 import { isWarmup } from './warmup.ts'
 
 const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', ...sessionFields])
 
-const CACHE_CONTROL = Buffer.from('cache_control')
-const ONE_HOUR = Buffer.from('"1h"')
-const WEB_SEARCH = Buffer.from('"web_search')
-const ESCAPED = Buffer.from('\\u00')
+const spelled = ['image', 'document', 'cache_control', '1h', 'web_search*'].map(text => new Word(text))
+const [IMAGE, DOCUMENT, CACHE_CONTROL, ONE_HOUR, WEB_SEARCH] = [0, 1, 2, 3, 4]
 
 // Beyond this a copy costs more than two more writes.
 const COPY_BYTES = 64 * 1024
@@ -19,13 +17,14 @@ const COPY_BYTES = 64 * 1024
 /** @throws Failure BODY_INVALID, MODEL_REQUIRED */
 export function peekMessages(body: Buffer): Peek {
   let found: Map<string, Span>
+  const words = new Words(spelled)
   try {
-    found = scanObject(body, wanted)
+    found = scanObject(body, wanted, words)
   } catch (error) {
     if (error instanceof JsonError) throw new Failure('BODY_INVALID', [error.message], { cause: error })
     throw error
   }
-  return new MessagesPeek(body, found)
+  return new MessagesPeek(body, found, words)
 }
 
 class MessagesPeek implements Peek {
@@ -35,11 +34,11 @@ class MessagesPeek implements Peek {
   readonly mode: string
   readonly #body: Buffer
   readonly #fields: ReadonlyMap<string, Span>
-  // A letter may be written as an escape: a body with such is taken to mention everything.
-  #escaped: boolean | undefined
+  readonly #words: Words
 
-  constructor(body: Buffer, fields: ReadonlyMap<string, Span>) {
+  constructor(body: Buffer, fields: ReadonlyMap<string, Span>, words: Words) {
     this.#body = body
+    this.#words = words
     this.#fields = fields
     this.model = modelOf(body, fields.get('model'))
     const stream = fields.has('stream') ? this.#value('stream') : false
@@ -52,15 +51,17 @@ class MessagesPeek implements Peek {
   }
 
   get promptBytes(): number {
-    return promptBytes(this.#body, this.#fields.get('messages'))
+    const messages = this.#fields.get('messages')
+    const hasMedia = this.#words.has(IMAGE) || this.#words.has(DOCUMENT)
+    return messages && hasMedia ? promptBytes(this.#body, messages) : this.#body.length
   }
 
   get cacheWrites(): '5m' | '1h' {
-    return this.#mentions(CACHE_CONTROL) && this.#mentions(ONE_HOUR) ? '1h' : '5m'
+    return this.#words.has(CACHE_CONTROL) && this.#words.has(ONE_HOUR) ? '1h' : '5m'
   }
 
   get searchesWeb(): boolean {
-    return this.#mentions(WEB_SEARCH)
+    return this.#words.has(WEB_SEARCH)
   }
 
   session(headers: NodeJS.Dict<string | string[]>): string {
@@ -83,10 +84,6 @@ class MessagesPeek implements Peek {
   #value(name: string): unknown {
     const span = this.#fields.get(name)
     return span && parse(this.#body, span)
-  }
-
-  #mentions(text: Buffer): boolean {
-    return this.#body.includes(text) || (this.#escaped ??= this.#body.includes(ESCAPED))
   }
 }
 

@@ -13,14 +13,11 @@ const QUOTE = 0x22
  * its place; a document's is compressed, so it counts twice. Only where the dialect has them, so that nobody can pass a text
  * for an image.
  */
-export function promptBytes(body: Buffer, messages: Span | undefined): number {
-  if (!messages || !media.some(type => body.includes(type))) return body.length
+export function promptBytes(body: Buffer, messages: Span): number {
   let bytes = body.length
   for (const message of elements(body, messages.start)) bytes += mediaIn(body, message, 0)
   return bytes
 }
-
-const media = ['"image"', '"document"'].map(type => Buffer.from(type))
 
 /** What a message, or a tool's result in one, amounts to beyond its bytes; they stand in `content`. */
 function mediaIn(body: Buffer, at: number, depth: number): number {
