@@ -145,3 +145,9 @@ export class Outcome implements Ticket {
     return this.failure?.code ?? ''
   }
 }
+
+/** One fold over Outcomes. It must not throw and must not wait. */
+export interface Fold {
+  began?(outcome: Outcome): void
+  ended(outcome: Outcome): void
+}

@@ -1,6 +1,5 @@
 // The access log: one line a request, a fold over Outcomes.
-import type { Outcome } from '../core/outcome.ts'
-import type { Fold } from '../gateway/answer/outcomes.ts'
+import type { Fold, Outcome } from '../core/outcome.ts'
 import { type Log, quote, scrub } from '../lib/log.ts'
 
 /** What ended well or was refused for a reason is info; what the gateway or an upstream spoiled is a warning. */

@@ -1,7 +1,6 @@
 // What goes on now: requests under way, and rates as a fold over Outcomes.
 import type { LiveView } from '../control/view.ts'
-import type { Outcome } from '../core/outcome.ts'
-import type { Fold } from '../gateway/answer/outcomes.ts'
+import type { Fold, Outcome } from '../core/outcome.ts'
 import { Crowd } from '../lib/crowd.ts'
 
 const WINDOW_S = 60

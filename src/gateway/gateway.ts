@@ -14,10 +14,10 @@ import type { Downstream } from './answer/downstream.ts'
 import type { Outcomes } from './answer/outcomes.ts'
 import type { Engine } from './ask/engine/engine.ts'
 import type { Silence } from './ask/engine/silence.ts'
+import type { Binding } from './choose/binding.ts'
 import type { Health } from './choose/health.ts'
-import type { Occupied } from './choose/occupy.ts'
+import type { Occupied } from './choose/occupied.ts'
 import type { Pools } from './choose/pool.ts'
-import type { Binding } from './choose/sticky.ts'
 
 export interface Gateway {
   /** replaced whole on reload */

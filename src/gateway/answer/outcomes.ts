@@ -1,13 +1,7 @@
 // Begins and ends the record of each request, and hands finished ones to whoever folds over them.
 import type { IncomingMessage } from 'node:http'
-import { Outcome } from '../../core/outcome.ts'
+import { type Fold, Outcome } from '../../core/outcome.ts'
 import { requestId } from '../../lib/id.ts'
-
-/** One fold over Outcomes. It must not throw and must not wait. */
-export interface Fold {
-  began?(outcome: Outcome): void
-  ended(outcome: Outcome): void
-}
 
 export interface Outcomes {
   begin(req: IncomingMessage): Outcome

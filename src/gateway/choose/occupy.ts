@@ -2,25 +2,14 @@
 import type { Outcome } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { Failure } from '../../lib/failure.ts'
-import type { Lease } from '../admit/leases.ts'
 import { accountOfSlot, accountSlot, poolOfGroup } from '../admit/places.ts'
 import type { Downstream } from '../answer/downstream.ts'
 import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
+import type { Occupied } from './occupied.ts'
 import { FEW, findAccount } from './pool.ts'
 import { type Candidate, reasons, type SelectFacts, type Selection, select } from './select.ts'
-
-/** An account with a place held at it. */
-export interface Occupied {
-  candidate: Candidate
-  lease: Lease
-  selection: Selection
-  /** Unix ms when it was chosen */
-  since: number
-  /** gives it back unused */
-  undo(): void
-}
 
 export interface OccupyOptions {
   gw: Gateway

@@ -4,17 +4,6 @@ import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Selection } from './select.ts'
 
-/** Where a session was bound, as operators see it. */
-export interface Binding {
-  session: string
-  model: string
-  key: string
-  group: string | null
-  account: number
-  /** Unix ms of its last turn through this process */
-  at: number
-}
-
 export interface Session {
   name: string
   model: string
