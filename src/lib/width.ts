@@ -1,15 +1,24 @@
 // How wide text is on a terminal, and where it is cut.
-import stringWidth from 'string-width'
+import { createRequire } from 'node:module'
 
 // One column for each character: Latin letters and the signs of gw top, nearly all that is ever shown.
 const narrow = /^[\x20-\x7e\xa1-\xac\xae-\u02ff\u2026\u221e\u2588\u2591\u25b2\u25bc]*$/
-const graphemes = new Intl.Segmenter()
+// Both are dear to load, and most commands show neither ideographs nor emoji.
+let segmenter: Intl.Segmenter | undefined
+let stringWidth: ((text: string) => number) | undefined
+
+const graphemes = (text: string) => (segmenter ??= new Intl.Segmenter()).segment(text)
+
+function load(): (text: string) => number {
+  const { default: measure } = createRequire(import.meta.url)('string-width') as typeof import('string-width')
+  return (stringWidth = measure)
+}
 
 /** How many columns of a terminal the text takes. */
 export function columns(text: string): number {
   if (narrow.test(text)) return text.length
   let sum = 0
-  for (const { segment } of graphemes.segment(text)) sum += widthOf(segment)
+  for (const { segment } of graphemes(text)) sum += widthOf(segment)
   return sum
 }
 
@@ -21,7 +30,7 @@ function widthOf(grapheme: string): number {
   let width = known.get(grapheme)
   if (width === undefined) {
     if (known.size === KNOWN_MOST) known.clear()
-    known.set(grapheme, (width = stringWidth(grapheme)))
+    known.set(grapheme, (width = (stringWidth ?? load())(grapheme)))
   }
   return width
 }
@@ -32,7 +41,7 @@ export function cut(text: string, width: number, more: string): string {
   if (columns(text) <= width) return text
   let kept = ''
   let taken = 0
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of graphemes(text)) {
     taken += widthOf(segment)
     if (taken > width - 1) break
     kept += segment
