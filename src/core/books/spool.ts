@@ -145,15 +145,21 @@ export function openSpool(options: SpoolOptions): Spool {
     try {
       const stretches = segments.map(stretchOf).filter(({ from, to, over }) => from < to || over)
       await options.mover.move(stretches, told)
-      if (error !== undefined) options.log('info', 'usage is being written to Postgres again')
-      error = undefined
-      backoffMs = 0
+      well()
     } catch (cause) {
       if (closed) return
+      // It failed when all had been booked: nothing is kept from Postgres.
+      if (!pending()) return well()
       if (error === undefined) options.log('error', `usage waits in the spool: ${(cause as Error).message}`)
       error = (cause as Error).message
       backoffMs = Math.min(Math.max(backoffMs * 2, 250), 5_000)
     }
+  }
+
+  function well(): void {
+    if (error !== undefined) options.log('info', 'usage is being written to Postgres again')
+    error = undefined
+    backoffMs = 0
   }
 
   function told({ file, to, ends, gone, booked, refused }: Moved): void {
