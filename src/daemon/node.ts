@@ -6,6 +6,7 @@ import { controlServer } from '../control/server.ts'
 import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { spoolId } from '../core/books/spool.ts'
+import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
@@ -99,13 +100,13 @@ export async function startWorker(
   const silence = open(new Silence())
   const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
   const retry = () => void accountQueue.retry()
+  // What changes while the rest is put together is not lost: it is what the gateway begins with.
+  let early: Snapshot | undefined
+  let changed = (snapshot: Snapshot): void => {
+    early = snapshot
+  }
   const [snapshots, { health }, store] = await together([
-    followSnapshots(database, secret, log, snapshot => {
-      gateway.snapshot = snapshot
-      gateway.pools.keep(snapshot.groups, snapshot.accounts)
-      // An account that was added or resumed may serve who waits.
-      retry()
-    }).then(open),
+    followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
   ])
@@ -137,7 +138,7 @@ export async function startWorker(
   })
   const gateway: Gateway = {
     config,
-    snapshot: snapshots.first,
+    snapshot: early ?? snapshots.first,
     secret,
     store,
     leases,
@@ -156,6 +157,12 @@ export async function startWorker(
     live: new Crowd(),
     pools: new Pools(),
     draining: false,
+  }
+  changed = snapshot => {
+    gateway.snapshot = snapshot
+    gateway.pools.keep(snapshot.groups, snapshot.accounts)
+    // An account that was added or resumed may serve who waits.
+    retry()
   }
   open(startJobs(jobsOf(gateway), { database, log }))
 
