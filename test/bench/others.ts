@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { freePort } from '../helpers/port.ts'
 import { folder, type Started, start } from './children.ts'
-import { freePort } from './port.ts'
 import { type Use, use } from './proc.ts'
 
 /** Something that takes requests. */

@@ -1,9 +1,9 @@
 // A case of throughput with leases in Redis: a server for each checkout, off the gateway's core, keeping nothing on disk.
 import { spawnSync } from 'node:child_process'
+import { freePort } from '../helpers/port.ts'
 import { said, start, stop } from './children.ts'
 import { compare } from './compare.ts'
 import type { Lab } from './lab.ts'
-import { freePort } from './port.ts'
 import type { Row } from './table.ts'
 
 export async function withRedis(lab: Lab): Promise<Row[]> {

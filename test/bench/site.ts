@@ -2,9 +2,9 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../helpers/port.ts'
 import { command, ended, folder, type Ran, type Started, start, stop } from './children.ts'
 import { multiply } from './multiply.ts'
-import { freePort } from './port.ts'
 import type { Use } from './proc.ts'
 import { use } from './proc.ts'
 

@@ -1,9 +1,6 @@
 // gw as a process of its own: started like an operator starts it, watched through its control socket, killed at will.
 import { spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
-import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Test } from 'tap'
@@ -14,6 +11,7 @@ import { openDatabase } from '../../src/db/connect.ts'
 import { openSecret } from '../../src/lib/secret.ts'
 import type { Mock } from '../../src/mock/server.ts'
 import { populate, type Setup, until } from './gateway.ts'
+import { freePort } from './port.ts'
 
 const gw = path.join(import.meta.dirname, '../../bin/gw')
 const node = path.join(import.meta.dirname, '../fixtures/node.ts')
@@ -46,19 +44,7 @@ export interface Served extends Process {
   slots(): Promise<SlotView[]>
 }
 
-/** Somewhere to listen, below the ports that the kernel gives to connections. */
-async function freeAddress(): Promise<string> {
-  for (;;) {
-    const port = randomInt(10_000, 32_000)
-    const server = net.createServer().listen(port, '127.0.0.1')
-    const free = await once(server, 'listening').then(
-      () => true,
-      () => false,
-    )
-    server.close()
-    if (free) return `127.0.0.1:${port}`
-  }
-}
+const freeAddress = async () => `127.0.0.1:${await freePort()}`
 
 export interface RunOptions {
   /** default: a free one */
