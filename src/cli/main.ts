@@ -11,10 +11,10 @@ import { pages } from './topics.ts'
  * @returns the exit code; errors are already on stderr
  */
 export async function main(argv: readonly string[], shell: Shell = process): Promise<number> {
-  // `gw usage list | head` closes the pipe early: that is the reader's right and nobody's error.
+  // `gw usage list | head` closes the pipe early: that is the reader's right and nobody's error. So is a terminal that is closed.
   for (const stream of [shell.stdout, shell.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
     })
   try {
     return await dispatch(argv, shell)

@@ -15,7 +15,7 @@ import { openSecret } from '../lib/secret.ts'
 import { startMock } from '../mock/server.ts'
 import { platformTable } from '../platform/table.ts'
 import { type Daemon, startDaemon } from './main.ts'
-import { untilStopped } from './run.ts'
+import { ignoreHangup, untilStopped } from './run.ts'
 
 const MODEL = 'claude-sonnet-5-5'
 
@@ -43,6 +43,7 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     delete (config as { 'database.url'?: string })['database.url']
     delete (config as { 'redis.url'?: string })['redis.url']
     const logging = createLog({ level: config['log.level'], format: config['log.format'] })
+    using _hangup = ignoreHangup(logging.log)
     // Held until the daemon is up: Postgres then starts once.
     const database = await openDatabase(config)
     const key = await populate(database, config, mock.url)

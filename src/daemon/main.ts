@@ -6,7 +6,7 @@ import { createLog } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
 import { lockDataDir } from './lock.ts'
 import type { Worker, WorkerOptions } from './node.ts'
-import { firstSteps, notify, untilStopped } from './run.ts'
+import { firstSteps, ignoreHangup, notify, untilStopped } from './run.ts'
 import { adoptSpools } from './spools.ts'
 
 /** How many workers there are; their numbers, from 0 up, name their spools. */
@@ -21,6 +21,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
   const { config, file } = options.loaded
   const logging = createLog({ level: config['log.level'], format: config['log.format'] })
   const { log } = logging
+  using _hangup = ignoreHangup(log)
   const daemon = await startDaemon(config, logging)
   log.info(
     {

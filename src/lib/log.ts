@@ -69,19 +69,27 @@ export function createLog(options: {
       : { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), lines: jsonLines(out) }
   if (options.out) return { ...plain(options.out), async flush() {} }
   // Buffered: a line a request must not cost a system call a request. At most a second old.
-  const out = pino.destination({ fd: 1, sync: false, minLength: 8 * 1024, periodicFlush: 1000 })
-  // Not flushSync: it tries for ever when whoever read our output is gone.
+  // While a disk is full lines are kept, but not for ever: beyond this they are lost.
+  const maxLength = 16 * 1024 * 1024
+  const out = pino.destination({ fd: 1, sync: false, minLength: 8 * 1024, maxLength, periodicFlush: 1000 })
+  const noop = () => {}
   const flush = () =>
     new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, 1000)
       const done = () => {
         clearTimeout(timer)
+        // pino calls it at the exit, and it tries for ever what cannot be written.
+        out.flushSync = noop
         resolve()
       }
+      const timer = setTimeout(done, 1000)
       out.once('close', done).once('error', done)
       out.end()
     })
-  out.on('error', () => {}) // nobody is left to be told
+  // Nobody is left to be told. A terminal that was closed does not come back either; a pipe that was, pino knows.
+  out.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EIO') return
+    Object.assign(out, { write: noop, end: () => out.emit('close'), flush: noop, flushSync: noop })
+  })
   return { ...plain(out), flush }
 }
 

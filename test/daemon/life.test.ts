@@ -1,19 +1,32 @@
 // The daemon's life as its operator sees it: signals, exit codes, and what a kill at any moment leaves behind.
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+} from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { controlClient } from '../../src/control/client.ts'
+import type { StatusView } from '../../src/control/view.ts'
 import { addGroup } from '../../src/core/record/group.ts'
 import { listUsage, type UsageRecord } from '../../src/core/usage/rows.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { embeddedPaths } from '../../src/db/embedded.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
+import { bin, noTerminal } from '../cli/gw.ts'
 import { dataDir, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { hello, type Setup, until } from '../helpers/gateway.ts'
+import { freePort } from '../helpers/port.ts'
 import { refused } from '../helpers/refused.ts'
 import { connect, head, post } from '../helpers/wire.ts'
 
@@ -98,6 +111,55 @@ t.test('SIGTERM: what is under way finishes, what is new is turned away, and not
   ])
   t.equal(spool(dir), '')
 })
+
+t.test('SIGHUP is logged and cuts nothing', async t => {
+  const { gw, key, mock } = await life(t, {}, { accounts: [{ script: { hold: 4, chunks: ['a', 'b', 'c'] } }] })
+  const stream = ask(gw.url, key, { stream: true })
+  await mock.until(stats => stats.holding === 1)
+  gw.kill('SIGHUP')
+  await until(t, 'it is logged', () => gw.stdout.includes('SIGHUP: ignored'))
+  t.equal((await gw.status()).phase, 'ready')
+  mock.release()
+  t.match(await (await stream).text(), /event: message_stop\ndata: .*\n\n$/)
+  gw.kill('SIGHUP')
+  gw.kill('SIGTERM')
+  t.equal(await gw.end(), 0)
+})
+
+for (const format of ['pretty', 'json'])
+  t.test(
+    `a terminal that is closed takes neither gw nor its Postgres along (${format})`,
+    { skip: noTerminal },
+    async t => {
+      const dir = dataDir(t)
+      const listen = `127.0.0.1:${await freePort()}`
+      // The shell that types it is the session's leader, whose terminal hangs up when script(1) is gone.
+      const terminal = spawn(
+        'script',
+        ['-qec', `exec ${bin} serve --data-dir ${dir} --listen ${listen}`, '/dev/null'],
+        {
+          env: { PATH: process.env['PATH'], HOME: process.env['HOME'], GW_OPS_LISTEN: 'off', GW_LOG_FORMAT: format },
+          stdio: ['pipe', 'ignore', 'ignore'],
+        },
+      )
+      const control = controlClient(path.join(dir, 'gw.sock'))
+      const status = () => control.get<StatusView>('/status').catch(() => undefined)
+      await until(t, 'gw serve is ready', async () => (await status())?.phase === 'ready', 60_000)
+      const { pid } = (await status())!
+      const alive = () => existsSync(`/proc/${pid}`)
+      t.teardown(() => alive() && process.kill(pid, 'SIGKILL'))
+      const postgres = readFileSync(embeddedPaths(dir).pid, 'utf8')
+      terminal.kill('SIGKILL')
+      await once(terminal, 'close')
+      process.kill(pid, 'SIGHUP')
+      for (let i = 0; i < 20; i++)
+        t.equal((await fetch(`http://${listen}/v1/messages`, { method: 'POST' })).status, 401)
+      t.equal(readFileSync(embeddedPaths(dir).pid, 'utf8'), postgres)
+      process.kill(pid, 'SIGTERM')
+      await until(t, 'gw has ended', () => !alive(), 60_000)
+      t.notOk(existsSync(embeddedPaths(dir).pid), 'and Postgres with it')
+    },
+  )
 
 t.test('a drain waits until a slow client has its last byte', async t => {
   const { gw, key, mock } = await life(t, {}, { accounts: [{ script: { hugeBytes: 20 * 1024 * 1024 } }] })
