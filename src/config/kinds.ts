@@ -211,6 +211,24 @@ export function list(): Kind<readonly string[]> {
   }
 }
 
+/** Several words that each are what `problem` finds nothing wrong with, or `none`; `what` names them in Markdown. */
+export function listOf(what: string, problem: (item: string) => string | undefined): Kind<readonly string[]> {
+  const parseList = (items: readonly string[]): readonly string[] => {
+    for (const item of items) {
+      const wrong = problem(item)
+      if (wrong !== undefined) refuse(wrong)
+    }
+    return items
+  }
+  return {
+    allowed: `list of ${what}, or \`none\``,
+    schema: { type: ['array', 'string'], items: { type: 'string' } },
+    parse: text => (text.trim() === 'none' ? [] : parseList(text.split(',').map(item => item.trim()))),
+    parseList,
+    show: value => (value.length === 0 ? 'none' : value.join(', ')),
+  }
+}
+
 /** `text` as an error quotes it, control characters escaped. */
 export function quote(text: string): string {
   return JSON.stringify(text)

@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
+import { cidrProblem } from '../lib/address.ts'
 import { address, addressOrOff } from './address.ts'
 import {
   boolean,
@@ -9,6 +10,7 @@ import {
   integer,
   type Kind,
   list,
+  listOf,
   oneOf,
   path,
   secret,
@@ -110,6 +112,11 @@ export const sections: Readonly<Record<string, string>> = {
 /** The table. Code reads `config['timeouts.connect']`; durations are milliseconds, sizes bytes. */
 export const settings = {
   listen: fixed(address('127.0.0.1:8080'), '127.0.0.1:8080', 'Where clients connect.'),
+  trusted_proxies: live(
+    listOf('IPs and CIDRs', cidrProblem),
+    'none',
+    'Proxies in front of gw whose `X-Forwarded-For` is believed: it is read from the right, and the first address that is not one of these is the client, for `--allow-ip`, the log and `limits.bad_keys`.',
+  ),
   data_dir: fixed(path(), dataDir, 'Folder of the embedded database, the spool, the key file and the control socket.'),
   workers: fixed(integer(1, 64), '1', 'Processes that serve traffic; more than one needs `redis.url`.'),
   drain_timeout: live(duration('0s'), '600s', 'How long a stopping gw lets requests in flight finish.'),
@@ -157,6 +164,11 @@ export const settings = {
     size('1KB', '1GB'),
     '100MB',
     'Largest request body after its content-encoding is undone.',
+  ),
+  'limits.bad_keys': live(
+    integer(0, 1_000_000),
+    '20',
+    'Unknown keys that one client address (of IPv6 a /64) may show within a minute; then requests from it with keys that were not seen to be good are answered 429 until the minute is over. 0 is no limit.',
   ),
   'timeouts.request_header': live(duration(), '15s', 'Time a client has to send its headers.'),
   'timeouts.request_body': live(duration(), '300s', 'Time a client has to send its body.'),

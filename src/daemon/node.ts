@@ -17,6 +17,7 @@ import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
 import type { Occupied } from '../gateway/choose/occupied.ts'
 import { Pools } from '../gateway/choose/pool.ts'
+import { Brake } from '../gateway/enter/brake.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { createGatewayServer } from '../gateway/serve.ts'
 import { Crowd } from '../lib/crowd.ts'
@@ -152,6 +153,7 @@ export async function startWorker(
     wallet,
     books,
     outcomes: createOutcomes(now, [live, metrics, accessLog(logging)]),
+    brake: new Brake(now),
     log,
     now,
     live: new Crowd(),

@@ -18,6 +18,7 @@ import type { Binding } from './choose/binding.ts'
 import type { Health } from './choose/health.ts'
 import type { Occupied } from './choose/occupied.ts'
 import type { Pools } from './choose/pool.ts'
+import type { Brake } from './enter/brake.ts'
 
 export interface Gateway {
   /** replaced whole on reload */
@@ -40,6 +41,8 @@ export interface Gateway {
   readonly wallet: Wallet
   readonly books: Books
   readonly outcomes: Outcomes
+  /** who came with too many unknown keys */
+  readonly brake: Brake
   readonly log: Logger
   /** Unix ms */
   readonly now: () => number

@@ -10,6 +10,7 @@ import { Downstream, Response } from './answer/downstream.ts'
 import { attempt, lookUp } from './ask/attempt.ts'
 import { usageOf } from './enter/allowance.ts'
 import { authenticate, type Caller } from './enter/authenticate.ts'
+import { addressOf } from './enter/client.ts'
 import { models } from './enter/models.ts'
 import { receive } from './enter/receive.ts'
 import { findRoute, tongueOf } from './enter/routes.ts'
@@ -17,7 +18,7 @@ import type { Gateway } from './gateway.ts'
 
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
 export async function serve(gw: Gateway, req: IncomingMessage, res: Response): Promise<void> {
-  const outcome = gw.outcomes.begin(req)
+  const outcome = gw.outcomes.begin(req, addressOf(gw.config, req))
   const down = new Downstream({
     req,
     res,
@@ -50,7 +51,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   const { kind } = found.route
   down.dialect = found.dialect
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
-  const caller = authenticate(gw, req, found.route)
+  const caller = authenticate(gw, req, outcome.ip, found.route)
   note(outcome, caller)
   if (kind === 'models' || kind === 'model') return down.json(200, models(gw, caller, found))
   if (kind === 'usage') return down.json(200, await usageOf(gw, caller))

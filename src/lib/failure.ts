@@ -25,6 +25,18 @@ export const codes = {
     fault: 'downstream',
     text: 'This API key is not known.',
   },
+  KEYS_DIFFER: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'This request brings more than one API key of this gateway (looked for in Authorization, x-api-key, x-goog-api-key, ?key= and ?api_key=); send one.',
+  },
+  TOO_MANY_BAD_KEYS: {
+    status: 429,
+    type: 'rate_limit_error',
+    fault: 'downstream',
+    text: 'Requests with unknown API keys keep coming from this address (%d within a minute); check the key, and retry later.',
+  },
   API_KEY_DISABLED: {
     status: 401,
     type: 'authentication_error',

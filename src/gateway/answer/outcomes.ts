@@ -4,13 +4,14 @@ import { type Fold, Outcome } from '../../core/outcome.ts'
 import { requestId } from '../../lib/id.ts'
 
 export interface Outcomes {
-  begin(req: IncomingMessage): Outcome
+  /** `ip` is the client's address. */
+  begin(req: IncomingMessage, ip: string): Outcome
   end(outcome: Outcome): void
 }
 
 export function createOutcomes(now: () => number, folds: readonly Fold[]): Outcomes {
   return {
-    begin(req) {
+    begin(req, ip) {
       const at = now()
       const url = req.url ?? '/'
       const mark = url.indexOf('?')
@@ -19,7 +20,7 @@ export function createOutcomes(now: () => number, folds: readonly Fold[]): Outco
         at,
         method: req.method ?? '',
         path: mark === -1 ? url : url.slice(0, mark),
-        ip: req.socket.remoteAddress ?? '',
+        ip,
       })
       for (const fold of folds) fold.began?.(outcome)
       return outcome

@@ -6,6 +6,7 @@ import type { Platform } from '../../db/schema.ts'
 import { Failure } from '../../lib/failure.ts'
 import type { Secret } from '../../lib/secret.ts'
 import type { Gateway } from '../gateway.ts'
+import { presented } from './presented.ts'
 import { type Route, routeOf } from './routes.ts'
 
 export interface Caller {
@@ -20,16 +21,17 @@ export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly A
   return group ? gw.snapshot.pool(group.id) : gw.snapshot.ungrouped(platform)
 }
 
-/** @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, API_KEY_DISABLED, API_KEY_EXPIRED, USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM */
-export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): Caller {
-  const value = presentedKey(req)
-  if (value === undefined) throw new Failure('API_KEY_REQUIRED')
-  const key = lookUp(gw, value)
-  if (!key) throw new Failure('INVALID_API_KEY')
+/**
+ * `ip` is the client's address.
+ * @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, KEYS_DIFFER, TOO_MANY_BAD_KEYS, API_KEY_DISABLED, API_KEY_EXPIRED,
+ * USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM
+ */
+export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, route: Route): Caller {
+  const key = keyOf(gw, presented(req), ip)
   if (key.revoked) throw new Failure('API_KEY_DISABLED')
   if (key.expiresAt !== 0 && key.expiresAt <= gw.now()) throw new Failure('API_KEY_EXPIRED')
   if (!key.user.active) throw new Failure('USER_INACTIVE')
-  if (!key.allows(req.socket.remoteAddress ?? '')) throw new Failure('ACCESS_DENIED')
+  if (!key.allows(ip)) throw new Failure('ACCESS_DENIED')
   const { group } = key
   const platform = group?.platform ?? 'anthropic'
   if (route.platforms.length > 0 && !route.platforms.includes(platform))
@@ -37,33 +39,47 @@ export function authenticate(gw: Gateway, req: IncomingMessage, route: Route): C
   return { key, user: key.user, group, platform }
 }
 
+// Each that is not known costs a digest; nobody has a reason to bring more.
+const MOST_PRESENTED = 8
+
+// The one of ours. What else is presented is a leftover of the client's environment, and goes nowhere.
+function keyOf(gw: Gateway, values: readonly string[], ip: string): KeyFacts {
+  if (values.length === 0) throw new Failure('API_KEY_REQUIRED')
+  if (values.length > MOST_PRESENTED) throw new Failure('KEYS_DIFFER')
+  const limit = gw.config['limits.bad_keys']
+  let ours: KeyFacts | undefined
+  for (const value of values) {
+    const key = known(gw, value) ?? (gw.brake.restMs(ip, limit) > 0 ? undefined : lookUp(gw, value))
+    if (!key) continue
+    if (ours && ours.id !== key.id) throw new Failure('KEYS_DIFFER')
+    ours = key
+  }
+  if (ours) return ours
+  const restMs = gw.brake.restMs(ip, limit)
+  if (restMs > 0) throw new Failure('TOO_MANY_BAD_KEYS', [limit], { retryAfterMs: restMs })
+  gw.brake.bad(ip)
+  throw new Failure('INVALID_API_KEY')
+}
+
 // A digest costs as much as a tenth of a request, and a value's is always the same. Only those of known keys are remembered,
 // so strangers cannot make this grow.
 const remembered = new WeakMap<Secret, Map<string, string>>()
 
+function known(gw: Gateway, value: string): KeyFacts | undefined {
+  const digest = remembered.get(gw.secret)?.get(value)
+  return digest === undefined ? undefined : gw.snapshot.key(digest)
+}
+
+// Longer than any key of ours.
+const LONGEST = 512
+
 function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
-  let known = remembered.get(gw.secret)
-  if (!known) remembered.set(gw.secret, (known = new Map()))
-  const digest = known.get(value)
-  if (digest !== undefined) return gw.snapshot.key(digest)
-  const fresh = digestKey(gw.secret.digest(value))
-  const key = gw.snapshot.key(fresh)
-  if (key) known.set(value, fresh)
+  if (value.length > LONGEST) return undefined
+  const digest = digestKey(gw.secret.digest(value))
+  const key = gw.snapshot.key(digest)
+  if (!key) return undefined
+  let of = remembered.get(gw.secret)
+  if (!of) remembered.set(gw.secret, (of = new Map()))
+  of.set(value, digest)
   return key
-}
-
-/** The first non-empty of the places where clients put keys (spec/domain.md §2.2). */
-export function presentedKey(req: IncomingMessage): string | undefined {
-  const { headers } = req
-  const bearer = /^bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim()
-  const header = bearer || text(headers['x-api-key']) || text(headers['x-goog-api-key'])
-  if (header) return header
-  const mark = req.url?.indexOf('?') ?? -1
-  if (mark === -1) return undefined
-  const query = new URLSearchParams(req.url!.slice(mark + 1))
-  return query.get('key') || query.get('api_key') || undefined
-}
-
-function text(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' ? value.trim() : value?.[0]?.trim()
 }
