@@ -226,6 +226,19 @@ export const codes = {
     fault: 'gateway',
     text: 'The gateway stood still and lost this request its place, please retry.',
   },
+  MODEL_NOT_FOUND: {
+    status: 404,
+    type: 'not_found_error',
+    fault: 'downstream',
+    text: 'model: %s (no account here serves it)',
+  },
+  REQUEST_REFUSED: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: '%s' },
+  REQUEST_TOO_LARGE: {
+    status: 413,
+    type: 'request_too_large',
+    fault: 'downstream',
+    text: 'Request body too large for every account that serves this model.',
+  },
   NO_UPSTREAM: { status: 503, type: 'api_error', fault: 'gateway', text: 'No available accounts: %s.' },
   UPSTREAM_UNAUTHORIZED: {
     status: 502,
@@ -252,7 +265,7 @@ export const codes = {
     text: 'Upstream service overloaded, please retry later.',
   },
   UPSTREAM_UNAVAILABLE: {
-    status: 502,
+    status: 503,
     type: 'upstream_error',
     fault: 'upstream',
     text: 'Upstream service temporarily unavailable.',

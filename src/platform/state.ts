@@ -20,6 +20,8 @@ const byClass = {
   payment: 'ejected',
   server: 'ejected',
   network: 'ejected',
+  foreign: 'ejected',
+  absent: 'ejected',
 } as const satisfies Record<VerdictClass, string>
 
 export interface AccountState {

@@ -12,8 +12,20 @@ import { scrub } from '../lib/log.ts'
  * - `payment`: no credit; the operator
  * - `server`: the vendor's own fault
  * - `network`: no answer at all
+ * - `foreign`: an answer, but none of this API; the operator (a wrong base URL), or a passing fault on the way
+ * - `absent`: it does not serve this model; the vendor, or the operator
  */
-export type VerdictClass = 'burst' | 'window' | 'quota' | 'overload' | 'auth' | 'payment' | 'server' | 'network'
+export type VerdictClass =
+  | 'burst'
+  | 'window'
+  | 'quota'
+  | 'overload'
+  | 'auth'
+  | 'payment'
+  | 'server'
+  | 'network'
+  | 'foreign'
+  | 'absent'
 
 /** This account cannot serve the call now: another may. */
 export interface Declined {
@@ -25,6 +37,13 @@ export interface Declined {
   until: number | undefined
   /** The credential or account is dead: no waiting mends it. Of an OAuth token: a refresh still may. */
   definite: boolean
+  /**
+   * It may as well be the request's own fault, and is held against the account only when another one has answered the same
+   * request: else a client could take accounts out of service by what it sends.
+   */
+  doubtful: boolean
+  /** should every account refuse like this, the request is at fault, and its client is told this ('': no more than that) */
+  told: string | undefined
   /** for operators: a few words, without secrets or control characters */
   reason: string
 }
@@ -42,11 +61,23 @@ export const statusOfClass: Record<VerdictClass, number> = {
   payment: 402,
   server: 500,
   network: 502,
+  foreign: 502,
+  absent: 404,
 }
 
 /** A refusal of the whole account for no known time, unless `more` says otherwise. */
 export function declined(cls: VerdictClass, reason: string, more: Partial<Declined> = {}): Declined {
-  return { relay: false, class: cls, scope: 'account', until: undefined, definite: false, reason, ...more }
+  return {
+    relay: false,
+    class: cls,
+    scope: 'account',
+    until: undefined,
+    definite: false,
+    doubtful: false,
+    told: undefined,
+    reason,
+    ...more,
+  }
 }
 
 // A connection that failed, by Node's codes and our own (gateway/ask/engine).
@@ -138,13 +169,24 @@ export interface Said {
   message: string
   /** a page, not the API's answer: something on the way refused, and what it writes is no evidence about the account */
   page: boolean
+  /** `type` beside `error`, or '' */
+  outer: string
+  /** `error.details.error_code`, the machine's word where there is one, or '' */
+  code: string
+  /** what came, in a word */
+  form: 'HTML' | 'JSON' | 'text' | 'nothing'
 }
 
 /** Reads an error body, whatever came: JSON, JSON cut short, JSON in a list of one, a page, nothing. Never throws. */
 export function readError(body: string): Said {
   const text = body.trimStart()
   if (text.startsWith('<'))
-    return { type: '', message: /<title[^>]{0,200}>([^<]{0,200})/i.exec(text)?.[1] ?? '', page: true }
+    return {
+      ...unsaid,
+      message: /<title[^>]{0,200}>([^<]{0,200})/i.exec(text)?.[1] ?? '',
+      page: true,
+      form: 'HTML',
+    }
   let whole: unknown
   try {
     whole = JSON.parse(text)
@@ -154,9 +196,19 @@ export function readError(body: string): Said {
   const outer = object(Array.isArray(whole) ? whole[0] : whole)
   const error = object(outer['error'])
   const message = [error['message'], outer['error'], outer['detail'], outer['message']].find(m => typeof m === 'string')
-  const type = typeof error['type'] === 'string' ? error['type'] : ''
-  return { type, message: (message as string | undefined) ?? '', page: false }
+  return {
+    type: word(error['type']),
+    message: word(message),
+    page: false,
+    outer: word(outer['type']),
+    code: word(object(error['details'])['error_code']),
+    form: 'JSON',
+  }
 }
+
+const unsaid: Said = { type: '', message: '', page: false, outer: '', code: '', form: 'nothing' }
+
+const word = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 function object(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
@@ -173,7 +225,15 @@ function cutShort(text: string): Said {
     : text.startsWith('{') || text.startsWith('[')
       ? ''
       : text
-  return { type: found?.[1] ?? '', message, page: false }
+  // What is cut off of an error's own beginning is not asked for.
+  const json = text.startsWith('{') || text.startsWith('[')
+  return {
+    ...unsaid,
+    type: found?.[1] ?? '',
+    message,
+    outer: found?.[1] ? 'error' : '',
+    form: json ? 'JSON' : text === '' ? 'nothing' : 'text',
+  }
 }
 
 /** The first sentence of an upstream's text, fit for a terminal and a log: one line, at most 120 characters, no keys. */
@@ -213,6 +273,10 @@ const ladders: Record<VerdictClass, Ladder> = {
   // One broken answer or connection says nothing about the next; three in a row do.
   server: { free: 2, steps: [5 * SECOND], capMs: MINUTE },
   network: { free: 2, steps: [5 * SECOND], capMs: MINUTE },
+  // A wrong base URL answers everybody so until somebody mends it; what stood in the way for a moment is gone soon.
+  foreign: { free: 0, steps: [5 * SECOND, 30 * SECOND, 2 * MINUTE], capMs: 5 * MINUTE },
+  // Plans and catalogues change by the day.
+  absent: { free: 0, steps: [10 * MINUTE], capMs: 60 * MINUTE },
 }
 
 /**

@@ -123,7 +123,7 @@ t.test('select', async t => {
     held?: number[]
     excluded?: number[]
     sticky?: number
-    vetoes?: Record<number, { reason: string; until: number; waitable: boolean; limited: boolean }>
+    vetoes?: Record<number, { reason: string; until: number; waitable: boolean; class: 'burst' }>
     chosen?: [number, number][]
     ranked: number[]
     full?: number
@@ -197,7 +197,7 @@ t.test('select', async t => {
     'not the session’s account when it is out': {
       accounts: [account(1), account(2)],
       sticky: 2,
-      vetoes: { 2: { reason: 'rate limited: burst', until: now + 5, waitable: false, limited: true } },
+      vetoes: { 2: { reason: 'rate limited: burst', until: now + 5, waitable: false, class: 'burst' } },
       ranked: [1],
       why: '1 rate limited',
     },

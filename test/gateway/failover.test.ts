@@ -8,6 +8,7 @@ import type { Step } from '../../src/mock/step.ts'
 import { type AccountSetup, gateway, hello, only, type TestGateway } from '../helpers/gateway.ts'
 import { refused } from '../helpers/refused.ts'
 
+const html = { 'content-type': 'text/html' }
 const envelope = (type: string, message = type) => JSON.stringify({ type: 'error', error: { type, message } })
 const ping = 'event: ping\ndata: {"type":"ping"}\n\n'
 
@@ -131,6 +132,20 @@ t.test('before the client has seen anything, another account answers and nobody 
   }
   for (const status of [401, 402, 403, 429, 500, 502, 503, 504, 520, 529])
     early[`status ${status}`] = { script: { status } }
+  for (const status of [400, 404, 405, 410, 413, 422]) {
+    early[`a page with ${status}`] = { script: { status, body: '<html><title>nginx</title></html>', headers: html } }
+    early[`words with ${status}`] = { script: { status, body: 'no', headers: { 'content-type': 'text/plain' } } }
+    early[`other JSON with ${status}`] = { script: { status, body: '{"detail":"Not Found"}' } }
+    early[`nothing with ${status}`] = { script: { status, body: '' } }
+  }
+  for (const message of [
+    'Your credit balance is too low to access the Anthropic API.',
+    'This organization has been disabled.',
+    'This model is not available for this subscription.',
+  ])
+    early[message] = { script: { status: 400, error: { message } } }
+  early['a model it does not serve'] = { script: { status: 404, error: { message: 'model: x' } } }
+  early['a method that is not allowed'] = { script: { status: 405, error: { message: 'Method Not Allowed' } } }
   const inStream: Record<string, Fault> = {
     'pings and then silence': { script: { body: ping, headers: { 'content-type': 'text/event-stream' }, hold: 1 } },
     'pings and then the end': { script: { body: ping } },
@@ -302,7 +317,7 @@ t.test("the client's own mistake is its own: relayed as it came, and no other ac
   gw.mock.script(gw.credential('second'), { expect: 'nothing more' })
   const details = { error_code: 'prompt_too_long' }
   for (const stream of [true, false])
-    for (const status of [400, 404, 413, 422]) {
+    for (const status of [400, 413, 422]) {
       gw.mock.script(gw.credential('first'), {
         status,
         error: { message: 'prompt is too long: 210000 tokens > 200000 maximum', details },
@@ -327,21 +342,27 @@ t.test("the client's own mistake is its own: relayed as it came, and no other ac
   )
 })
 
-t.test('when every account refuses, the last refusal decides what the client is told', async t => {
+t.test('when every account refuses, the client is told what they said, or who is back first', async t => {
   const unavailable = 'Upstream service temporarily unavailable.'
   const table: [upstream: number, status: number, type: string, code: string, message: string][] = [
     [401, 502, 'api_error', 'UPSTREAM_UNAUTHORIZED', 'Upstream authentication failed, please contact administrator.'],
     [402, 502, 'api_error', 'UPSTREAM_FAILED', 'Upstream request failed.'],
     [403, 502, 'api_error', 'UPSTREAM_FORBIDDEN', 'Upstream access forbidden, please contact administrator.'],
     [429, 429, 'rate_limit_error', 'UPSTREAM_RATE_LIMITED', 'Upstream rate limit exceeded, please retry later.'],
-    [500, 502, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
-    [502, 502, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
-    [503, 502, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
-    [504, 502, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
-    [520, 502, 'api_error', 'UPSTREAM_FAILED', 'Upstream request failed.'],
+    [500, 503, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
+    [502, 503, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
+    [503, 503, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
+    [504, 503, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
+    [520, 503, 'api_error', 'UPSTREAM_UNAVAILABLE', unavailable],
     [529, 503, 'overloaded_error', 'UPSTREAM_OVERLOADED', 'Upstream service overloaded, please retry later.'],
   ]
   const refusing = (status: number): AccountSetup => ({ script: { status, error: { message: 'a secret' } } })
+  const absent: AccountSetup = { script: { status: 404, error: { message: 'model: a secret' } } }
+  const pageOf = (status: number): AccountSetup => ({
+    script: { status, body: '<title>a secret</title>', headers: html },
+  })
+  const long = 'prompt is too long: 210000 tokens > 200000 maximum'
+  const other: AccountSetup = { script: { status: 400, body: JSON.stringify({ error: { message: long } }) } }
   const gw = await gateway(t, {
     accounts: [
       ...table.flatMap(([upstream]) => [
@@ -349,6 +370,13 @@ t.test('when every account refuses, the last refusal decides what the client is 
         ...only(`${upstream}`, refusing(upstream), refusing(upstream)),
       ]),
       ...only('429, then 529', refusing(429), { ...refusing(529), priority: 51 }),
+      ...only('401, then 529', { ...refusing(401), priority: 51 }, refusing(529)),
+      ...only('no model', absent, absent),
+      ...only('no model, and broken', absent, refusing(500)),
+      ...only('page', pageOf(404), pageOf(404)),
+      ...only('page for its words', pageOf(400), pageOf(400)),
+      ...only('page for its size', pageOf(413), pageOf(413)),
+      ...only('other JSON', other, other),
       ...only('no status', { script: { reset: 'start' } }, { script: { close: 'start' } }),
     ],
   })
@@ -358,13 +386,32 @@ t.test('when every account refuses, the last refusal decides what the client is 
       const model = stream ? `${upstream} to a stream` : `${upstream}`
       const reply = await gw.send(hello({ model, stream }))
       const wait = /^\d+$/.test(reply.headers.get('retry-after') ?? '')
-      t.equal(wait, upstream === 429 || upstream === 529, `${model}: when to come back`)
+      t.equal(wait, refusal[0] !== 502, `${model}: when to come back`)
       await refused(t, reply, refusal, model)
       t.equal(asked(model), 2, `${model}: both were asked, each once`)
     }
-  const last = await gw.send(hello({ model: '429, then 529' }))
-  t.match(await last.json(), { error: { code: 'UPSTREAM_OVERLOADED' } }, 'the last one counts')
-  t.match(await (await gw.send(hello({ model: 'no status' }))).json(), { error: { code: 'UPSTREAM_FAILED' } })
+  const mixed: [model: string, status: number, type: string, code: string, message?: string][] = [
+    ['429, then 529', 429, 'rate_limit_error', 'UPSTREAM_RATE_LIMITED'],
+    ['401, then 529', 503, 'overloaded_error', 'UPSTREAM_OVERLOADED'],
+    ['no status', 503, 'api_error', 'UPSTREAM_UNAVAILABLE'],
+    ['no model', 404, 'not_found_error', 'MODEL_NOT_FOUND', 'model: no model (no account here serves it)'],
+    ['no model, and broken', 503, 'api_error', 'UPSTREAM_UNAVAILABLE'],
+    ['page', 502, 'api_error', 'UPSTREAM_FAILED'],
+    ['page for its words', 400, 'invalid_request_error', 'REQUEST_REFUSED'],
+    ['page for its size', 413, 'request_too_large', 'REQUEST_TOO_LARGE'],
+    ['other JSON', 400, 'invalid_request_error', 'REQUEST_REFUSED', long],
+  ]
+  for (const [model, status, type, code, message] of mixed) {
+    const reply = await gw.send(hello({ model }))
+    t.equal(reply.status, status, model)
+    const text = await reply.text()
+    const { error } = JSON.parse(text)
+    t.strictSame([error.type, error.code], [type, code], model)
+    if (message !== undefined) t.equal(error.message, message)
+    t.notMatch(text, 'a secret', `${model}: what they said of themselves stays here`)
+    // A reset before the head on a connection that was used before may be the connection's fault.
+    if (model !== 'no status') t.equal(asked(model), 2, `${model}: both were asked, each once`)
+  }
 })
 
 t.test('a request tries only so many accounts', async t => {
@@ -372,7 +419,7 @@ t.test('a request tries only so many accounts', async t => {
     accounts: ['a', 'b', 'c', 'd'].map(name => ({ name, script: { status: 500 } })),
     config: { 'failover.max_switches': 2 },
   })
-  t.equal((await gw.send(hello())).status, 502)
+  t.equal((await gw.send(hello())).status, 503)
   t.equal(gw.mock.stats().requests, 3)
 })
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { listHealth } from '../../src/core/record/health.ts'
 import { startDaemon } from '../../src/daemon/main.ts'
-import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { gateway, hello, only, type TestGateway, until } from '../helpers/gateway.ts'
 
 const say = (text: string, more: object = {}) => hello({ messages: [{ role: 'user', content: text }], ...more })
 const asked = (gw: TestGateway, account: string) => gw.mock.stats(gw.credential(account)).requests
@@ -149,4 +149,89 @@ t.test('only the model that was refused is out, where the upstream says so', asy
   await (await gw.send(say('3', { model: 'claude-sonnet-5-5' }))).text()
   t.equal(asked(gw, 'a'), 2, 'but not for the other')
   t.match(await state(gw, 'a'), { state: 'available', reason: /claude-opus-5-5/ })
+})
+
+t.test('an overload is of one model at that account, and its other models are served', async t => {
+  const gw = await gateway(t, { accounts: two })
+  gw.mock.script('cred-a', [{ status: 529 }, {}])
+  await (await gw.send(say('1', { model: 'claude-opus-5-5' }))).text()
+  await (await gw.send(say('2', { model: 'claude-opus-5-5' }))).text()
+  t.equal(asked(gw, 'a'), 1, 'out for this model')
+  await (await gw.send(say('3', { model: 'claude-sonnet-5-5' }))).text()
+  t.equal(asked(gw, 'a'), 2, 'but not for the other')
+  t.match(await state(gw, 'a'), { state: 'available', reason: 'without claude-opus-5-5: overloaded' })
+})
+
+t.test('when all are out, every client hears why, and when the first comes back', async t => {
+  const refusals: [status: number, ejectedBy: number, heard: [number, string]][] = [
+    [529, 1, [503, 'overloaded_error']],
+    [429, 1, [429, 'rate_limit_error']],
+    [500, 3, [503, 'api_error']],
+  ]
+  const gw = await gateway(t, {
+    accounts: refusals.flatMap(([status]) => only(`${status}`, { script: { status } }, { script: { status } })),
+  })
+  const ask = async (model: string) => {
+    const reply = await gw.send(say('x', { model }))
+    const { error } = (await reply.json()) as { error: { type: string; code: string } }
+    return { heard: [reply.status, error.type], code: error.code, wait: Number(reply.headers.get('retry-after')) }
+  }
+  for (const [status, times, heard] of refusals) {
+    for (let n = 0; n < times; n++) {
+      const first = await ask(`${status}`)
+      t.strictSame(first.heard, heard, `${status}: who asked them`)
+      t.ok(first.wait >= 1 && first.wait <= 6, `back in ${first.wait} s`)
+    }
+    const second = await ask(`${status}`)
+    t.strictSame(second.heard, heard, `${status}: who could ask nobody`)
+    t.ok(second.wait >= 1 && second.wait <= 6, `back in ${second.wait} s`)
+    t.equal(gw.mock.stats().bodies.filter(b => b.model === `${status}`).length, 2 * times, 'nobody was asked again')
+  }
+})
+
+const html = { 'content-type': 'text/html' }
+
+t.test('an account with a wrong base URL is out and loses its sessions, with a reason to act on', async t => {
+  const gw = await gateway(t, { accounts: two })
+  await (await gw.send(say('1'))).text()
+  t.equal(asked(gw, 'a'), 1, 'its session')
+  gw.mock.script('cred-a', { status: 404, body: '<html><title>404 Not Found</title></html>', headers: html })
+  for (let n = 2; n <= 4; n++) t.equal((await gw.send(say('1'))).status, 200)
+  t.equal(asked(gw, 'a'), 2, 'it is not asked again')
+  const reason = 'answers HTML (status 404: 404 Not Found); is the base URL right?'
+  t.match(await state(gw, 'a'), { state: 'ejected', reason })
+  await gw.heal()
+  gw.mock.script('cred-a', {})
+  await (await gw.send(say('1'))).text()
+  t.equal(asked(gw, 'a'), 2, 'the session has moved')
+})
+
+t.test('what may be the request’s own fault is held against an account only when another serves it', async t => {
+  const gw = await gateway(t, { accounts: two })
+  const refusing = { status: 400, body: '<html>blocked for its words</html>', headers: html }
+  gw.mock.script('cred-a', refusing)
+  gw.mock.script('cred-b', refusing)
+  for (let n = 1; n <= 4; n++) t.equal((await gw.send(say('evil'))).status, 400)
+  t.equal(asked(gw, 'a') + asked(gw, 'b'), 8, 'all were asked each time')
+  for (const name of ['a', 'b']) t.match(await state(gw, name), { state: 'available', reason: null })
+  gw.mock.script('cred-b', {})
+  t.equal((await gw.send(say('good'))).status, 200)
+  t.match(await state(gw, 'a'), { state: 'ejected', reason: /^answers HTML \(status 400\); is the base URL right/ })
+  t.match(await state(gw, 'b'), { state: 'available' })
+})
+
+t.test('a model that an account does not serve is asked for elsewhere, and its other models of it', async t => {
+  const gw = await gateway(t, { accounts: two })
+  const absent = { status: 404, error: { message: 'model: claude-opus-5-5' } }
+  gw.mock.script('cred-a', [absent, {}])
+  for (let n = 1; n <= 3; n++) t.equal((await gw.send(say(`${n}`, { model: 'claude-opus-5-5' }))).status, 200)
+  t.equal(asked(gw, 'a'), 1)
+  t.equal((await gw.send(say('4', { model: 'claude-sonnet-5-5' }))).status, 200)
+  t.equal(asked(gw, 'a'), 2)
+  t.match(await state(gw, 'a'), { state: 'available', reason: 'without claude-opus-5-5: model: claude-opus-5-5' })
+  gw.mock.script('*', absent)
+  gw.mock.script('cred-a', absent)
+  gw.mock.script('cred-b', absent)
+  for (let n = 1; n <= 2; n++) t.equal((await gw.send(say('5', { model: 'nonsense' }))).status, 404)
+  t.match(await state(gw, 'b'), { state: 'available', reason: null }, 'what nobody serves is held against nobody')
 })

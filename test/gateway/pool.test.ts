@@ -69,7 +69,7 @@ t.test('the few that are found are the best of all, whatever happened before', a
       }
       const id = 1 + randomInt(accounts.length)
       if (randomInt(5) === 0)
-        vetoes.set(id, { reason: 'out', until: 2_000, waitable: one([true, false]), limited: one([true, false]) })
+        vetoes.set(id, { reason: 'out', until: 2_000, waitable: one([true, false]), class: one(['burst', undefined]) })
       if (randomInt(5) === 0) vetoes.delete(id)
       if (randomInt(6) === 0) {
         // A change: one account is another, leaves, or comes.

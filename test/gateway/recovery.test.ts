@@ -85,15 +85,15 @@ t.test('one request alone tries', async t => {
   })
 })
 
-t.test('an overloaded account is named so, and a refused credential comes back when its time has come', async t => {
-  for (const [script, state] of [
-    [{ status: 529 }, 'overloaded'],
-    [{ status: 401, error: { message: 'try again' } }, 'ejected'],
-  ] as [Step, string][]) {
+t.test('an overloaded model is named so, and a refused credential comes back when its time has come', async t => {
+  for (const [script, state, reason] of [
+    [{ status: 529 }, 'available', /^without \S+: overloaded$/],
+    [{ status: 401, error: { message: 'try again' } }, 'ejected', /try again/],
+  ] as [Step, string, RegExp][]) {
     const gw = await gateway(t, two([script, {}]))
     const { db } = gw.database
     await answered(t, gw.send(fresh()))
-    t.match(await view(gw, 'a'), { state })
+    t.match(await view(gw, 'a'), { state, reason })
     await until(t, 'it is stored', async () => (await listHealth(db, new Date())).length === 1)
     await db
       .updateTable('account_health')

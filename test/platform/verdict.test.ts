@@ -10,12 +10,14 @@ const unix = (ahead: string) => String(at(ahead) / 1000)
 const rfc = (ahead: string) => new Date(at(ahead)).toISOString().replace('.000', '')
 const at = (ahead: string) => now + (ahead.startsWith('-') ? -1 : 1) * parseDuration(ahead.replace('-', ''))!
 
-/** A verdict in a few words: `window model 4d definite: reason`; `relay`. */
+/** A verdict in a few words: `window model 4d definite doubtful: reason`; `relay`. */
 function say(verdict: verdicts.Verdict, withReason = false): string {
   if (verdict.relay) return 'relay'
-  const { class: cls, scope, until, definite, reason } = verdict
+  const { class: cls, scope, until, definite, doubtful, reason } = verdict
   const time = until === undefined ? [] : [formatDuration(until - now)]
-  const words = [cls, ...(scope === 'model' ? ['model'] : []), ...time, ...(definite ? ['definite'] : [])].join(' ')
+  const words = [cls, ...(scope === 'model' ? ['model'] : []), ...time, ...(definite ? ['definite'] : [])]
+    .concat(doubtful ? ['doubtful'] : [])
+    .join(' ')
   return withReason ? `${words}: ${reason}` : words
 }
 const judged = (status: number, headers: IncomingHttpHeaders, body: string, expected: string) =>
@@ -237,14 +239,15 @@ t.test('429 with little or nothing to go by', async t => {
 t.test('overload and faults of the vendor', async t => {
   const overloaded = error('overloaded_error', 'Overloaded')
   const cases: [status: number, headers: IncomingHttpHeaders, body: string, expected: string][] = [
-    [529, {}, overloaded, 'overload: overloaded'],
-    [529, {}, '', 'overload'],
-    [529, wait('20'), overloaded, 'overload 20s'],
-    [529, wait('600'), overloaded, 'overload 10m'],
-    [529, wait('601'), overloaded, 'overload'],
-    [529, plan('rejected', '5h rejected 1h'), overloaded, 'overload'],
-    [500, {}, overloaded, 'overload'],
-    [400, {}, overloaded, 'overload'],
+    [529, {}, overloaded, 'overload model: overloaded'],
+    [529, {}, '', 'overload model'],
+    [529, wait('20'), overloaded, 'overload model 20s'],
+    [529, wait('600'), overloaded, 'overload model 10m'],
+    [529, wait('601'), overloaded, 'overload model'],
+    [529, plan('rejected', '5h rejected 1h'), overloaded, 'overload model'],
+    [500, {}, overloaded, 'overload model'],
+    [400, {}, overloaded, 'overload model'],
+    [404, {}, overloaded, 'overload model'],
     [400, wait('5'), limit('slow down'), 'burst 5s: slow down'],
     [500, {}, limit('slow down'), 'server'],
     [400, {}, error('api_error', 'a reseller’s word for anything'), 'relay'],
@@ -299,14 +302,19 @@ t.test('the credential, the account and what it may: definite only by the API’
   t.equal(judged(403, {}, '', ''), 'auth', 'nothing')
 })
 
-t.test('400 is the client’s own, but for the texts about the account', async t => {
+t.test('400 is the client’s own, but for what is said of the account', async t => {
   const limits = 'You have reached your specified API usage limits. You will regain access on'
   const credit = 'Your credit balance is too low to access the Anthropic API'
   const cases: [message: string, expected: string][] = [
     [`${credit}. Please go to Plans & Billing.`, `payment: ${credit}`],
+    ['Credit balance is too low.', 'payment: Credit balance is too low'],
+    ["Your organization's credit balance is too low.", 'payment'],
     ["You're out of extra usage. Add more at claude.ai/settings/usage and keep going.", 'payment'],
     ['You’re out of extra usage · resets 5pm (America/New_York)', 'payment'],
     ['This organization has been disabled.', 'auth definite'],
+    ['organization has been disabled.', 'auth definite'],
+    ['claude-opus-5-5 is not available for this subscription.', 'absent model doubtful'],
+    ['This model is not included in your current plan.', 'absent model doubtful'],
     ['Your organization has been placed on hold. Please contact support.', 'auth'],
     [`${limits} 2026-11-18 at 00:00 UTC.`, 'quota 60h'],
     [`${limits} 2026-12-01 at 00:00 UTC.`, 'quota'],
@@ -318,6 +326,8 @@ t.test('400 is the client’s own, but for the texts about the account', async t
     // What a client can have quoted must not put an account out of service.
     ['Unexpected value(s) `This organization has been disabled.` for the `anthropic-beta` header.', 'relay'],
     [`tools.0.name: '${credit}' does not match`, 'relay'],
+    [`model: ${credit}`, 'relay'],
+    ['metadata.user_id: this model is not available for this subscription', 'relay'],
     ['', 'relay'],
   ]
   for (const [message, expected] of cases) {
@@ -330,21 +340,76 @@ t.test('400 is the client’s own, but for the texts about the account', async t
       `cut short: ${message}`,
     )
   }
+  const coded = (error_code: string) =>
+    JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message: 'No.', details: { error_code } } })
+  const codes: [code: string, expected: string][] = [
+    ['contract_spend_limit_reached', 'quota: No'],
+    ['enforced_spend_limit_reached', 'quota'],
+    ['organization_on_hold', 'auth'],
+    ['linked_organization_disabled', 'auth'],
+    ['ramp_limit_exceeded', 'burst'],
+    ['image_dimensions_too_large', 'relay'],
+  ]
+  for (const [code, expected] of codes)
+    for (const status of [400, 403, 429].slice(0, expected === 'relay' ? 1 : 3))
+      t.equal(judged(status, {}, coded(code), expected), expected, `${status} ${code}`)
+  t.equal(judged(429, wait('30'), coded('ramp_limit_exceeded'), ''), 'burst 30s', 'as long as it asks')
   const quoted = `{"type":"error","error":{"details":{"error":{"message":"${credit}","x":"`
-  for (const body of ['', quoted, page('400 Bad Request'), page(credit)])
-    t.equal(judged(400, {}, body, ''), 'relay', body)
-  for (const status of [404, 405, 408, 409, 413, 422])
+  for (const body of ['', quoted, page(credit)]) t.equal(judged(400, {}, body, ''), 'foreign doubtful', body)
+  for (const status of [408, 409, 413, 422])
     t.equal(
-      judged(status, {}, error('not_found_error', 'model: This account has been disabled'), ''),
+      judged(status, {}, error('invalid_request_error', 'model: This account has been disabled'), ''),
       'relay',
       `${status}`,
     )
   t.equal(judged(200, plan('rejected', '5h rejected 1h'), '', ''), 'relay', '200, served from extra usage')
 })
 
+t.test('4xx that is not this API’s answer is about the account, with a reason to act on', async t => {
+  const html = (status: string) => `foreign: answers HTML (status ${status}); is the base URL right?`
+  const cases: [status: number, body: string, expected: string][] = [
+    [404, page('404 Not Found'), html('404: 404 Not Found')],
+    [405, page('405 Not Allowed'), html('405: 405 Not Allowed')],
+    [404, '<html>', html('404')],
+    [404, '404 page not found', 'foreign: answers text (status 404: 404 page not found); is the base URL right?'],
+    [
+      404,
+      '{"detail":"Not Found"}',
+      "foreign: answers JSON that is not this API's (status 404: Not Found); is the base URL right?",
+    ],
+    [404, '{"error":{"message":"Invalid URL (POST /v1/messages)","type":"invalid_request_error"}}', 'foreign'],
+    [404, '', 'foreign: answers nothing (status 404); is the base URL right?'],
+    [410, 'gone', 'foreign'],
+    [405, error('invalid_request_error', 'Method Not Allowed'), 'foreign'],
+    // A base URL with /v1 behind it: the API answers, and knows no such place.
+    [404, error('not_found_error', 'Not Found'), 'foreign doubtful: answers 404: Not Found; is the base URL right?'],
+    [404, error('not_found_error', ''), 'foreign doubtful'],
+    // A firewall or a proxy says these of what the request holds: no client shall take an account out with them.
+    [400, page('400 Bad Request'), 'foreign doubtful'],
+    [413, page('413 Request Entity Too Large'), 'foreign doubtful'],
+    [422, '{"detail":[{"loc":["body"]}]}', 'foreign doubtful'],
+    [404, error('not_found_error', 'model: claude-opus-9'), 'absent model doubtful: model: claude-opus-9'],
+    [404, error('not_found_error', 'The requested model does not exist.'), 'absent model doubtful'],
+    [404, error('not_found_error', 'File not found: file_011'), 'relay'],
+    [413, error('request_too_large', 'Request exceeds the maximum size'), 'relay'],
+    [422, error('invalid_request_error', 'no'), 'relay'],
+  ]
+  for (const [status, body, expected] of cases) t.equal(judged(status, {}, body, expected), expected, body)
+  const told = (status: number, body: string) => {
+    const verdict = judge(status, {}, body, now)
+    return verdict.relay ? 'relay' : verdict.told
+  }
+  t.equal(
+    told(400, '{"error":{"message":"prompt is too long: 9 tokens > 8 maximum"}}'),
+    'prompt is too long: 9 tokens > 8 maximum',
+  )
+  t.equal(told(400, page('nginx')), '', 'a page has nothing to tell a client')
+  t.equal(told(404, page('nginx')), undefined, 'nor is a place that does not exist the request’s fault')
+})
+
 t.test('an error inside a 200', async t => {
   const cases: [type: string, message: string, expected: string][] = [
-    ['overloaded_error', 'Overloaded', 'overload: overloaded'],
+    ['overloaded_error', 'Overloaded', 'overload model: overloaded'],
     ['rate_limit_error', 'This request would exceed your rate limit.', 'burst'],
     ['rate_limit_error', `Claude AI usage limit reached|${unix('1h')}`, 'window 1h'],
     ['api_error', 'Internal server error', 'server: api_error: Internal server error'],
@@ -356,7 +421,7 @@ t.test('an error inside a 200', async t => {
     ['permission_error', 'Your plan does not include this model.', 'auth model'],
     ['invalid_request_error', 'messages: too many', 'relay'],
     ['invalid_request_error', 'Your credit balance is too low to access the API', 'payment'],
-    ['not_found_error', 'model: x', 'relay'],
+    ['not_found_error', 'model: x', 'absent model doubtful'],
     ['request_too_large', 'Request exceeds the maximum size', 'relay'],
     ['quantum_error', 'decohered', 'server: quantum_error: decohered'],
     ['constructor', '', 'server: constructor'],
@@ -399,7 +464,7 @@ t.test('whatever a body is, it is read', async t => {
     ['plain words', '', 'plain words'],
   ]
   for (const [body, type, message, isPage = false] of cases)
-    t.same(verdicts.readError(body), { type, message, page: isPage }, body)
+    t.match(verdicts.readError(body), { type, message, page: isPage }, body)
   const none = [
     '',
     'null',
@@ -412,7 +477,19 @@ t.test('whatever a body is, it is read', async t => {
     '{"error":[]}',
     '{"__proto__":{"message":"m"}}',
   ]
-  for (const body of none) t.same(verdicts.readError(body), { type: '', message: '', page: false }, body || 'nothing')
+  for (const body of none) t.match(verdicts.readError(body), { type: '', message: '', page: false }, body || 'nothing')
+  t.strictSame(verdicts.readError('{"type":"error","error":{"type":"t","message":"m","details":{"error_code":"c"}}}'), {
+    type: 't',
+    message: 'm',
+    page: false,
+    outer: 'error',
+    code: 'c',
+    form: 'JSON',
+  })
+  t.strictSame(
+    ['<p>', '{"a":1}', '{"a', 'x', ''].map(body => verdicts.readError(body).form),
+    ['HTML', 'JSON', 'JSON', 'text', 'nothing'],
+  )
   t.equal(
     verdicts.readError(`{"error":{"type":"x","message":"${'\\\\'.repeat(30_000)}`).type,
     'x',
@@ -437,6 +514,8 @@ t.test('back-off grows by class and never passes its cap', async t => {
     ['payment', [600, 1200, 2400, 3600, 3600]],
     ['quota', [600, 1200, 2400, 3600, 3600]],
     ['window', [300, 600, 900, 900]],
+    ['foreign', [5, 30, 120, 240, 300]],
+    ['absent', [600, 1200, 2400, 3600, 3600]],
   ]
   for (const [cls, seconds] of ladders)
     t.same(

@@ -1,17 +1,19 @@
 // Attempt: occupy, exchange, the only loop. Another account is tried only while the client has seen nothing of an answer.
 
 import type { Outcome } from '../../core/outcome.ts'
-import { Failure, type FailureCode } from '../../lib/failure.ts'
+import { Failure } from '../../lib/failure.ts'
 import { networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream } from '../answer/downstream.ts'
 import { type Glance, glance, occupy, poolOf } from '../choose/occupy.ts'
+import type { Out } from '../choose/out.ts'
 import { bind, findSession, type Session } from '../choose/sticky.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
-import { exchange, type Refused } from './exchange.ts'
+import { exchange } from './exchange.ts'
+import { exhaustedBy, type Refusal } from './refusals.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -30,7 +32,7 @@ export async function lookUp(gw: Gateway, call: Call, caller: Caller): Promise<L
 
 /**
  * Gets the call answered by some account.
- * @throws Failure of `occupy`, or UPSTREAM_* when every account tried refused
+ * @throws Failure of `occupy`, or of `exhaustedBy` when every account tried refused
  */
 export async function attempt(
   gw: Gateway,
@@ -45,11 +47,11 @@ export async function attempt(
   const { session, seen } = lookedUp
   const sticky = session.account
   const { model } = call.peek
-  let last: Refused | undefined
+  let refusals: Refusal[] | undefined
   for (let switches = 0; ; ) {
     down.check()
     outcome.phase = 'selecting'
-    const exhausted = (soonest: number | undefined) => last && exhaustedBy(last, soonest, gw.now())
+    const exhausted = (out: Out | undefined) => refusals && exhaustedBy(refusals, out, model, gw.now())
     const { candidate, lease, selection, since } = await occupy({
       gw,
       call,
@@ -59,13 +61,14 @@ export async function attempt(
       excluded,
       sticky,
       exhausted,
-      seen: last ? undefined : seen,
+      seen: refusals ? undefined : seen,
     })
     const { account } = candidate
     outcome.upstreamModel = candidate.upstreamModel
     const standing = {
       answered() {
         gw.health.answered(account.id, model, since)
+        if (refusals) prove(gw, model, refusals)
         bind(gw, caller, session, account.id, selection)
       },
     }
@@ -84,10 +87,11 @@ export async function attempt(
       // The others that are kept may be no better, so the second try makes its own.
       if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
       if (!refused) return
-      last = refused
       // Before the place is given back: a waiter woken by that must already see the account as out.
       gw.health.refused(account.id, model, refused.verdict, gw.now())
       excluded.add(account.id)
+      const until = gw.health.veto(account.id, model, gw.now())?.until ?? 0
+      ;(refusals ??= []).push({ ...refused, account: account.id, until })
     } catch (error) {
       // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
       // else must wait for this request's word.
@@ -99,28 +103,12 @@ export async function attempt(
       gw.places.observe(poolOf(caller), gw.now() - since)
       lease.release()
     }
-    if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(last, undefined, gw.now())
+    if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(refusals, undefined, model, gw.now())
   }
 }
 
-// spec/domain.md §6.5
-const byStatus: Record<number, FailureCode> = {
-  401: 'UPSTREAM_UNAUTHORIZED',
-  403: 'UPSTREAM_FORBIDDEN',
-  429: 'UPSTREAM_RATE_LIMITED',
-  529: 'UPSTREAM_OVERLOADED',
-  500: 'UPSTREAM_UNAVAILABLE',
-  502: 'UPSTREAM_UNAVAILABLE',
-  503: 'UPSTREAM_UNAVAILABLE',
-  504: 'UPSTREAM_UNAVAILABLE',
-}
-
-function exhaustedBy(last: Refused, soonest: number | undefined, now: number): Failure {
-  const code = byStatus[last.status] ?? 'UPSTREAM_FAILED'
-  const retryable = last.status === 429 || last.status === 529
-  const retryAfterMs = retryable ? Math.max(1000, (soonest ?? now + 5000) - now) : undefined
-  return new Failure(code, [], {
-    cause: new Error(last.verdict.reason),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  })
+/** Another account has answered the same request: what might have been the request's fault was the account's. */
+function prove(gw: Gateway, model: string, refusals: readonly Refusal[]): void {
+  for (const { account, verdict } of refusals)
+    if (verdict.doubtful) gw.health.refused(account, model, { ...verdict, doubtful: false }, gw.now())
 }

@@ -23,7 +23,7 @@ export function unhealthy(account: AccountFacts, { model, now, veto }: Asked): V
   return veto(account.id, model, now)
 }
 
-const never = { until: 0, waitable: false, limited: false }
+const never = { until: 0, waitable: false, class: undefined }
 const paused: Veto = { reason: 'paused', ...never }
 const inError: Veto = { reason: 'in error', ...never }
 const expired: Veto = { reason: 'expired', ...never }

@@ -25,8 +25,8 @@ export interface Veto {
   reason: string
   until: number
   waitable: boolean
-  /** it was asked too much: the client is told 429 and when to come back */
-  limited: boolean
+  /** what its upstream said last; undefined: it is nothing of the upstream's */
+  class: VerdictClass | undefined
 }
 
 // So many refusals of a credential in a row, over at least so long, and it is taken for dead.
@@ -44,6 +44,7 @@ export interface Health {
    * before a refusal says nothing about it.
    */
   answered(account: number, model: string, since: number): void
+  /** What is doubtful is held against nobody. */
   refused(account: number, model: string, declined: Declined, now: number): void
   /** The request ended without saying anything about the account (its client left). */
   unclear(account: number, model: string, since: number): void
@@ -52,8 +53,6 @@ export interface Health {
   /** Replaces what is known by what the table says. */
   load(rows: readonly HealthRow[]): void
 }
-
-const rateClasses: ReadonlySet<VerdictClass> = new Set(['burst', 'window', 'quota', 'overload'])
 
 // As clients may read it in the reasons of a 503: no details of the account.
 const stateWords: Record<VerdictClass, string> = {
@@ -65,6 +64,8 @@ const stateWords: Record<VerdictClass, string> = {
   payment: 'ejected',
   server: 'ejected',
   network: 'ejected',
+  foreign: 'ejected',
+  absent: 'model not served',
 }
 
 /** `changed` is told each ailment to store, `cured` each to forget, `dead` each account to put in error. */
@@ -111,11 +112,17 @@ export function createHealth(options: {
       }
     },
     refused(account, model, declined, now) {
+      if (declined.doubtful) {
+        this.unclear(account, model, now)
+        return
+      }
       const scope = declined.scope === 'model' ? model : ''
       const before = of(account, scope)
       const strikes = before && now - Math.max(before.until, before.since) < FORGET_MS ? before.strikes + 1 : 1
       const since = strikes === 1 ? now : before!.since
-      if (declined.definite || (declined.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS)) {
+      // A model that is refused for ever takes no other with it.
+      const dead = declined.class === 'auth' && strikes >= DEAD_STRIKES && now - since >= DEAD_AFTER_MS
+      if (scope === '' && (declined.definite || dead)) {
         forget(account, scope)
         options.dead(account, declined.reason)
         return
@@ -183,9 +190,9 @@ const none: readonly Ailment[] = []
 
 function vetoOf(a: Ailment | undefined, now: number): Veto | undefined {
   if (a === undefined) return undefined
-  const limited = rateClasses.has(a.class)
-  if (a.until > now) return { reason: `${stateWords[a.class]}: ${a.reason}`, until: a.until, waitable: false, limited }
+  const { class: cls } = a
+  if (a.until > now) return { reason: `${stateWords[cls]}: ${a.reason}`, until: a.until, waitable: false, class: cls }
   if (!a.evidence && a.trying)
-    return { reason: 'recovering: one request is trying it', until: 0, waitable: true, limited }
+    return { reason: 'recovering: one request is trying it', until: 0, waitable: true, class: cls }
   return undefined
 }

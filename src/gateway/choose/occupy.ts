@@ -7,7 +7,9 @@ import type { Downstream } from '../answer/downstream.ts'
 import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
+import { unhealthy } from './available.ts'
 import type { Occupied } from './occupied.ts'
+import { allOut, type Out } from './out.ts'
 import { FEW, findAccount } from './pool.ts'
 import { type Candidate, reasons, type SelectFacts, type Selection, select } from './select.ts'
 
@@ -21,7 +23,7 @@ export interface OccupyOptions {
   excluded: ReadonlySet<number>
   sticky: number | undefined
   /** what to say when no account is left; undefined before the first was tried */
-  exhausted: (soonest: number | undefined) => Failure | undefined
+  exhausted: (out: Out | undefined) => Failure | undefined
   /** what was seen of the caller's accounts a moment ago */
   seen?: Glance | undefined
 }
@@ -38,7 +40,7 @@ export interface Glance {
 
 /**
  * Chooses and takes. Waiting is on the whole candidate set: whatever comes free first, and is fairly this request's, serves it.
- * @throws Failure NO_UPSTREAM, ALL_RATE_LIMITED, QUEUE_FULL, ACCOUNT_TIMEOUT, or what `exhausted` says
+ * @throws Failure NO_UPSTREAM, what `allOut` says, MODEL_NOT_FOUND, QUEUE_FULL, ACCOUNT_TIMEOUT, or what `exhausted` says
  */
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const { gw, caller, down, outcome } = options
@@ -157,11 +159,13 @@ async function choose(
   }
   // Ranked, but taken before we could: as good as full.
   if (!all || selection.waitable || selection.ranked.length > 0) return undefined
-  const failure = options.exhausted(selection.soonest)
+  const { out } = selection
+  const failure = options.exhausted(out)
   if (failure) throw failure
-  if (selection.soonest !== undefined)
-    throw new Failure('ALL_RATE_LIMITED', [], { retryAfterMs: selection.soonest - gw.now() })
-  throw new Failure('NO_UPSTREAM', [reasons(facts)])
+  if (out === undefined) throw new Failure('NO_UPSTREAM', [reasons(facts)])
+  if (accounts.every(account => unhealthy(account, facts)?.class === 'absent'))
+    throw new Failure('MODEL_NOT_FOUND', [facts.model])
+  throw allOut(out, reasons(facts), gw.now())
 }
 
 function factsOf(

@@ -2,6 +2,7 @@
 import type { SelectionRecord } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { type Asked, full, loadOf, unhealthy } from './available.ts'
+import { better, type Out } from './out.ts'
 
 export interface SelectFacts extends Asked {
   accounts: readonly AccountFacts[]
@@ -29,8 +30,8 @@ export interface Selection extends SelectionRecord {
   full: number[]
   /** one of the left out may become free at any moment: waiting makes sense */
   waitable: boolean
-  /** when the first of those that were asked too much comes back, Unix ms; undefined when none is out for that */
-  soonest: number | undefined
+  /** what its client should hear of those that are out by their upstreams' word; undefined when none is */
+  out: Out | undefined
 }
 
 /** The sticky one first, then by priority, load, and least recently chosen (spec/domain.md §5.5). */
@@ -44,7 +45,7 @@ export function select(facts: SelectFacts): Selection {
     ranked: [],
     full: [],
     waitable: false,
-    soonest: undefined,
+    out: undefined,
   }
   for (let i = 0; i < accounts.length; i++) {
     const account = accounts[i]!
@@ -52,8 +53,8 @@ export function select(facts: SelectFacts): Selection {
     if (veto) {
       // What this request has tried is out for it, come what may.
       if (veto.waitable && !excluded.has(account.id)) selection.waitable = true
-      if (veto.limited && veto.until > now)
-        selection.soonest = Math.min(selection.soonest ?? Number.POSITIVE_INFINITY, veto.until)
+      if (veto.class !== undefined && veto.until > now)
+        selection.out = better(selection.out, { class: veto.class, until: veto.until })
     } else if (!excluded.has(account.id)) {
       const load = loadOf(account, held[i]!)
       if (!full(load)) selection.ranked.push({ account, upstreamModel: account.models(model)!, load })

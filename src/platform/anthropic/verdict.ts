@@ -1,4 +1,4 @@
-// What Anthropic's refusals mean for the account: 429 by evidence, the rest by status and the few texts that speak of it.
+// What Anthropic's refusals mean for the account: 429 by evidence, the rest by status, shape and the few texts that speak of it.
 import type { IncomingHttpHeaders } from 'node:http'
 import {
   brief,
@@ -22,14 +22,15 @@ import {
 export function judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict {
   if (status < 400) return { relay: true }
   const said = readError(body)
-  // Capacity inside a 400, as some resellers put it, is not the client's fault either.
-  const meant = status === 400 && accountTypes.has(said.type) ? statusOfType.get(said.type)! : status
+  // Capacity inside a 400 or 404, as some resellers put it, is not the client's fault either.
+  const meant = status < 500 && accountTypes.has(said.type) ? statusOfType.get(said.type)! : status
   return decide(meant, headers, said, `status ${status}`, now)
 }
 
 /** Judges an error inside a 200: the data of an `error` event, or a whole body that is one. */
 export function judgeErrorEvent(type: string, message: string, now: number): Verdict {
-  return decide(statusOfType.get(type) ?? 500, {}, { type, message, page: false }, type || 'error event', now)
+  const said: Said = { type, message, page: false, outer: 'error', code: '', form: 'JSON' }
+  return decide(statusOfType.get(type) ?? 500, {}, said, type || 'error event', now)
 }
 
 // spec/wire.md §1.6. A type of tomorrow is taken for the vendor's fault: another account costs less than a lost turn.
@@ -49,20 +50,58 @@ const accountTypes = new Set(['authentication_error', 'billing_error', 'rate_lim
 
 function decide(status: number, headers: IncomingHttpHeaders, said: Said, label: string, now: number): Verdict {
   if (status === 429) return tooMany(headers, said, now)
-  const told = aboutAccount(said, now)
+  const asked = retryAfter(headers, now)
+  const told = aboutAccount(said, asked, now)
   if (told) return told
   const why = brief(said.message)
   const words = said.page ? `answered with a page${why && `: ${why}`}` : why
   if (status === 401) return declined('auth', words || 'credential refused')
   if (status === 402) return declined('payment', words || 'payment required')
   if (status === 403) return declined('auth', words || 'forbidden', { scope: forbiddenScope(said) })
-  if (status < 500) return { relay: true }
+  if (status < 500)
+    return said.outer === 'error' && said.type !== '' ? aboutRequest(status, said) : foreign(status, said)
   // Neither a page nor a crash knows about more than the next minutes.
-  const asked = retryAfter(headers, now)
   const until = asked !== undefined && asked - now <= LONG_MS ? asked : undefined
-  if (status === 529 || said.type === 'overloaded_error') return declined('overload', 'overloaded', { until })
+  if (status === 529 || said.type === 'overloaded_error')
+    return declined('overload', 'overloaded', { scope: 'model', until })
   return declined('server', words ? `${label}: ${words}` : label, { until })
 }
+
+// ---- 4xx: the request, the model, or something else than this API ----
+
+// The API itself refuses the request: its client can mend it, unless it is about what this account is offered.
+function aboutRequest(status: number, { message }: Said): Verdict {
+  if (notOffered.test(message) || (status === 404 && /\bmodel\b/i.test(message)))
+    return declined('absent', brief(message), { scope: 'model', doubtful: true })
+  // Nothing on the way of a request of ours is missing, nor is its method wrong, where the base URL is right.
+  if (status === 404 && /^(?:not found\b|$)/i.test(message))
+    return declined('foreign', wrongPlace(status, message), { doubtful: true })
+  if (status === 405) return declined('foreign', wrongPlace(status, message))
+  return { relay: true }
+}
+
+// The name of the model is the client's; no more than the name may stand before the words.
+const notOffered =
+  /^(?:(?:the|this) )?(?:model )?[`'"]?[\w.:@/-]{0,100}[`'"]? ?(?:is|are) not (?:available|supported|included|offered) (?:for|with|on|in|by) (?:this|your|the)(?: current)? (?:subscription|plan|tier)\b/i
+
+// Statuses that a page on the way may give for what the request holds: a firewall for its words, a proxy for its size.
+const forContent = new Set([400, 413, 414, 415, 422, 431])
+
+// Not this API's answer: a page, words, or JSON of another shape.
+function foreign(status: number, said: Said): Declined {
+  const words = brief(said.message)
+  const what = said.form === 'JSON' ? "JSON that is not this API's" : said.form
+  const reason = `answers ${what} (status ${status}${words && `: ${words}`}); is the base URL right?`
+  if (!forContent.has(status)) return declined('foreign', reason)
+  return declined('foreign', reason, { doubtful: true, told: said.form === 'JSON' ? words : '' })
+}
+
+function wrongPlace(status: number, message: string): string {
+  const words = brief(message)
+  return `answers ${status}${words && `: ${words}`}; is the base URL right?`
+}
+
+// ---- what is said of the account ----
 
 interface Text {
   says: RegExp
@@ -72,9 +111,12 @@ interface Text {
 // Texts about the account, whatever the status (spec/wire.md §1.6); seen in anthropics/claude-code#19028, #66314, #2127,
 // vybestack/llxprt-code#1123. Each must begin the message: a 400 quotes what the client sent (an unknown beta, a tool's
 // name), and a client that could put these words there could take any account out of service.
-const subject = '(?:this|your|the) (?:user |api )?(?:organization|account|workspace|key)'
+const subject = '(?:(?:this|your|the) )?(?:user |api )?(?:organi[sz]ation|account|workspace|key)'
 const texts: readonly Text[] = [
-  { says: /^your credit balance is too low/i, class: 'payment' },
+  {
+    says: new RegExp(`^(?:${subject}(?:['’]s)? (?:has a )?|(?:your|the|this) )?credit balance is too low`, 'i'),
+    class: 'payment',
+  },
   { says: /^you(?:['’]re| are) out of extra usage/i, class: 'payment' },
   { says: /^you have reached your specified \w+ usage limits/i, class: 'quota' },
   // An operator or the vendor may lift these again, and a refusal by policy is not a dead credential: not definite.
@@ -91,7 +133,21 @@ const texts: readonly Text[] = [
   { says: /^(?:oauth|access) token (?:has been|was) revoked\b/i, class: 'auth', definite: true },
 ]
 
-function aboutAccount({ type, message, page }: Said, now: number): Declined | undefined {
+// What the API says in a word for machines (spec/wire-additions.md §1), whatever the status.
+const accountCodes = new Map<string, Declined['class']>([
+  ['contract_spend_limit_reached', 'quota'],
+  ['enforced_spend_limit_reached', 'quota'],
+  ['organization_on_hold', 'auth'],
+  ['ramp_limit_exceeded', 'burst'],
+])
+
+function aboutAccount(
+  { type, message, page, code }: Said,
+  asked: number | undefined,
+  now: number,
+): Declined | undefined {
+  const meant = accountCodes.get(code) ?? (code.startsWith('linked_organization_') ? 'auth' : undefined)
+  if (meant) return declined(meant, brief(message) || code, { until: meant === 'auth' ? undefined : asked })
   const text = page ? undefined : texts.find(t => t.says.test(message))
   if (!text) return undefined
   // "You will regain access on 2026-12-01 at 00:00 UTC." When that is too far to be believed, the ladder asks hourly:
@@ -126,7 +182,7 @@ function tooMany(headers: IncomingHttpHeaders, said: Said, now: number): Decline
   const asked = retryAfter(headers, now)
   return (
     rejected(headers, asked, now) ??
-    aboutAccount(said, now) ??
+    aboutAccount(said, asked, now) ??
     emptied(headers, said, asked, now) ??
     worded(headers, said, asked, now)
   )
