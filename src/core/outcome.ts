@@ -10,7 +10,7 @@ export interface Ticket {
   /** Unix ms when it began */
   readonly at: number
   readonly method: string
-  /** path without the query: a query may carry a key */
+  /** path without the query, since a query may carry a key, and with `***` for what looks like one in it */
   readonly path: string
   readonly ip: string
 }

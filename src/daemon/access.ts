@@ -1,6 +1,7 @@
 // The access log: one line a request, a fold over Outcomes.
 import type { Fold, Outcome } from '../core/outcome.ts'
-import { type Log, quote, scrub } from '../lib/log.ts'
+import { scrub } from '../lib/credentials.ts'
+import { type Log, quote } from '../lib/log.ts'
 
 /** What ended well or was refused for a reason is info; what the gateway or an upstream spoiled is a warning. */
 export function accessLog({ access, lines }: Pick<Log, 'access' | 'lines'>): Fold {

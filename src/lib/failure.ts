@@ -190,6 +190,12 @@ export const codes = {
     text: 'Content-Encoding %s is not supported; use gzip, deflate, br, zstd or none.',
   },
   MODEL_REQUIRED: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: 'model is required.' },
+  MODEL_IS_KEY: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'The name of the model looks like an API key, so it was neither sent on nor written down; send keys in x-api-key.',
+  },
   QUEUE_FULL: {
     status: 429,
     type: 'rate_limit_error',

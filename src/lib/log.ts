@@ -93,16 +93,6 @@ export function createLog(options: {
   return { ...plain(out), flush }
 }
 
-const secretShapes =
-  /\b(sk-[a-z-]*)[A-Za-z0-9_-]{12,}|\b(key|api_key|token|access_token|refresh_token|client_secret|code|state|password)=[^&\s"']+/gi
-
-/** Free text, an upstream's error say, without what looks like a key or a secret parameter (spec/domain.md §12.12). */
-export function scrub(text: string): string {
-  return text.replace(secretShapes, (_all, key?: string, parameter?: string) =>
-    key !== undefined ? `${key}***` : `${parameter}=***`,
-  )
-}
-
 /** A string as JSON. Most names have nothing to be escaped, and looking is cheaper than stringifying. */
 export function quote(text: string): string {
   return escaping.test(text) ? JSON.stringify(text) : `"${text}"`

@@ -1,6 +1,6 @@
 // What a refusal says about the account that gave it: the words, the times and the back-off that all platforms share.
 import type { IncomingHttpHeaders } from 'node:http'
-import { scrub } from '../lib/log.ts'
+import { scrub } from '../lib/credentials.ts'
 
 /**
  * Why an account cannot serve, by what mends it:

@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import t from 'tap'
 import { Outcome } from '../../src/core/outcome.ts'
 import { accessLog } from '../../src/daemon/access.ts'
+import { scrub } from '../../src/lib/credentials.ts'
 import { Failure } from '../../src/lib/failure.ts'
-import { createLog, quote, scrub } from '../../src/lib/log.ts'
+import { createLog, quote } from '../../src/lib/log.ts'
 import { dice } from '../core/usage-books.ts'
 
 /** The same line by pino alone, from an object. */

@@ -3,6 +3,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { createKey } from '../../src/core/record/key.ts'
 import { Brake } from '../../src/gateway/enter/brake.ts'
+import { scrub } from '../../src/lib/credentials.ts'
 import { gateway, hello, type Setup, type TestGateway, until } from '../helpers/gateway.ts'
 import { refused, refusedOnWire } from '../helpers/refused.ts'
 import { connect } from '../helpers/wire.ts'
@@ -205,4 +206,108 @@ t.test('nobody else is believed about where a request is from', async t => {
     await gw.inForce()
     t.match(await raw(t, gw, `x-api-key: ${home}\r\nx-forwarded-for: 192.0.2.7\r\n`), /^HTTP\/1.1 403 /)
   }
+})
+
+t.test(
+  'a key that got into a path, a model or a parameter is not logged, not answered, not stored and not sent on',
+  async t => {
+    const { gw, lines } = await logged(t, { accounts: [{ models: { '*': 'vendor/*' } }] })
+    const escaped = gw.key.replaceAll(/./g, c => `%${c.charCodeAt(0).toString(16)}`)
+    const custom = await createKey(gw.database.db, gw.secret, {
+      user: 'alice',
+      group: 'main',
+      valuePrefix: 'team_Blue-',
+    })
+    const vendor = 'sk-ant-api03-AbCdEf_0123456789'
+    const google = 'AIzaSyA0123456789abcdefghijklmnopqrstuv'
+    const secrets = [gw.key, custom.key, vendor, google, 'hunter2']
+    const said: string[] = []
+    const ask = async (path: string, sent: object, method = 'POST') => {
+      const reply = await gw.send(sent, { path, method })
+      said.push(await reply.text())
+      return reply.status
+    }
+    for (const secret of [gw.key, escaped, custom.key, vendor, google]) {
+      t.equal(await ask(`/v1/${secret}/messages`, hello()), 404)
+      t.equal(await ask(`/${secret}`, hello(), 'GET'), 404)
+      t.equal(await ask(`/v1/messages&key=${secret}`, hello()), 404)
+      t.equal(await ask(`/v1/models/${secret}`, {}, 'GET'), 404)
+      t.equal(await ask(`/v1/models/vendor/${secret}`, {}, 'GET'), 404)
+    }
+    const all = gw.mock.stats().requests
+    for (const secret of [gw.key, custom.key, vendor, google])
+      for (const model of [secret, `claude/${secret}`, `${secret}[1m]`, 'claude***'])
+        for (const path of ['/v1/messages', '/v1/messages/count_tokens'])
+          t.equal(await ask(path, hello({ model })), 400)
+    t.match(said.at(-1), '"code":"MODEL_IS_KEY"')
+    t.equal(gw.mock.stats().requests, all, 'no provider heard of any of them')
+    const kept = 'beta=true&alt=sse&x=%C3%A9'
+    const parameters = [
+      `Key=${gw.key}`,
+      `apikey=${gw.key}`,
+      'ApiKey=hunter2',
+      'x-api-key=hunter2',
+      'X-Goog-Api-Key=hunter2',
+      'token=hunter2',
+      'access_token=hunter2',
+      'client_secret=hunter2',
+      'Authorization=Bearer%20hunter2',
+      '%2574oken=hunter2',
+      `user=${gw.key}`,
+      `user=${escaped}`,
+      `user=${custom.key}`,
+      `q=see%20${vendor}`,
+      `${gw.key}`,
+      `${vendor}=1`,
+      `a;key=${google}`,
+    ]
+    for (const parameter of parameters) {
+      t.equal(await ask(`/v1/messages?beta=true&${parameter}&alt=sse&x=%C3%A9`, hello()), 200, parameter)
+      const { query, headers } = gw.mock.stats().bodies.at(-1)!
+      t.equal(query, kept, parameter)
+      t.notMatch(JSON.stringify(headers), 'hunter2')
+    }
+    t.equal(await ask(`/v1/messages?${parameters.join('&')}`, hello()), 200)
+    t.equal(gw.mock.stats().bodies.at(-1)!.query, '')
+
+    const rows = await gw.usage(parameters.length + 1)
+    await until(
+      t,
+      'every request is logged',
+      () => lines.filter(line => line.includes('"request_id"')).length >= said.length,
+    )
+    const scrape = await (await fetch(`${gw.daemon.opsUrl}/metrics`)).text()
+    const everything = [lines.join(''), said.join(''), JSON.stringify(await gw.live()), scrape]
+    everything.push(rows.map(row => [row.model, row.upstream_model].join()).join())
+    for (const secret of [...secrets, escaped])
+      for (const text of everything)
+        t.notOk(text.toLowerCase().includes(secret.toLowerCase()), `${secret.slice(0, 8)}…`)
+    t.match(lines.join(''), '"path":"/v1/sk-***/messages"', 'what is left tells what it was')
+  },
+)
+
+t.test('what looks like a credential is taken out of text, and nothing else', async t => {
+  const hex = '0123456789abcdef'.repeat(4)
+  for (const [text, masked] of [
+    [`sk-${hex}`, 'sk-***'],
+    ['sk-ant-api03-AbCdEf_0123456789', 'sk-ant-api03-***'],
+    [`team_${hex} and x`, '*** and x'],
+    ['AIzaSyA0123456789abcdefghijklmnopqrstuv', 'AIza***'],
+    ['a eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl', 'a eyJ***'],
+    ['/v1beta?Key=abc&x=1', '/v1beta?Key=***&x=1'],
+    ['x-api-key=abc', 'x-api-key=***'],
+  ] as const)
+    t.equal(scrub(text), masked)
+  for (const text of [
+    'claude-sonnet-4-5-20250929[1m]',
+    'task-force-of-many-words-in-a-row',
+    `model@sha256:${hex}`,
+    'us.anthropic.claude-opus-4-1-20250805-v1:0',
+    'ft:gpt-4o-mini-2024-07-18:organisation::abcdefgh',
+    '/v1/messages/count_tokens',
+    'a-very-long-name-without-any-hexadecimal-digits-in-a-row-at-all-which-is-no-key-of-ours',
+  ])
+    t.equal(scrub(text), text)
+  const long = `${`${'a'.repeat(63)}z`.repeat(500)} ${'-eyJ'.repeat(8_000)} ${'sk-a.'.repeat(6_000)}`
+  t.equal(scrub(long).length, long.length, 'a long one takes no time')
 })

@@ -443,7 +443,7 @@ t.test('no answer at all', async t => {
 
 t.test('reasons tell no secrets and cannot write on a terminal', async t => {
   const said = (message: string) => say(judge(500, {}, error('api_error', message), now), true)
-  t.equal(said('bad key sk-ant-api03-AbCdEfGhIjKlMnOpQrSt given'), 'server: status 500: bad key sk-ant-api*** given')
+  t.equal(said('bad key sk-ant-api03-AbCdEfGhIjKlMnOpQrSt given'), 'server: status 500: bad key sk-ant-api03-*** given')
   t.equal(said('\u001b[2J\u0007red\r\n\tblue\u202e'), 'server: status 500: [2J red blue')
   t.equal(said('long '.repeat(100)).length, 'server: status 500: '.length + 120)
 })

@@ -1,6 +1,7 @@
 // Begins and ends the record of each request, and hands finished ones to whoever folds over them.
 import type { IncomingMessage } from 'node:http'
 import { type Fold, Outcome } from '../../core/outcome.ts'
+import { maskPath } from '../../lib/credentials.ts'
 import { requestId } from '../../lib/id.ts'
 
 export interface Outcomes {
@@ -19,7 +20,7 @@ export function createOutcomes(now: () => number, folds: readonly Fold[]): Outco
         id: requestId(at),
         at,
         method: req.method ?? '',
-        path: mark === -1 ? url : url.slice(0, mark),
+        path: maskPath(mark === -1 ? url : url.slice(0, mark)),
         ip,
       })
       for (const fold of folds) fold.began?.(outcome)

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import type { Dialect, Peek } from '../../dialect/dialect.ts'
+import { carriesCredential, holdsCredential } from '../../lib/credentials.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration, formatSize } from '../../lib/units.ts'
 import type { Downstream } from '../answer/downstream.ts'
@@ -23,14 +24,16 @@ export interface Call {
 
 /**
  * Reads and decodes the body, and finds in it what the corridor needs.
- * @throws Failure BODY_* , ENCODING_UNSUPPORTED, MODEL_REQUIRED
+ * @throws Failure BODY_* , ENCODING_UNSUPPORTED, MODEL_REQUIRED, MODEL_IS_KEY
  */
 export async function receive(gw: Gateway, req: IncomingMessage, found: Found, down: Downstream): Promise<Call> {
   const raw = await readBody(gw, req, down)
   const body = await decode(gw, raw, req.headers['content-encoding'])
   if (body.length === 0) throw new Failure('BODY_EMPTY')
   const { route, dialect } = found
-  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek: dialect.peek(body, down.ticket.path) }
+  const peek = dialect.peek(body, down.ticket.path)
+  if (holdsCredential(peek.model)) throw new Failure('MODEL_IS_KEY')
+  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek }
 }
 
 function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {
@@ -93,19 +96,13 @@ async function decode(gw: Gateway, body: Buffer, encoding: string | undefined): 
   }
 }
 
-// Read as `presentedKey` reads it: `%6Bey=` is a key too.
-function carriesKey(pair: string): boolean {
-  const query = new URLSearchParams(pair)
-  return query.has('key') || query.has('api_key')
-}
-
-// The query goes on as it came (`?beta=true`), but our keys stay here.
+// The query goes on as it came (`?beta=true`), but keys stay here, whatever they are called.
 function queryOf(url: string): string {
   const mark = url.indexOf('?')
   if (mark === -1) return ''
   const kept = url
     .slice(mark + 1)
     .split('&')
-    .filter(pair => !carriesKey(pair))
+    .filter(pair => !carriesCredential(pair))
   return kept.length === 0 || kept[0] === '' ? '' : `?${kept.join('&')}`
 }
