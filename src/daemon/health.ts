@@ -4,10 +4,13 @@ import { setAccountStatus } from '../core/record/account.ts'
 import { clearHealth, listHealth, saveHealth } from '../core/record/health.ts'
 import type { Database } from '../db/connect.ts'
 import { HEALTH, listen } from '../db/listen.ts'
+import { besideHealth } from '../gateway/choose/beside.ts'
 import { createHealth, type Health } from '../gateway/choose/health.ts'
 
 export interface HealthKeeper {
   health: Health
+  /** of routes beside the road: of this process alone, and in no table */
+  beside: Health
   close(): Promise<void>
 }
 
@@ -26,6 +29,10 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
     )
     writing = done
     return done
+  }
+  const dead = (account: number, reason: string) => {
+    log.error({ account_id: account, reason }, 'account put in error; gw account clear brings it back')
+    void write('an account in error', () => setAccountStatus(db, account, 'error', reason))
   }
   const health = createHealth({
     random: Math.random,
@@ -59,10 +66,14 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
       changed()
       void write('a recovery', () => clearHealth(db, account, model))
     },
-    dead: (account, reason) => {
-      log.error({ account_id: account, reason }, 'account put in error; gw account clear brings it back')
-      void write('an account in error', () => setAccountStatus(db, account, 'error', reason))
-    },
+    dead,
+  })
+  const own = createHealth({
+    random: Math.random,
+    changed: async a =>
+      log.warn({ account_id: a.account, class: a.class, reason: a.reason }, 'account left alone for counting'),
+    cured() {},
+    dead,
   })
   const load = async () => {
     try {
@@ -87,6 +98,7 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
   await loadNext()
   return {
     health,
+    beside: besideHealth(own, health),
     async close() {
       await writing
       await ears.close()

@@ -106,7 +106,7 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
-  const [snapshots, { health }, store] = await together([
+  const [snapshots, { health, beside }, store] = await together([
     followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
@@ -145,6 +145,7 @@ export async function startWorker(
     leases,
     places,
     health,
+    beside,
     accountQueue,
     waitingAtPool: new Map(),
     bindings: new Map(),

@@ -30,6 +30,8 @@ export interface Gateway {
   readonly leases: Leases
   readonly places: Places
   readonly health: Health
+  /** the same beside the road (choose/beside.ts) */
+  readonly beside: Health
   /** who waits for a place at an account, of any group */
   readonly accountQueue: FairQueue<Occupied>
   /** sessions as this process bound them lately, oldest first */

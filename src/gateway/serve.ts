@@ -63,7 +63,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   allowModel(caller, model)
   outcome.phase = 'admitting'
   if (stream) down.keepAlive(gw.config['queue.ping_interval'])
-  // Counting tokens takes no place of the user's (spec/domain.md §11.4).
+  // Counting tokens takes no place of the user's (spec/domain.md §11.4), and none at an account.
   if (kind === 'count') return attempt(gw, call, caller, down, outcome, await lookUp(gw, call, caller))
   using bill = new Bill(gw, call.peek, caller, outcome)
   using _slot = await admit(gw, caller, down, outcome)

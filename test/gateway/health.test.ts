@@ -235,3 +235,53 @@ t.test('a model that an account does not serve is asked for elsewhere, and its o
   for (let n = 1; n <= 2; n++) t.equal((await gw.send(say('5', { model: 'nonsense' }))).status, 404)
   t.match(await state(gw, 'b'), { state: 'available', reason: null }, 'what nobody serves is held against nobody')
 })
+
+const count = { path: '/v1/messages/count_tokens' }
+
+t.test('counting tokens takes no place and waits for none', async t => {
+  const gw = await gateway(t, { accounts: [{ name: 'a', concurrency: 1 }], user: { concurrency: 1 } })
+  gw.mock.script('cred-a', [
+    { on: '/v1/messages', hold: 'start' },
+    { on: count.path, hold: 'start' },
+  ])
+  const message = gw.send(say('1'))
+  await gw.mock.until(s => s.holding === 1)
+  const counts = [1, 2, 3].map(() => gw.send(say('x'), count))
+  await gw.mock.until(s => s.holding === 4)
+  t.match(await state(gw, 'a'), { slots: { used: 1 } }, 'only the message has a place')
+  t.equal((await gw.live()).waiting, 0)
+  gw.mock.release()
+  t.equal((await message).status, 200)
+  for (const reply of await Promise.all(counts)) t.same(Object.keys((await reply.json()) as object), ['input_tokens'])
+
+  gw.mock.script('cred-a', [{ on: count.path, hold: 'start' }])
+  const slow = [1, 2, 3].map(() => gw.send(say('x'), count))
+  await gw.mock.until(s => s.holding === 3)
+  t.equal((await gw.send(say('2'))).status, 200, 'a message does not stand behind counts')
+  gw.mock.release()
+  for (const reply of await Promise.all(slow)) t.equal(reply.status, 200)
+})
+
+t.test('counting tokens has a health of its own, and fails over', async t => {
+  const gw = await gateway(t, { accounts: two })
+  const counted = (account: string) => gw.mock.stats(`cred-${account}`).bodies.filter(b => b.path === count.path).length
+  gw.mock.script('cred-a', [{ on: count.path, status: 500 }])
+  for (let n = 1; n <= 5; n++) t.equal((await gw.send(say('same'), count)).status, 200, 'another account counts')
+  t.strictSame([counted('a'), counted('b')], [3, 5], 'after three strikes the first is left alone, for counting')
+  t.match(await state(gw, 'a'), { state: 'available', reason: null })
+  t.equal((await gw.send(say('same'))).status, 200)
+  t.equal(asked(gw, 'a') - counted('a'), 1, 'it generates')
+
+  await (await gw.send(say('moved'))).text()
+  gw.mock.script('cred-b', [{ on: '/v1/messages', status: 429, headers: { 'retry-after': '60' } }])
+  gw.mock.script('cred-a', [{ on: '/v1/messages', status: 529, headers: { 'retry-after': '60' } }])
+  t.equal((await gw.send(say('same'))).status, 503)
+  t.equal((await gw.send(say('same'), count)).status, 200, 'what keeps all from generating keeps none from counting')
+
+  await gw.heal()
+  gw.mock.script('cred-a', [{}])
+  gw.mock.script('cred-b', [{ on: count.path, status: 401, error: { message: 'invalid x-api-key' } }])
+  await gw.set.account('a', { status: 'paused' })
+  t.equal((await gw.send(say('same'), count)).status, 502)
+  await until(t, 'a dead credential is dead for all', async () => (await state(gw, 'b')).state === 'error')
+})

@@ -5,6 +5,8 @@ import { Failure } from '../../lib/failure.ts'
 import { networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream } from '../answer/downstream.ts'
+import { healthFor, isBeside } from '../choose/beside.ts'
+import type { Health } from '../choose/health.ts'
 import { type Glance, glance, occupy, poolOf } from '../choose/occupy.ts'
 import type { Out } from '../choose/out.ts'
 import { bind, findSession, type Session } from '../choose/sticky.ts'
@@ -18,13 +20,15 @@ import { exhaustedBy, type Refusal } from './refusals.ts'
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
   session: Session
-  seen: Glance
+  /** undefined: places are of no interest */
+  seen: Glance | undefined
 }
 
 const nobody: ReadonlySet<number> = new Set()
 
 /** The call's session, and what is held at the accounts. Never rejects, so it may be under way while money is put aside. */
 export async function lookUp(gw: Gateway, call: Call, caller: Caller): Promise<LookedUp> {
+  if (isBeside(call)) return { session: await findSession(gw, call, caller), seen: undefined }
   // One trip to the store for both.
   const [session, seen] = await Promise.all([findSession(gw, call, caller), glance(gw, call, caller, nobody)])
   return { session, seen }
@@ -47,6 +51,8 @@ export async function attempt(
   const { session, seen } = lookedUp
   const sticky = session.account
   const { model } = call.peek
+  const health = healthFor(gw, call)
+  const beside = isBeside(call)
   let refusals: Refusal[] | undefined
   for (let switches = 0; ; ) {
     down.check()
@@ -67,14 +73,16 @@ export async function attempt(
     outcome.upstreamModel = candidate.upstreamModel
     const standing = {
       answered() {
-        gw.health.answered(account.id, model, since)
-        if (refusals) prove(gw, model, refusals)
-        bind(gw, caller, session, account.id, selection)
+        health.answered(account.id, model, since)
+        // An account that refused the request itself proves nothing against the others.
+        if (refusals && outcome.attempts.at(-1)!.status < 400) prove(gw, health, model, refusals)
+        // Counting moves no session: its prompt is in the cache where it was generated from.
+        if (!beside) bind(gw, caller, session, account.id, selection)
       },
     }
     try {
       if (account.interceptWarmup && isWarmup(gw, call)) {
-        gw.health.unclear(account.id, model, since)
+        health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)
         outcome.accountId = account.id
         outcome.account = account.name
@@ -88,19 +96,19 @@ export async function attempt(
       if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
-      gw.health.refused(account.id, model, refused.verdict, gw.now())
+      health.refused(account.id, model, refused.verdict, gw.now())
       excluded.add(account.id)
-      const until = gw.health.veto(account.id, model, gw.now())?.until ?? 0
+      const until = health.veto(account.id, model, gw.now())?.until ?? 0
       ;(refusals ??= []).push({ ...refused, account: account.id, until })
     } catch (error) {
       // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
       // else must wait for this request's word.
       if (error instanceof Failure && error.fault === 'upstream')
-        gw.health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
-      else gw.health.unclear(account.id, model, since)
+        health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
+      else health.unclear(account.id, model, since)
       throw error
     } finally {
-      gw.places.observe(poolOf(caller), gw.now() - since)
+      if (!beside) gw.places.observe(poolOf(caller), gw.now() - since)
       lease.release()
     }
     if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(refusals, undefined, model, gw.now())
@@ -108,7 +116,7 @@ export async function attempt(
 }
 
 /** Another account has answered the same request: what might have been the request's fault was the account's. */
-function prove(gw: Gateway, model: string, refusals: readonly Refusal[]): void {
+function prove(gw: Gateway, health: Health, model: string, refusals: readonly Refusal[]): void {
   for (const { account, verdict } of refusals)
-    if (verdict.doubtful) gw.health.refused(account, model, { ...verdict, doubtful: false }, gw.now())
+    if (verdict.doubtful) health.refused(account, model, { ...verdict, doubtful: false }, gw.now())
 }

@@ -8,6 +8,7 @@ import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { unhealthy } from './available.ts'
+import { healthFor, isBeside, noPlace } from './beside.ts'
 import type { Occupied } from './occupied.ts'
 import { allOut, type Out } from './out.ts'
 import { FEW, findAccount } from './pool.ts'
@@ -44,6 +45,7 @@ export interface Glance {
  */
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const { gw, caller, down, outcome } = options
+  if (isBeside(options.call)) return pick(options)
   const first = await look(options, options.seen)
   if (first) return first
 
@@ -109,7 +111,7 @@ function capacity(accounts: readonly AccountFacts[]): number {
 export async function glance(gw: Gateway, call: Call, caller: Caller, excluded: ReadonlySet<number>): Promise<Glance> {
   const of = accountsOf(gw, caller)
   if (of.length <= FEW) return { of, accounts: of, held: await heldAt(gw, of), waitable: false }
-  const asked = { model: call.peek.model, now: gw.now(), veto: gw.health.veto }
+  const asked = { model: call.peek.model, now: gw.now(), veto: healthFor(gw, call).veto }
   const { accounts, waitable } = gw.pools.shortlist(caller.group?.id ?? caller.platform, of, asked, excluded)
   return { of, accounts, held: accounts.length === 0 ? [] : await heldAt(gw, accounts), waitable }
 }
@@ -147,7 +149,7 @@ async function choose(
   held: readonly number[],
   all: boolean,
 ): Promise<Occupied | undefined> {
-  const { gw, outcome } = options
+  const { outcome } = options
   const facts = factsOf(options, accounts, held)
   const selection = select(facts)
   outcome.selection = selection
@@ -159,13 +161,28 @@ async function choose(
   }
   // Ranked, but taken before we could: as good as full.
   if (!all || selection.waitable || selection.ranked.length > 0) return undefined
-  const { out } = selection
+  throw nobody(options, facts, selection)
+}
+
+function nobody(options: OccupyOptions, facts: SelectFacts, { out }: Selection): Failure {
   const failure = options.exhausted(out)
-  if (failure) throw failure
-  if (out === undefined) throw new Failure('NO_UPSTREAM', [reasons(facts)])
-  if (accounts.every(account => unhealthy(account, facts)?.class === 'absent'))
-    throw new Failure('MODEL_NOT_FOUND', [facts.model])
-  throw allOut(out, reasons(facts), gw.now())
+  if (failure) return failure
+  if (out === undefined) return new Failure('NO_UPSTREAM', [reasons(facts)])
+  if (facts.accounts.every(account => unhealthy(account, facts)?.class === 'absent'))
+    return new Failure('MODEL_NOT_FOUND', [facts.model])
+  return allOut(out, reasons(facts), facts.now)
+}
+
+/** Beside the road: the account that would come first if all were idle. All of a large group are looked at, which is rare enough. */
+function pick(options: OccupyOptions): Occupied {
+  const { gw, caller, outcome } = options
+  const accounts = accountsOf(gw, caller)
+  const facts = factsOf(options, accounts, new Array<number>(accounts.length).fill(0))
+  const selection = select(facts)
+  outcome.selection = selection
+  const [candidate] = selection.ranked
+  if (!candidate) throw nobody(options, facts, selection)
+  return { candidate, lease: noPlace, selection, since: facts.now, undo() {} }
 }
 
 function factsOf(
@@ -181,7 +198,7 @@ function factsOf(
     held,
     chosen: gw.pools.chosen,
     sticky,
-    veto: gw.health.veto,
+    veto: healthFor(gw, call).veto,
   }
 }
 
