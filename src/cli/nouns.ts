@@ -103,7 +103,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   ledger: {
     group: 'Look into',
-    summary: 'every movement of balances: show, verify',
+    summary: 'every movement of balances: show, verify; usage that was refused',
     load: () => import('./commands/ledger.ts'),
   },
   version: {

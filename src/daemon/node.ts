@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
 import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
+import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
@@ -36,7 +37,7 @@ import { activatedFd, closeNow, listenOn } from './listen.ts'
 import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
 import { followSnapshots } from './snapshots.ts'
-import { refusedFile, spoolFolder } from './spools.ts'
+import { spoolFolder } from './spools.ts'
 import { bindingViews } from './views/bindings.ts'
 import { liveView } from './views/live.ts'
 import { slotViews } from './views/slots.ts'
@@ -136,6 +137,7 @@ export async function startWorker(
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
     inFlight: live.inFlight,
     spoolWaiting: () => books.state().waiting,
+    refusedLines: () => books.state().refused,
   })
   const gateway: Gateway = {
     config,
@@ -175,6 +177,7 @@ export async function startWorker(
       ['', store.trouble()],
       ['usage spool: ', books.state().error],
       ['usage spool: ', books.state().trouble],
+      ['', refusedLines(books.state().refused)],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   let opsUrl: string | undefined
@@ -235,6 +238,11 @@ export async function startWorker(
       return (stopping ??= stop())
     },
   }
+}
+
+function refusedLines(count: number): string | undefined {
+  if (count === 0) return undefined
+  return `ledger: ${count} usage line${count === 1 ? '' : 's'} refused and charged to nobody (gw ledger refused list)`
 }
 
 /** What is done again and again while a worker lives. */

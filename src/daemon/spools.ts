@@ -2,9 +2,6 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 
-/** Where the lines are kept that Postgres will never take, of all workers. */
-export const refusedFile = (dataDir: string): string => path.join(dataDir, 'spool', 'refused.jsonl')
-
 /** Where a worker's lines wait for their booking. */
 export const spoolFolder = (dataDir: string, worker: number): string => path.join(dataDir, 'spool', String(worker))
 

@@ -14,6 +14,7 @@ export interface MetricsOptions {
   priced: (model: string) => boolean
   inFlight: () => number
   spoolWaiting: () => number
+  refusedLines: () => number
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -46,11 +47,12 @@ class Tally implements Metrics {
   readonly #platforms = new Map<string, OfPlatform>()
   readonly #accounts = new Map<string, OfAccount>()
 
-  constructor({ priced, inFlight, spoolWaiting }: MetricsOptions) {
+  constructor({ priced, inFlight, spoolWaiting, refusedLines }: MetricsOptions) {
     this.#priced = priced
     this.#gauges = [
       new Gauge('gw_requests_in_flight', 'Requests under way.', inFlight),
       new Gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', spoolWaiting),
+      new Gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', refusedLines),
       new Gauge('gw_resident_memory_bytes', 'Resident memory of this process.', () => process.memoryUsage.rss()),
     ]
   }

@@ -1,5 +1,5 @@
 // Books with their thread, against a real Postgres: what was settled is booked once and told once, whatever dies in between.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Worker } from 'node:worker_threads'
@@ -10,6 +10,7 @@ import { type Books, type BooksOptions, openBooks } from '../../src/core/books/b
 import { type UsageLine, usageLine } from '../../src/core/books/line.ts'
 import { openMover } from '../../src/core/books/mover.ts'
 import { takenBy } from '../../src/core/books/purse.ts'
+import { readRefused } from '../../src/core/books/refused.ts'
 import { Outcome } from '../../src/core/outcome.ts'
 import { rowColumns } from '../../src/core/usage/columns.ts'
 import { openDatabase } from '../../src/db/connect.ts'
@@ -129,7 +130,7 @@ t.test('what is settled is booked in a thread, and told', async t => {
   settle(books, lines)
   t.equal(books.state().waiting, 100)
   await books.drain(20_000)
-  t.strictSame(books.state(), { waiting: 0, error: undefined, trouble: undefined })
+  t.strictSame(books.state(), { waiting: 0, error: undefined, trouble: undefined, refused: 0 })
   t.equal(workers.length, 1)
   await agrees(t, lines)
   await books.close()
@@ -204,7 +205,10 @@ t.test('lines that no disk takes go the same way', async t => {
   await books.close()
   await agrees(t, good)
   t.equal(log.length, 2)
-  t.match(log, [/^error usage spool: cannot write/, /^error a usage row was refused .* while the disk takes nothing: /])
+  t.match(log, [
+    /^error usage spool: cannot write/,
+    /^error a usage line was refused .* while the disk takes nothing: /,
+  ])
 })
 
 t.test('lines that Postgres will never take are set aside, and forgotten by who pays', async t => {
@@ -214,8 +218,11 @@ t.test('lines that Postgres will never take are set aside, and forgotten by who 
   settle(books, [...good.slice(0, 5), ...bad, ...good.slice(5)])
   await books.drain(20_000)
   await agrees(t, good)
-  const refused = readFileSync(path.join(folder, 'refused.jsonl'), 'utf8')
-  t.equal(refused, bad.map(one => `${JSON.stringify(one)}\n`).join(''))
+  t.strictSame(
+    readRefused(path.join(folder, 'refused.jsonl')).map(one => one.line),
+    bad.map(one => JSON.stringify(one)),
+  )
+  t.equal(books.state().refused, 2)
 })
 
 t.test('what an earlier run left is told before it is booked', async t => {

@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,6 +19,7 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import { readRefused, refusedCount, setAside, settleRefused } from '../../src/core/books/refused.ts'
 import { openSpool, type Spool } from '../../src/core/books/spool.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
@@ -126,20 +128,91 @@ t.test(
   },
 )
 
-t.test('a torn line is dropped and takes nothing with it', async t => {
+t.test('the unfinished end of the last segment is no line, and no damage', async t => {
   const place = await placeFor(t)
-  const [first, middle, last] = [lines(2), lines(2), lines(2)]
-  const torn = line().slice(0, 50)
-  place.segment('1-1-0', [...first, torn, ...middle], torn)
-  place.segment('1-1-1', last, '')
-  place.segment('1-1-2', [], torn)
+  const [first, last] = [lines(2), lines(3)]
+  place.segment('1-1-0', first)
+  // A write that lacks nothing but the line's end is a line.
+  place.segment('1-1-1', last.slice(0, 2), last[2])
+  place.segment('1-1-2', [], line().slice(0, 50))
   place.segment('1-1-3', [], '')
   const spool = place.open({ batch: 1 })
   await spool.drain(10_000)
-  t.same(spool.state(), { waiting: 0, error: undefined })
-  t.same(await place.rows(), idsOf([...first, ...middle, ...last]))
+  t.strictSame(spool.state(), { waiting: 0, error: undefined })
+  t.strictSame(await place.rows(), idsOf([...first, ...last]))
+  t.match(place.log.at(-1), /^info .*1-1-2.ndjson ends with 50 bytes of a line that was never finished/)
   await spool.close()
-  t.same(readdirSync(place.folder), [], 'nothing of it was refused')
+  t.strictSame(readdirSync(place.folder), [], 'nothing of it was refused')
+})
+
+t.test('lines that cannot be read are set aside with what is wrong in them, and the others written', async t => {
+  const place = await placeFor(t)
+  const good = lines(6)
+  const torn = line().slice(0, 50)
+  const bytes = Buffer.from([0x7b, 0xff, 0xfe, 0x7d])
+  const bad: [text: string, why: RegExp][] = [
+    ['not json at all', /^it is no JSON: /],
+    ['[1,2]', /^it is no JSON object$/],
+    [torn, /^it is no JSON: /],
+    [line({ charged: 'dear' }), /^charged must be a whole number of nano-USD as text, got "dear"$/],
+    [line({ charged: 12 }), /^charged must be .*, got 12$/],
+    [line({ cost: '99999999999999999999' }), /^cost must be /],
+    [line({ input_tokens: 1e300 }), /^input_tokens must be a whole number up to 2147483647, got 1e\+300$/],
+    [line({ at: 'yesterday-ish' }), /^at must be a time/],
+    [line({ request_id: 7 }), /^request_id must be a UUID, got 7$/],
+    [line({ model: 'a\0b' }), /^model must be text without NUL/],
+    [line({ user_id: undefined }), /^user_id must be a whole number .*, got nothing$/],
+    ['\0'.repeat(5_000_000), /^it is no JSON: /],
+  ]
+  // At the beginning, in the middle and at the end, where what has no end is cut off; the last segment alone may be that.
+  place.segment('1-1-0', [bad[0]![0], good[0]!, ...bad.slice(1, 6).map(([text]) => text), good[1]!], torn)
+  place.segment('1-1-1', [...bad.slice(6).flatMap(([text], i) => [text, good[2 + (i % 4)]!]), ''], 'garbage')
+  appendFileSync(path.join(place.folder, '1-1-0.ndjson'), Buffer.concat([Buffer.from('\n'), bytes, Buffer.from('\n')]))
+  const spool = place.open({ batch: 3 })
+  await spool.drain(10_000)
+  t.strictSame(spool.state(), { waiting: 0, error: undefined })
+  t.strictSame(await place.rows(), idsOf(good))
+  const refused = readRefused(place.refused)
+  t.strictSame(
+    refused.filter(one => one.line !== null).map(one => one.line),
+    [...bad.slice(0, 6).map(([text]) => text), torn, ...bad.slice(6).map(([text]) => text), 'garbage'],
+    'each is kept as it was',
+  )
+  t.strictSame(
+    refused.filter(one => one.line === null).map(one => one.base64),
+    [bytes.toString('base64')],
+    'to the last byte',
+  )
+  for (const [text, why] of bad) t.match(refused.find(one => one.line === text)!.why, why)
+  await spool.close()
+  t.strictSame(place.segments(), [])
+})
+
+t.test('what was set aside twice, by a crash in between, is one; and half an entry spoils none', async t => {
+  const place = await placeFor(t)
+  const count = refusedCount(place.refused)
+  t.equal(count(), 0)
+  const raw = Buffer.from('damaged')
+  const one = { why: 'w', segment: '1-1-0.ndjson', offset: 7, raw }
+  mkdirSync(place.folder)
+  setAside(place.refused, [one])
+  appendFileSync(place.refused, '{"at":"2026-')
+  setAside(place.refused, [one, { ...one, offset: 9 }])
+  t.equal(count(), 2)
+  const [first, second] = readRefused(place.refused)
+  t.strictSame([first!.line, second!.line], ['damaged', 'damaged'])
+  settleRefused(place.refused, [first!.number], 'dropped', 'me')
+  t.strictSame(readRefused(place.refused), [second])
+  t.equal(count(), 1)
+  // As an older gw kept them.
+  const old = line()
+  appendFileSync(place.refused, `${old}\n`)
+  t.equal(count(), 2)
+  t.strictSame(readRefused(place.refused).at(-1)!.line, old)
+  rmSync(place.refused)
+  t.equal(count(), 0)
+  symlinkSync('/etc/passwd', place.refused)
+  t.throws(() => setAside(place.refused, [one]), { code: 'ELOOP' }, 'and no link leads elsewhere')
 })
 
 t.test('a segment that is replayed twice inserts once', async t => {
@@ -167,12 +240,12 @@ t.test('rows that Postgres will never take are set aside, and the others written
   const place = await placeFor(t)
   const spool = place.open({ batch: 50 })
   const bad = [
-    line({ cost: 'dear' }),
-    line({ user_id: null }),
-    line({ status: 99_999 }),
-    line({ model: 'a\0b' }),
-    line({ at: 'yesterday-ish' }),
-    line({ cost: '99999999999999999999' }),
+    line({ platform: 'nowhere' }),
+    line({ user_id: 77, key_id: 77 }),
+    line({ billing: 'barter' }),
+    line({ at: '2026-02-31T00:00:00Z' }),
+    line({ charged: '9223372036854775807', at: '2026-11-15T12:00:01Z' }),
+    line({ charged: '9223372036854775807', at: '2026-11-15T12:00:02Z' }),
   ]
   const good = lines(20)
   const sent = [...good]
@@ -181,11 +254,18 @@ t.test('rows that Postgres will never take are set aside, and the others written
   await spool.drain(10_000)
   t.same(spool.state(), { waiting: 0, error: undefined })
   t.same(await place.rows(), idsOf(good))
-  const kept = path.join(place.folder, 'refused.jsonl')
-  t.same(readFileSync(kept, 'utf8').trimEnd().split('\n').sort(), [...bad].sort(), 'each is kept as it was')
-  t.equal(statSync(kept).mode & 0o777, 0o600)
-  t.equal(place.log.length, bad.length)
-  t.match(place.log[0], /^error a usage row was refused \(.+\) and is kept in .+refused\.jsonl/)
+  t.strictSame(
+    readRefused(place.refused)
+      .map(one => one.line)
+      .sort(),
+    bad.toSorted(),
+    'each is kept as it was',
+  )
+  t.equal(statSync(place.refused).mode & 0o777, 0o600)
+  t.match(
+    place.log[0],
+    /^error a usage line was refused \(.+\) and is kept in .+refused\.jsonl; see gw ledger refused list$/,
+  )
   await spool.close()
 
   const again = place.open()
@@ -378,6 +458,7 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
   const news = new EventEmitter()
   return {
     folder,
+    refused: path.join(folder, 'refused.jsonl'),
     url: url as string,
     postgres,
     db,

@@ -3,13 +3,27 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { usageLine } from '../../src/core/books/line.ts'
 import { openSpool } from '../../src/core/books/spool.ts'
 import { openTill } from '../../src/core/books/till.ts'
+import { Outcome } from '../../src/core/outcome.ts'
+import { requestId } from '../../src/lib/id.ts'
 import { moverHere } from '../helpers/booking.ts'
 import { until } from '../helpers/gateway.ts'
 
 const NEVER = 1e9
-const line = (n: number) => JSON.stringify({ n })
+const at = Date.UTC(2026, 10, 15, 12)
+const line = (n: number) => {
+  const o = new Outcome({ id: requestId(at + n), at: at + n, method: 'POST', path: '/v1/messages', ip: '::1' })
+  return usageLine(
+    Object.assign(o, {
+      userId: 1,
+      keyId: 1,
+      model: `m${n}`,
+      id: `00000000-0000-7000-8000-0000000000${String(n).padStart(2, '0')}`,
+    }),
+  )
+}
 
 /** A till whose disk can be taken away; `booked` is what reached Postgres, in words of the test. */
 function tillFor(t: Test, whenFull: 'refuse' | 'serve' = 'refuse') {
@@ -30,11 +44,18 @@ function tillFor(t: Test, whenFull: 'refuse' | 'serve' = 'refuse') {
   const mover = moverHere({
     folder,
     batch: 10,
-    book: rows => book(rows.map(row => line((row as unknown as { n: number }).n))),
+    book: rows => book(rows.map(row => line(Number(row.model.slice(1))))),
   })
   const spool = openSpool({ folder, intervalMs: NEVER, mover, log: say })
   t.teardown(() => spool.close().catch(() => {}))
-  const till = openTill({ spool, folder, policy: () => ({ whenFull, minFreeBytes: 0 }), book, log: say })
+  const till = openTill({
+    spool,
+    folder,
+    refusedFile: path.join(folder, 'refused.jsonl'),
+    policy: () => ({ whenFull, minFreeBytes: 0 }),
+    book,
+    log: say,
+  })
   t.teardown(() => till.close())
   return {
     till,
@@ -59,7 +80,7 @@ t.test('a line that Postgres will never take is set aside, and holds up nobody',
   for (let n = 0; n < 8; n++) till.take(line(n))
   await until(t, 'the others are booked', () => booked.length === 7)
   t.same(booked.toSorted(), [0, 1, 2, 4, 5, 6, 7].map(line))
-  t.match(log, [/cannot write/, /was refused .*: \{"n":3\}/])
+  t.match(log, [/cannot write/, /was refused .*: .*"m3"/])
 })
 
 t.test('what the disk refuses goes past it', async t => {

@@ -1,5 +1,6 @@
 // The daemon's life as its operator sees it: signals, exit codes, and what a kill at any moment leaves behind.
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import {
   copyFileSync,
@@ -10,6 +11,7 @@ import {
   renameSync,
   rmdirSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import http, { type IncomingMessage } from 'node:http'
 import path from 'node:path'
@@ -22,7 +24,7 @@ import { listUsage, type UsageRecord } from '../../src/core/usage/rows.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { embeddedPaths } from '../../src/db/embedded.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
-import { bin, noTerminal } from '../cli/gw.ts'
+import { bin, home, noTerminal } from '../cli/gw.ts'
 import { dataDir, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { hello, type Setup, until } from '../helpers/gateway.ts'
@@ -342,6 +344,72 @@ t.test('usage that an older gw left, or a worker that is no longer started, is b
   t.equal(await last.end(), 0)
   t.equal(spool(dir), '')
 })
+
+t.test(
+  'damaged usage keeps gw from nothing: it is set aside, counted, and tried again or dropped by the operator',
+  async t => {
+    const { dir, url, env, gw, key } = await life(t, { GW_USAGE_FLUSH_INTERVAL: '1m' })
+    const cli = await home(t, { GW_DATABASE_URL: url, GW_DATA_DIR: dir })
+    await (await ask(gw.url, key)).text()
+    gw.kill('SIGKILL')
+    await gw.end()
+    const folder = path.join(dir, 'spool/0')
+    const segment = path.join(folder, readdirSync(folder)[0]!)
+    const [good] = readFileSync(segment, 'utf8').split('\n') as [string]
+    const other = (change: object) =>
+      JSON.stringify({ ...(JSON.parse(good) as object), request_id: randomUUID(), charged: '2000000000', ...change })
+    const tomorrows = other({ user_id: 2 })
+    writeFileSync(segment, ['no json', other({ charged: 'twelve' }), good, tomorrows, ''].join('\n'))
+
+    const again = await serve(t, dir, env)
+    await nothingWaits(t, again)
+    t.strictSame((await usageIn(dir, url)).length, 1, 'what is whole is booked')
+    const ready = async () => (await fetch(`${again.opsUrl}/readyz`)).json()
+    const degraded = (count: string) => [`ledger: ${count} refused and charged to nobody (gw ledger refused list)`]
+    t.strictSame(await ready(), { status: 'degraded', degraded: degraded('3 usage lines') })
+    t.match(await (await fetch(`${again.opsUrl}/metrics`)).text(), /^gw_refused_lines 3$/m)
+    const list =
+      await cli.json<{ number: number; why: string; charged: string | null; line: string }[]>('ledger refused list')
+    t.strictSame(
+      list.map(({ number, charged }) => [number, charged]),
+      [
+        [1, null],
+        [2, null],
+        [3, '2.00'],
+      ],
+    )
+    t.match(list[0]!.why, /^it is no JSON/)
+    t.match(list[1]!.why, /^charged must be a whole number of nano-USD as text, got "twelve"/)
+    t.equal(list[2]!.line, tomorrows)
+
+    t.match(await cli.gw('ledger refused retry'), { code: 2, stderr: /name the lines/ })
+    t.match(await cli.gw('ledger refused retry 9'), { code: 6, stderr: /no refused line "9"/ })
+    t.match(await cli.gw('ledger refused retry --all'), {
+      code: 5,
+      stderr: /^gw: 3 of 3 usage lines cannot be booked/m,
+    })
+    // What kept one of them is mended.
+    t.equal((await cli.json('user add late --balance 5'))['id'], 2)
+    t.match(await cli.gw('ledger refused retry 3 --dry-run'), { code: 0, stderr: /nothing changed/ })
+    t.strictSame(((await ready()) as { degraded: string[] }).degraded, degraded('3 usage lines'))
+    const retried = await cli.gw('ledger refused retry --all --json')
+    t.equal(retried.code, 8)
+    t.strictSame(
+      (JSON.parse(retried.stdout) as { booked: boolean }[]).map(one => one.booked),
+      [false, false, true],
+    )
+    t.equal((await cli.json('user show late'))['balance'], '3.00')
+    t.match(await cli.gw('ledger verify'), { code: 0 })
+    t.strictSame(((await ready()) as { degraded: string[] }).degraded, degraded('2 usage lines'))
+
+    t.match(await cli.gw('ledger refused drop --all'), { code: 5, stderr: /add --yes/ })
+    t.match(await cli.gw(`ledger refused drop 1 --yes`), { code: 0 })
+    t.strictSame(((await ready()) as { degraded: string[] }).degraded, degraded('1 usage line'))
+    t.match(await cli.gw('ledger refused drop --all --yes'), { code: 0 })
+    t.strictSame(await ready(), { status: 'ok', degraded: [] })
+    t.match(await cli.gw('ledger refused list'), { code: 0, stderr: 'no line is refused\n' })
+  },
+)
 
 t.test(
   'kill -9 of the embedded Postgres under traffic: requests go on, usage comes later, nothing is lost',

@@ -2,9 +2,10 @@
 import path from 'node:path'
 import { CompiledQuery, type Kysely } from 'kysely'
 import { type Booked, book as bookOn } from '../../src/core/books/book.ts'
-import { readLine, type UsageLine } from '../../src/core/books/line.ts'
+import type { UsageLine } from '../../src/core/books/line.ts'
 import { move } from '../../src/core/books/move.ts'
 import type { Mover } from '../../src/core/books/mover.ts'
+import { readLine } from '../../src/core/books/read-line.ts'
 import type { Tables } from '../../src/db/schema.ts'
 
 /** Books lines as they stand in the spool. */

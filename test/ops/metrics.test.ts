@@ -48,6 +48,7 @@ function judge(priced: (model: string) => boolean) {
   const intercepted = counter('gw_intercepted_total', 'Warmup requests answered here, by account.', 'account')
   gauge('gw_requests_in_flight', 'Requests under way.', 3)
   gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', 17)
+  gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', 2)
   gauge('gw_resident_memory_bytes', 'Resident memory of this process.', 0)
   return {
     ended(o: Outcome) {
@@ -77,7 +78,7 @@ t.test('a scrape says what prom-client would say', async t => {
   const pick = <T>(...of: T[]): T => of[Math.floor(random() * of.length)]!
   const below = (n: number) => Math.floor(random() * n)
   const priced = (model: string) => model !== 'whatever a client sends'
-  const metrics = createMetrics({ priced, inFlight: () => 3, spoolWaiting: () => 17 })
+  const metrics = createMetrics({ priced, inFlight: () => 3, spoolWaiting: () => 17, refusedLines: () => 2 })
   const expected = judge(priced)
   const same = async (what: string) => {
     const text = metrics.text().replace(/^(gw_resident_memory_bytes) [1-9]\d+$/m, '$1 0')

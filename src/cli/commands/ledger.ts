@@ -6,6 +6,7 @@ import { formatUsd } from '../../lib/money.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
 import * as read from '../values.ts'
+import { defineRefused } from './refused.ts'
 
 const kinds = ['opening', 'topup', 'adjustment', 'charge', 'subscription'] as const satisfies EntryKind[]
 
@@ -25,7 +26,7 @@ function summary({ users, entries, given, charged, subscriptions, balance }: Aud
 
 export function define(noun: Command, act: Act): void {
   noun.description('The ledger holds every movement of a balance, with the balance after it.')
-  examples(noun, ['gw ledger show --user alice --since 7d', 'gw ledger verify'])
+  examples(noun, ['gw ledger show --user alice --since 7d', 'gw ledger verify', 'gw ledger refused list'])
 
   noun
     .command('show')
@@ -75,4 +76,6 @@ export function define(noun: Command, act: Act): void {
         return 1
       }),
     )
+
+  defineRefused(noun, act)
 }

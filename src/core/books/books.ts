@@ -3,6 +3,7 @@ import type pg from 'pg'
 import type { Booked } from './book.ts'
 import type { UsageLine } from './line.ts'
 import { openMover } from './mover.ts'
+import { refusedCount } from './refused.ts'
 import { openSpool } from './spool.ts'
 import { openTill, type TillOptions } from './till.ts'
 
@@ -28,6 +29,8 @@ export interface BooksState {
   error: string | undefined
   /** what is wrong with the disk, whatever the policy says */
   trouble: string | undefined
+  /** lines that were set aside and wait for an operator */
+  refused: number
 }
 
 /** Who has put aside what is not booked yet. */
@@ -36,14 +39,14 @@ export interface Payers {
   inherit(line: UsageLine): void
   /** A batch is in Postgres; told once of each line. */
   heard(booked: Booked): void
-  /** A line will never be booked. */
+  /** A line is not booked by itself any more. */
   forget(line: UsageLine): void
 }
 
 export interface BooksOptions {
   /** of the spool; it belongs to one process at a time */
   folder: string
-  /** where lines are set aside that Postgres will never take */
+  /** where lines are set aside that cannot be read, or that Postgres will never take */
   refusedFile: string
   /** to Postgres; the books have their own, in a thread of its own */
   connection: pg.ClientConfig
@@ -61,6 +64,7 @@ export interface BooksOptions {
 
 export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: BooksOptions): Books {
   const mover = openMover(rest)
+  const refusedNow = refusedCount(rest.refusedFile)
   const refused = (line: UsageLine) => payers.forget(line)
   const spool = openSpool({
     folder,
@@ -72,11 +76,11 @@ export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: 
     log,
   })
   const book = async (lines: readonly string[]) => payers.heard(await mover.book(lines))
-  const till = openTill({ spool, folder, policy, book, refused, log })
+  const till = openTill({ spool, folder, refusedFile: rest.refusedFile, policy, book, refused, log })
   return {
     settle: till.take,
     closed: till.closed,
-    state: () => ({ ...spool.state(), trouble: till.trouble() }),
+    state: () => ({ ...spool.state(), trouble: till.trouble(), refused: refusedNow() }),
     drain: spool.drain,
     async close() {
       await till.close()

@@ -25,12 +25,3 @@ export function usageLine(o: Outcome): string {
 const plain = /^[\w.:/ -]*$/
 const text = (words: string): string => (plain.test(words) ? `"${words}"` : JSON.stringify(words))
 const orNull = (words: string): string | null => (words === '' ? null : text(words))
-
-/** Reads a line; one that an older gw wrote lacks what came later. */
-export function readLine(text: string): UsageLine {
-  const line = JSON.parse(text) as UsageLine
-  line.web_searches ??= 0
-  line.mode ??= null
-  line.subscription_id ??= null
-  return line
-}

@@ -1,8 +1,10 @@
 // Moving: lines of the spool's segments are booked batch by batch; what is booked is told, and segments that are done go.
-import { appendFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
+import path from 'node:path'
 import { type Booked, isWithoutPartition } from './book.ts'
 import type { UsageLine } from './line.ts'
-import { readLines, type Stretch, textOf } from './segment.ts'
+import { setAside } from './refused.ts'
+import { type Damaged, rawOf, readLines, type Stretch } from './segment.ts'
 
 /** A batch that is behind us. */
 export interface Moved {
@@ -15,12 +17,24 @@ export interface Moved {
   gone: boolean
   /** what came of it; nothing where no line was whole, or the only one was refused */
   booked: Booked | undefined
-  /** the line that Postgres will never take, and why; and where it is kept */
-  refused: { line: UsageLine; why: string; kept: string } | undefined
+  /** lines that were set aside, since they cannot be read or Postgres will never take them; nothing where there are none */
+  refused: RefusedLines | undefined
+  /** bytes at the end of the file that are a line which was never finished, and so left out */
+  unfinished: number
+}
+
+export interface RefusedLines {
+  count: number
+  /** of the first */
+  why: string
+  /** where they are kept */
+  kept: string
+  /** those that say who pays how much */
+  payable: UsageLine[]
 }
 
 export interface Moving {
-  /** where lines are set aside that Postgres will never take */
+  /** where lines are set aside that cannot be read, or that Postgres will never take */
   refusedFile: string
   /** rows a batch at most */
   batch: number
@@ -39,14 +53,13 @@ export async function move(
   signal: AbortSignal,
 ): Promise<void> {
   for (const stretch of stretches) {
-    const { file, fd, to, over } = stretch
+    const { file, to, over } = stretch
     let most = batch
     for (let from = stretch.from; ; ) {
       if (signal.aborted) return
-      const read = readLines({ fd, from, to }, most)
-      const { lines, bytes, ends } = read
+      const read = readLines({ ...stretch, from }, most)
+      const { lines, damaged, bytes, ends, unfinished } = read
       let booked: Booked | undefined
-      let refused: Moved['refused']
       try {
         if (lines.length > 0) booked = await book(lines)
       } catch (error) {
@@ -56,22 +69,33 @@ export async function move(
           most = lines.length >> 1
           continue
         }
-        appendFileSync(refusedFile, `${textOf({ fd, from }, read)}\n`, { mode: 0o600 })
-        refused = { line: lines[0]!, why: (error as Error).message, kept: refusedFile }
+        const { offset } = read.last
+        damaged.push({ why: (error as Error).message, offset, raw: rawOf(stretch, read), payable: lines[0] })
       }
+      // After the others are booked: whatever fails here, or at a crash, those are not booked twice, and this is one line there.
+      const refused = damaged.length > 0 ? keep(damaged, path.basename(file), refusedFile) : undefined
       most = batch
       from += bytes
       const gone = over && from >= to
       if (gone) rmSync(file, { force: true })
-      told({ file, to: from, ends, gone, booked, refused })
+      told({ file, to: from, ends, gone, booked, refused, unfinished })
       if (from >= to) break
     }
   }
 }
 
-// Classes 22 and 23 of SQLSTATE: the data itself is at fault; everything else may heal. A partition that was dropped at this
+function keep(damaged: readonly Damaged[], segment: string, kept: string): RefusedLines {
+  setAside(
+    kept,
+    damaged.map(({ why, offset, raw }) => ({ why, segment, offset, raw })),
+  )
+  const payable = damaged.flatMap(one => one.payable ?? [])
+  return { count: damaged.length, why: damaged[0]!.why, kept, payable }
+}
+
+// Classes 22, 23 and 54 of SQLSTATE: the data itself is at fault, or too large; everything else may heal. A partition that was dropped at this
 // moment is class 23, too, and made again with the next try.
 export function isBadRow(error: unknown): boolean {
   const { code } = error as { code?: unknown }
-  return /^2[23]/.test(String(code ?? '')) && !isWithoutPartition(error)
+  return /^(2[23]|54)/.test(String(code ?? '')) && !isWithoutPartition(error)
 }

@@ -30,7 +30,7 @@ export interface SpoolOptions {
   booked?: (booked: Booked) => void
   /** told, before anything moves, of the lines that an earlier run left */
   inherited?: (line: UsageLine) => void
-  /** told of a line that was set aside, since Postgres will never take it */
+  /** told of a line that was set aside, if it says who pays how much */
   refused?: (line: UsageLine) => void
   /** told of trouble, once when it begins and once when it ends */
   log: (level: 'info' | 'warn' | 'error', line: string) => void
@@ -77,9 +77,10 @@ export function openSpool(options: SpoolOptions): Spool {
   if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
 
   let current: Segment | undefined
+  const last = segments.findLast(({ size }) => size > 0)
   const stretchOf = (segment: Segment): Stretch => {
     const { file, fd, moved, size } = segment
-    return { file, fd, from: moved, to: size, over: segment !== current }
+    return { file, fd, from: moved, to: size, over: segment !== current, last: segment === last }
   }
   let waiting = segments.reduce((sum, s) => sum + tellLines(stretchOf(s), options.inherited ?? (() => {})), 0)
   let error: string | undefined
@@ -108,7 +109,7 @@ export function openSpool(options: SpoolOptions): Spool {
       try {
         ftruncateSync(current.fd, current.size)
       } catch {
-        current.size = fstatSync(current.fd).size
+        // It stands behind all that counts, and goes with the file.
         current = undefined
       }
       throw cause
@@ -162,7 +163,7 @@ export function openSpool(options: SpoolOptions): Spool {
     backoffMs = 0
   }
 
-  function told({ file, to, ends, gone, booked, refused }: Moved): void {
+  function told({ file, to, ends, gone, booked, refused, unfinished }: Moved): void {
     const nth = segments.findIndex(segment => segment.file === file)
     const segment = segments[nth]!
     // In one go: what was booked is behind us before anything else is tried, and nobody counts it a second time.
@@ -173,10 +174,16 @@ export function openSpool(options: SpoolOptions): Spool {
       closeSync(segment.fd)
     }
     if (booked) options.booked?.(booked)
+    if (unfinished > 0)
+      options.log('info', `${file} ends with ${unfinished} bytes of a line that was never finished: left out`)
     if (!refused) return
-    const { line, why, kept } = refused
-    options.refused?.(line)
-    options.log('error', `a usage row was refused (${why}) and is kept in ${kept}`)
+    const { count, why, kept, payable } = refused
+    for (const line of payable) options.refused?.(line)
+    const what =
+      count === 1
+        ? `a usage line was refused (${why}) and is`
+        : `${count} usage lines were refused (the first: ${why}) and are`
+    options.log('error', `${what} kept in ${kept}; see gw ledger refused list`)
   }
 
   if (pending()) schedule(0)

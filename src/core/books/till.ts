@@ -1,8 +1,10 @@
 // The till: every line of usage is taken, on disk when the disk takes it, else in memory until it or Postgres does; and who asks is told in time.
 import { statfsSync } from 'node:fs'
 import { formatSize } from '../../lib/units.ts'
-import { readLine, type UsageLine } from './line.ts'
+import type { UsageLine } from './line.ts'
 import { isBadRow } from './move.ts'
+import { payableLine } from './read-line.ts'
+import { setAside } from './refused.ts'
 import type { Spool } from './spool.ts'
 
 export interface Till {
@@ -18,6 +20,8 @@ export interface Till {
 export interface TillOptions {
   spool: Spool
   folder: string
+  /** where lines are set aside that Postgres will never take */
+  refusedFile: string
   /** live settings */
   policy: () => { whenFull: 'refuse' | 'serve'; minFreeBytes: number }
   /** books lines past the disk */
@@ -33,7 +37,7 @@ const LOOK_MS = 1_000
 const MOST = 100_000
 const BATCH = 500
 
-export function openTill({ spool, folder, policy, book, refused, log }: TillOptions): Till {
+export function openTill({ spool, folder, refusedFile, policy, book, refused, log }: TillOptions): Till {
   // What the disk refused, oldest first.
   let kept: string[] = []
   let trouble: string | undefined
@@ -74,12 +78,22 @@ export function openTill({ spool, folder, policy, book, refused, log }: TillOpti
       if (!isBadRow(error)) return
       most = batch.length >> 1
       if (most > 0) return past()
-      log('error', `a usage row was refused (${(error as Error).message}) while the disk takes nothing: ${batch[0]}`)
-      refused?.(readLine(batch[0]!))
+      give(batch[0]!, (error as Error).message)
       most = BATCH
     }
     const done = new Set(batch)
     kept = kept.filter(line => !done.has(line))
+  }
+  // The file of refused lines may lie on a disk that takes them; where it does not, the log has the line.
+  function give(line: string, why: string): void {
+    try {
+      setAside(refusedFile, [{ why, segment: null, offset: 0, raw: Buffer.from(line) }])
+      log('error', `a usage line was refused (${why}) and is kept in ${refusedFile}; see gw ledger refused list`)
+    } catch {
+      log('error', `a usage line was refused (${why}) while the disk takes nothing: ${line}`)
+    }
+    const payable = payableLine(line)
+    if (payable) refused?.(payable)
   }
   function freeSpace(): string | undefined {
     const { minFreeBytes } = policy()

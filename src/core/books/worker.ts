@@ -3,8 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import pg from 'pg'
 import { type Session, sessionOn, types } from '../../db/session.ts'
 import { type Booked, book } from './book.ts'
-import { readLine, type UsageLine } from './line.ts'
-import { type Moved, move } from './move.ts'
+import type { UsageLine } from './line.ts'
+import { isBadRow, type Moved, move } from './move.ts'
+import { readLine } from './read-line.ts'
 import type { Stretch } from './segment.ts'
 
 /** What a worker is started with. */
@@ -70,7 +71,7 @@ function bookkeeper() {
         return await book(await connected(), lines, timezone, made)
       } catch (error) {
         // Also where only a plan is stale: a new connection has none.
-        if (!(error instanceof pg.DatabaseError) || !/^2[23]/.test(error.code ?? '')) await drop()
+        if (!(error instanceof pg.DatabaseError) || !isBadRow(error)) await drop()
         throw error
       }
     },
