@@ -45,17 +45,21 @@ export interface Meter {
   /** No more bytes will come. */
   end(): void
   readonly usage: Usage
-  /** The upstream's final usage was seen; what comes after it, if anything, is the end. */
-  readonly told: boolean
-  /** The answer is whole: its final usage and its end were seen. */
+  /** The answer is whole: the end was seen that its protocol has, whatever was said of its usage. */
   readonly complete: boolean
+  /** All of the final usage was told and can be believed. */
+  readonly told: boolean
+  /** Of that: the tokens of the prompt. What is absent, no number, or 0 beside a text is not told. */
+  readonly promptTold: boolean
+  /** Of that: the tokens of the answer, to its end. */
+  readonly outputTold: boolean
   /** At least one frame that means something (not a ping or comment) has passed whole. */
   readonly begun: boolean
   /** The upstream's own error inside a 200, once it was seen. */
   readonly error: { type: string; message: string } | undefined
   /**
-   * About how many bytes of answer have passed (text, thinking, tool arguments): what is left to go by when a stream broke
-   * off before its usage. Of a whole body all its bytes: it breaks off as a whole.
+   * About how many bytes of answer have passed (text, thinking, tool arguments): what is left to go by where no usage came.
+   * Of a whole body all its bytes, until it was read.
    */
   readonly emitted: number
 }

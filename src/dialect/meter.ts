@@ -1,22 +1,51 @@
 // What the meters of all dialects share: the way through a stream or a body, and which of its values may become money.
 import type { Meter } from './dialect.ts'
-import { Squeezer } from './json/squeeze.ts'
+import { LARGE, Squeezer } from './json/squeeze.ts'
 import { stringEnd } from './json/walk.ts'
 import { SseCutter } from './sse.ts'
-import { noUsage } from './usage.ts'
+import { noUsage, promptTokens } from './usage.ts'
 
 const COLON = 0x3a
 const QUOTE = 0x22
 const SPACE = 0x20
 
-/** A meter of a stream of server-sent events; a dialect says which of them it wants to read, and reads them. */
-export abstract class StreamMeter implements Meter {
+/** What every meter finds out, and which of it can be believed. */
+abstract class Reading {
   readonly usage = noUsage()
-  told = false
   complete = false
   begun = false
   error: Meter['error']
   emitted = 0
+  readonly #said = { prompt: false, output: false }
+  readonly #wrong = { prompt: false, output: false, rest: false }
+
+  /** Of this part a count was said, and the last one of it is final. */
+  says(part: 'prompt' | 'output'): void {
+    this.#said[part] = true
+  }
+
+  /** A count of this part is there and cannot be one, or is there again and can. */
+  doubts(part: 'prompt' | 'output' | 'rest', wrong: boolean): void {
+    this.#wrong[part] = wrong
+  }
+
+  // A count of 0 beside a text is one that nobody made. Without a text it may be true: a refusal that is free, a prompt that
+  // only fills the cache.
+  get promptTold(): boolean {
+    return this.#said.prompt && !this.#wrong.prompt && (promptTokens(this.usage) > 0 || this.emitted === 0)
+  }
+
+  get outputTold(): boolean {
+    return this.#said.output && !this.#wrong.output && (this.usage.output > 0 || this.emitted === 0)
+  }
+
+  get told(): boolean {
+    return this.promptTold && this.outputTold && !this.#wrong.rest
+  }
+}
+
+/** A meter of a stream of server-sent events; a dialect says which of them it wants to read, and reads them. */
+export abstract class StreamMeter extends Reading implements Meter {
   // Of the event that passes: where its text begins, and how long it is if its end was seen.
   #from = -1
   #length = -1
@@ -98,18 +127,13 @@ function textAt(head: Buffer, keys: readonly Buffer[]): number {
 const MAX_BODY = 64 * 1024 * 1024
 
 /** A meter of an answer that can only be read when it is whole. */
-export class BodyMeter implements Meter {
-  readonly usage = noUsage()
-  told = false
-  complete = false
-  begun = false
-  error: Meter['error']
-  emitted = 0
+export class BodyMeter extends Reading implements Meter {
   #squeezer: Squeezer | undefined = new Squeezer()
   readonly #read: (body: object, meter: BodyMeter) => void
 
   /** @param read told of the body when it has ended and is JSON, an object or an array */
   constructor(read: (body: object, meter: BodyMeter) => void) {
+    super()
     this.#read = read
   }
 
@@ -124,6 +148,13 @@ export class BodyMeter implements Meter {
     const body = this.#squeezer && parse(this.#squeezer.take().toString('utf8'))
     this.#squeezer = undefined
     if (body) this.#read(body, this)
+  }
+
+  /** The body is an answer, of which so many bytes were written by the model. */
+  answers(bytes: number): void {
+    this.complete = true
+    // Of a large one the texts are shortened: the whole of it is the nearest that is known.
+    if (this.emitted <= LARGE) this.emitted = bytes
   }
 }
 
@@ -147,11 +178,24 @@ export function parse(text: string): object | undefined {
 // The largest count that a database column holds.
 const MOST = 2 ** 31 - 1
 
-/** A count as it may be added and taken from. Upstreams have sent null, negative and fractional ones; none may become money. */
+const decimal = /^\s*\d{1,20}(\.\d{1,20})?\s*$/
+
+/**
+ * A count as it may be added and taken from. Upstreams have sent null, negative and fractional ones; none may become money. A
+ * number as text is read.
+ */
 export function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0
-    ? Math.min(Math.floor(value), Number.MAX_SAFE_INTEGER)
+  const number = typeof value === 'string' && decimal.test(value) ? Number(value) : value
+  return typeof number === 'number' && Number.isFinite(number) && number >= 0
+    ? Math.min(Math.floor(number), Number.MAX_SAFE_INTEGER)
     : undefined
+}
+
+/** Whether something is there in place of a count that is none, or not all of one. */
+export function isWrong(value: unknown): boolean {
+  if (value === undefined || value === null) return false
+  const read = count(value)
+  return read === undefined || (read < Number.MAX_SAFE_INTEGER && read !== Number(value))
 }
 
 /** What a bucket holds of a sum of counts. */
@@ -172,4 +216,27 @@ export function errorOf(error: unknown, kinds: readonly string[], otherwise: str
   const text = (value: unknown) => (typeof value === 'string' ? value : '')
   const type = kinds.map(kind => text(said[kind])).find(kind => kind !== '')
   return { type: type ?? otherwise, message: text(said['message']) }
+}
+
+const MAX_DEPTH = 64
+
+/** About the bytes of a value as JSON. Not by JSON.stringify: it throws where JSON.parse does not, some thousand levels down. */
+export function sizeOf(value: unknown, depth = 0): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (!isObject(value) || depth === MAX_DEPTH) return 4
+  return Object.entries(value).reduce((bytes, [name, one]) => bytes + name.length + sizeOf(one, depth + 1), 2)
+}
+
+/** The bytes of a text; of anything else none. */
+export function textOf(value: unknown): number {
+  return typeof value === 'string' ? Buffer.byteLength(value) : 0
+}
+
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+/** An object whose fields have names: an array is none. */
+export function isNamed(value: unknown): value is object {
+  return isObject(value) && !Array.isArray(value)
 }

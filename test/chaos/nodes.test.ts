@@ -49,11 +49,12 @@ t.test('limits are exact over both nodes', { skip }, async t => {
 })
 
 t.test('one budget for both nodes: what exactly 7 may cost lets in exactly 7 of 100', { skip }, async t => {
-  // As many bytes whatever the number, so that all cost the same: 45 input tokens at the price of a cache write, 64 of output.
+  // As many bytes whatever the number, so that all cost the same: 45 input tokens at the price of a cache write, 64 of output,
+  // which cost as much as 63 and five of the prompt.
   const worst = 45n * 2_500n + 64n * 10_000n
   const { mock, one, two, send } = await twoNodes(t, {
     user: { concurrency: 0, balance: formatUsd(7n * worst) },
-    accounts: [{ script: { hold: 'start', usage: { input_tokens: 0, output_tokens: 64 } } }],
+    accounts: [{ script: { hold: 'start', usage: { input_tokens: 5, output_tokens: 63 } } }],
   })
   let refused = 0
   const replies = Array.from({ length: 100 }, async (_, n) => {
@@ -71,7 +72,7 @@ t.test('one budget for both nodes: what exactly 7 may cost lets in exactly 7 of 
   t.equal(answers.filter(({ status }) => status === 200).length, 7)
   t.strictSame([...new Set(answers.map(({ status }) => status))].sort(), [200, 429])
   // What the seven left of it, 7 × 45 × 2500, is there for whoever comes next at either node: it is enough for one.
-  mock.script('cred-a1', { usage: { input_tokens: 0, output_tokens: 64 } })
+  mock.script('cred-a1', { usage: { input_tokens: 5, output_tokens: 63 } })
   t.equal((await send(two, 99)).status, 200)
   await until(t, 'the other node says that it is spent', async () => (await send(one, 99)).status === 403)
 })

@@ -9,6 +9,7 @@ export const answer = (name: string) => readFileSync(path.join(import.meta.dirna
 
 interface Golden extends Partial<Usage> {
   complete?: boolean
+  told?: boolean
   begun?: boolean
   error?: Meter['error']
   emitted?: number
@@ -41,7 +42,7 @@ export const goldens: Case[] = [
       emitted: written(thought, query, 'It is sunny in Zürich ☀'),
     },
   ],
-  ['messages-whole', 'messages', false, { input: 14, output: 5, webSearches: 3, mode: 'priority' }],
+  ['messages-whole', 'messages', false, { input: 14, output: 5, webSearches: 3, mode: 'priority', emitted: 38 }],
   [
     'responses',
     'responses',
@@ -70,7 +71,12 @@ export const goldens: Case[] = [
       error: { type: 'rate_limit_exceeded', message: 'Rate limit reached. Please try again in 1.2s.' },
     },
   ],
-  ['responses-whole', 'responses', false, { input: 200, output: 52, cacheRead: 128, webSearches: 1, mode: 'priority' }],
+  [
+    'responses-whole',
+    'responses',
+    false,
+    { input: 200, output: 52, cacheRead: 128, webSearches: 1, mode: 'priority', emitted: 11 },
+  ],
   [
     'chat',
     'chat',
@@ -84,7 +90,7 @@ export const goldens: Case[] = [
     },
   ],
   ['chat-other', 'chat', true, { input: 12, output: 6, emitted: written('hm, so', 'The answer.') }],
-  ['chat-whole', 'chat', false, { input: 19, output: 10, mode: 'priority' }],
+  ['chat-whole', 'chat', false, { input: 19, output: 10, mode: 'priority', emitted: 17 }],
   [
     'gemini',
     'gemini',
@@ -98,13 +104,14 @@ export const goldens: Case[] = [
   ],
   ['gemini-wrapped', 'gemini', true, { input: 8, output: 3, emitted: 12 }],
   ['gemini-blocked', 'gemini', true, { input: 33, emitted: 0 }],
-  ['gemini-whole', 'gemini', false, { input: 20, output: 1400 }],
-  ['gemini-array', 'gemini', false, { input: 30, output: 2, cacheRead: 20 }],
+  ['gemini-whole', 'gemini', false, { input: 20, output: 1400, emitted: 9 }],
+  ['gemini-array', 'gemini', false, { input: 30, output: 2, cacheRead: 20, emitted: 5 }],
 ]
 
-export const view = ({ usage, complete, begun, error, emitted }: Meter) => ({
+export const view = ({ usage, complete, told, begun, error, emitted }: Meter) => ({
   ...usage,
   complete,
+  told,
   begun,
   error,
   emitted,

@@ -31,6 +31,7 @@ t.test('answers of servers that do it otherwise', async t => {
   })
   const counts = { promptTokenCount: 9, candidatesTokenCount: 4 }
   const partial = { complete: false, error: undefined }
+  const untold = { complete: true, told: false, error: undefined }
   const [usage, cached] = [
     { input_tokens: 9, output_tokens: 4 },
     { cached_tokens: 5, cache_write_tokens: 3 },
@@ -67,7 +68,7 @@ t.test('answers of servers that do it otherwise', async t => {
       sse(completed(usage, { tool_usage: { web_search: { num_requests: 4 } }, output: [{ type: 'web_search_call' }] })),
       { webSearches: 4 },
     ],
-    ['completed without usage', 'responses', sse(created, delta, completed(null)), partial],
+    ['completed without usage', 'responses', sse(created, delta, completed(null)), untold],
     ['only created', 'responses', sse(created, { type: 'response.in_progress' }), { ...partial, begun: false }],
     ['created, and a keepalive', 'responses', sse(created, { type: 'keepalive' }), { ...partial, begun: false }],
     ['cut off in the text', 'responses', sse(created, delta), { ...partial, begun: true }],
@@ -108,7 +109,7 @@ t.test('answers of servers that do it otherwise', async t => {
       { input: 9, complete: true },
     ],
 
-    ['no usage', 'chat', sse(chunk(null), chunk('stop'), '[DONE]'), { ...partial, begun: true, emitted: 2 }],
+    ['no usage', 'chat', sse(chunk(null), chunk('stop'), '[DONE]'), { ...untold, begun: true, emitted: 2 }],
     [
       'no end',
       'chat',
@@ -183,7 +184,7 @@ t.test('answers of servers that do it otherwise', async t => {
       sse(part(undefined, counts, 0), part('STOP', counts, 1), part('STOP', counts, 0)),
       { complete: true },
     ],
-    ['no counts at all', 'gemini', sse(part(undefined, { trafficType: 'ON_DEMAND' }), part('STOP')), partial],
+    ['no counts at all', 'gemini', sse(part(undefined, { trafficType: 'ON_DEMAND' }), part('STOP')), untold],
     [
       'counts that are taken back',
       'gemini',
@@ -237,7 +238,7 @@ t.test('answers of servers that do it otherwise', async t => {
       { error: { type: 'x', message: 'y' } },
       { complete: false, error: { type: 'x', message: 'y' } },
     ],
-    ['no usage', 'chat', { choices: [{ finish_reason: 'stop' }] }, partial],
+    ['no usage', 'chat', { choices: [{ finish_reason: 'stop' }] }, untold],
     [
       'an error',
       'gemini',

@@ -455,6 +455,8 @@ const stop: [string, object] = ['message_stop', {}]
 
 interface Metered extends Partial<Usage> {
   complete?: boolean
+  /** default: as `complete` */
+  told?: boolean
   begun?: boolean
   error?: { type: string; message: string }
 }
@@ -463,9 +465,16 @@ const metered = (streaming: boolean, chunks: Iterable<Buffer>) => {
   const meter = messagesMeter(streaming)
   for (const chunk of chunks) meter.push(chunk)
   meter.end()
-  return { ...meter.usage, complete: meter.complete, begun: meter.begun, error: meter.error }
+  return { ...meter.usage, complete: meter.complete, told: meter.told, begun: meter.begun, error: meter.error }
 }
-const expected = (want: Metered) => ({ ...noUsage(), complete: true, begun: true, error: undefined, ...want })
+const expected = (want: Metered) => ({
+  ...noUsage(),
+  complete: true,
+  told: want.complete ?? true,
+  begun: true,
+  error: undefined,
+  ...want,
+})
 
 t.test('the usage of a stream', async t => {
   const full = { input_tokens: 43, output_tokens: 1, cache_creation_input_tokens: 100, cache_read_input_tokens: 7 }
@@ -531,7 +540,7 @@ t.test('the usage of a stream', async t => {
         }),
         stop,
       ),
-      { input: 43, output: 1, cacheWrite5m: 40, cacheWrite1h: 60, cacheRead: 7 },
+      { input: 43, output: 1, cacheWrite5m: 40, cacheWrite1h: 60, cacheRead: 7, told: false },
     ],
     'a delta of an upstream that counts only its output by then takes nothing back': [
       sse(
@@ -570,7 +579,7 @@ t.test('the usage of a stream', async t => {
         delta({ output_tokens: -1 }),
         stop,
       ),
-      { output: 2, cacheWrite5m: 2 ** 31 - 1 },
+      { output: 2, cacheRead: 7, cacheWrite5m: 2 ** 31 - 1, told: false },
     ],
     'searches are cumulative, and those of a delta that does not count them stay': [
       sse(
@@ -581,15 +590,15 @@ t.test('the usage of a stream', async t => {
         delta({ output_tokens: 5, server_tool_use: { web_search_requests: -7 } }),
         stop,
       ),
-      { input: 1, output: 5, webSearches: 3 },
+      { input: 1, output: 5, webSearches: 3, told: false },
     ],
-    'searches that are none become no money': [
+    'searches as text are read': [
       sse(start({ input_tokens: 1, server_tool_use: { web_search_requests: '3' } }), delta({ output_tokens: 2 }), stop),
-      { input: 1, output: 2 },
+      { input: 1, output: 2, webSearches: 3 },
     ],
     'a part of a search is none': [
       sse(start({ input_tokens: 1, server_tool_use: { web_search_requests: 2.9 } }), delta({ output_tokens: 2 }), stop),
-      { input: 1, output: 2, webSearches: 2 },
+      { input: 1, output: 2, webSearches: 2, told: false },
     ],
     'a tier is its word, and a delta without one takes it not back': [
       sse(start({ input_tokens: 1, service_tier: 'priority' }), delta({ output_tokens: 2 }), stop),
@@ -609,17 +618,24 @@ t.test('the usage of a stream', async t => {
     ],
     'standard, auto and default are no mode': [
       sse(
-        start({ service_tier: 'auto', speed: 'standard' }),
+        start({ input_tokens: 1, service_tier: 'auto', speed: 'standard' }),
         delta({ output_tokens: 2, service_tier: 'default' }),
         stop,
       ),
-      { output: 2 },
+      { input: 1, output: 2 },
     ],
     'a mode that is no word is none': [
-      sse(start({ service_tier: null, speed: 'a b' }), delta({ output_tokens: 2, service_tier: { a: 1 } }), stop),
-      { output: 2 },
+      sse(
+        start({ input_tokens: 1, service_tier: null, speed: 'a b' }),
+        delta({ output_tokens: 2, service_tier: { a: 1 } }),
+        stop,
+      ),
+      { input: 1, output: 2 },
     ],
-    'usage that is no object': [sse(start('many' as unknown as object), delta('more' as unknown as object), stop), {}],
+    'usage that is no object': [
+      sse(start('many' as unknown as object), delta('more' as unknown as object), stop),
+      { told: false },
+    ],
     'a whole answer in message_start, used 0': [
       sse(
         start(
@@ -628,7 +644,29 @@ t.test('the usage of a stream', async t => {
         ),
         stop,
       ),
+      { told: false },
+    ],
+    'a call that code made, in message_start, used 0': [
+      sse(
+        start(
+          { input_tokens: 0, output_tokens: 0 },
+          {
+            content: [
+              { type: 'tool_use', id: 't', name: 'w', input: { a: 1 }, caller: { type: 'code_execution_20260120' } },
+            ],
+            stop_reason: 'tool_use',
+          },
+        ),
+        stop,
+      ),
       {},
+    ],
+    'a stop that counts nothing takes nothing back': [
+      sse(start({ input_tokens: 3, output_tokens: 1 }), text('a'), delta({ output_tokens: 9 }), [
+        'message_stop',
+        { usage: { input_tokens: 0, output_tokens: 0 } },
+      ]),
+      { input: 3, output: 9 },
     ],
     'a whole answer in message_start': [
       sse(
@@ -687,14 +725,14 @@ t.test('the usage of a stream', async t => {
       sse(['error', '{"error":{"message":"x"}}']),
       { complete: false, begun: false, error: { type: 'api_error', message: 'x' } },
     ],
-    'a stop after nothing': [sse(start(null), stop), { complete: false }],
+    'a stop after nothing': [sse(start(null), stop), { told: false }],
     'cut before its delta': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), text('a')),
       { input: 3, output: 1, complete: false },
     ],
     'cut before its stop': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), text('a'), delta({ output_tokens: 9 })),
-      { input: 3, output: 9, complete: false },
+      { input: 3, output: 9, complete: false, told: true },
     ],
     'cut inside its delta': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), text('a'), delta({ output_tokens: 99 })).slice(0, -8),
@@ -753,10 +791,10 @@ t.test('the usage of a whole answer', async t => {
       }),
       { input: 1, output: 2, cacheWrite5m: 10, cacheWrite1h: 20, cacheRead: 4 },
     ],
-    'with a total only': [answer({ cache_creation_input_tokens: 30 }), { cacheWrite5m: 30 }],
+    'with a total only': [answer({ cache_creation_input_tokens: 30 }), { cacheWrite5m: 30, told: false }],
     'with zeros': [answer({ input_tokens: 0, output_tokens: 0 }), {}],
-    'without usage': [answer(undefined), { complete: false }],
-    'with usage that is none': [answer('free'), { complete: false }],
+    'without usage': [answer(undefined), { told: false }],
+    'with usage that is none': [answer('free'), { told: false }],
     'an error in a 200': [
       '{"type":"error","error":{"type":"overloaded_error","message":"x"}}',
       { complete: false, error: { type: 'overloaded_error', message: 'x' } },

@@ -20,6 +20,9 @@ function worstOf(body: { max_tokens: number }): bigint {
   return BigInt(Math.ceil(bytes / 2)) * price.write + BigInt(body.max_tokens) * price.output
 }
 
+/** Of this model five tokens of the prompt cost as much as one of the answer. */
+const as64 = { input_tokens: 5, output_tokens: 63 }
+
 const spent = async (gw: TestGateway) =>
   (await gw.database.db.selectFrom('balances').select('balance').executeTakeFirstOrThrow()).balance
 const codeOf = async (reply: Response) => ((await reply.json()) as { error: { code: string } }).error.code
@@ -76,10 +79,7 @@ t.test('who has nothing is told so by /v1/usage', async t => {
 t.test('the gate is asked after the wait for a place', async t => {
   const body = hello()
   const gw = await gateway(t, {
-    ...rich(
-      { accounts: [{ script: { hold: 'start', usage: { input_tokens: 0, output_tokens: 64 } } }] },
-      worstOf(body),
-    ),
+    ...rich({ accounts: [{ script: { hold: 'start', usage: as64 } }] }, worstOf(body)),
     user: { concurrency: 1, balance: formatUsd(worstOf(body)) },
   })
   const first = gw.send(body)
@@ -96,7 +96,7 @@ t.test('the gate is asked after the wait for a place', async t => {
 t.test('an overdraft lets a balance fall to its floor and no further', async t => {
   const worst = worstOf(hello())
   const gw = await gateway(t, {
-    ...rich({ accounts: [{ script: { usage: { input_tokens: 0, output_tokens: 64 } } }] }, 0n),
+    ...rich({ accounts: [{ script: { usage: as64 } }] }, 0n),
     config: { 'billing.overdraft': worst },
   })
   t.equal((await gw.send(hello())).status, 200)
@@ -180,7 +180,7 @@ t.test('a request costs what its model cost when it began', async t => {
 
 t.test('a key spends its quota and no more, whatever its user has', async t => {
   const body = hello()
-  const gw = await gateway(t, { accounts: [{ script: { usage: { input_tokens: 0, output_tokens: 64 } } }] })
+  const gw = await gateway(t, { accounts: [{ script: { usage: as64 } }] })
   await gw.set.key('alice', { quota: worstOf(body) + 64n * price.output })
   t.equal((await gw.send(body)).status, 200)
   t.equal((await gw.send(body)).status, 200)
@@ -225,7 +225,7 @@ t.test('a subscription pays in its windows, at list price, and tells when there 
   const body = hello()
   const worst = worstOf(body)
   const gw = await gateway(t, {
-    accounts: [{ script: { usage: { input_tokens: 0, output_tokens: 64 } } }],
+    accounts: [{ script: { usage: as64 } }],
     user: { balance: '0' },
     group: {
       multiplier: '3',

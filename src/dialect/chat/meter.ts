@@ -1,15 +1,18 @@
 // The usage of a Chat Completions answer as it passes by, stream or whole (spec/wire.md §2.1).
 
 import type { Meter } from '../dialect.ts'
-import { BodyMeter, errorOf, modeOf, parse, StreamMeter } from '../meter.ts'
+import { BodyMeter, errorOf, isNamed, modeOf, parse, StreamMeter, textOf } from '../meter.ts'
 import { type Details, errorKinds, takeInclusive } from '../openai-usage.ts'
-import type { Usage } from '../usage.ts'
 
 interface RawChunk {
   choices?: unknown
   error?: unknown
   service_tier?: unknown
   usage?: { prompt_tokens?: unknown; prompt_tokens_details?: Details | null; completion_tokens?: unknown } | null
+}
+
+interface RawChoice {
+  message?: Partial<Record<'content' | 'reasoning_content' | 'reasoning' | 'refusal' | 'tool_calls', unknown>> | null
 }
 
 export function chatMeter(streaming: boolean): Meter {
@@ -27,6 +30,7 @@ const spoken = ['content', 'arguments', 'reasoning_content', 'reasoning', 'refus
 
 class ChatStream extends StreamMeter {
   #finished = false
+  #counted = false
 
   protected override wants(event: string, head: Buffer, whole: boolean): boolean {
     this.hears(head, spoken)
@@ -48,25 +52,38 @@ class ChatStream extends StreamMeter {
     }
     this.begun = true
     this.#finished ||= finishes(chunk)
-    this.told = take(this.usage, chunk) || this.told
+    this.#counted ||= isNamed(chunk.usage)
+    take(this, chunk)
   }
 
-  /** Without `[DONE]`, too: not all servers say it. */
+  /** Without `[DONE]`, too: not all servers say it. Then only the usage, which comes behind all choices, tells the end from a break. */
   override end(): void {
     super.end()
-    this.#close()
+    if (this.#counted) this.#close()
   }
 
-  // Only here: with several choices one is finished before the others, and the usage comes behind them all.
+  // Only here: with several choices one is finished before the others.
   #close(): void {
-    this.complete ||= this.#finished && this.told && !this.error
+    this.complete ||= this.#finished && !this.error
   }
 }
 
 function readBody(body: RawChunk, meter: BodyMeter): void {
-  meter.told = take(meter.usage, body)
+  take(meter, body)
   if (body.error) meter.error = errorOf(body.error, errorKinds, 'server_error')
-  else meter.complete = meter.told
+  else if ((Array.isArray(body.choices) && body.choices.length > 0) || meter.told) meter.answers(written(body.choices))
+}
+
+/** About the bytes that the model wrote: texts, and arguments of its calls. */
+function written(choices: unknown): number {
+  let bytes = 0
+  for (const choice of Array.isArray(choices) ? (choices as RawChoice[]) : []) {
+    const { content, reasoning_content, reasoning, refusal, tool_calls } = choice?.message ?? {}
+    bytes += textOf(content) + textOf(reasoning_content ?? reasoning) + textOf(refusal)
+    for (const call of Array.isArray(tool_calls) ? tool_calls : [])
+      bytes += textOf(call?.function?.arguments) + textOf(call?.custom?.input)
+  }
+  return bytes
 }
 
 function finishes({ choices }: RawChunk): boolean {
@@ -75,10 +92,7 @@ function finishes({ choices }: RawChunk): boolean {
   return reasons.some(reason => typeof reason === 'string' && reason !== '')
 }
 
-/** True when it has a usage. */
-function take(usage: Usage, { usage: raw, service_tier }: RawChunk): boolean {
-  usage.mode = modeOf(service_tier) || usage.mode
-  if (typeof raw !== 'object' || raw === null) return false
-  takeInclusive(usage, raw.prompt_tokens, raw.prompt_tokens_details, raw.completion_tokens)
-  return true
+function take(meter: StreamMeter | BodyMeter, { usage: raw, service_tier }: RawChunk): void {
+  meter.usage.mode = modeOf(service_tier) || meter.usage.mode
+  if (isNamed(raw)) takeInclusive(meter, raw.prompt_tokens, raw.prompt_tokens_details, raw.completion_tokens)
 }

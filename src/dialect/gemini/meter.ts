@@ -1,8 +1,7 @@
 // The usage of a Gemini answer as it passes by: a stream of events, one body, or an array of chunks (spec/wire.md §3.3).
 
 import type { Meter } from '../dialect.ts'
-import { BodyMeter, bucket, count, errorOf, parse, StreamMeter } from '../meter.ts'
-import type { Usage } from '../usage.ts'
+import { BodyMeter, bucket, count, errorOf, isObject, isWrong, parse, StreamMeter, sizeOf } from '../meter.ts'
 
 interface RawPart {
   text?: unknown
@@ -38,8 +37,9 @@ const names = [
   'thoughtsTokenCount',
 ] as const
 
+const outputs = new Set<keyof Counts>(['candidatesTokenCount', 'thoughtsTokenCount'])
+
 const errorKinds = ['status']
-const MAX_DEPTH = 64
 
 export function geminiMeter(streaming: boolean): Meter {
   return streaming ? new GeminiStream() : new BodyMeter(readBody)
@@ -61,22 +61,22 @@ class GeminiStream extends StreamMeter {
         continue
       }
       this.emitted += this.#tally.take(chunk)
-      this.#tally.into(this.usage)
+      this.#tally.into(this)
       this.begun ||= this.#tally.begun
-      this.told = this.complete = this.#tally.complete
+      this.complete = this.#tally.complete
     }
   }
 }
 
 function readBody(body: object, meter: BodyMeter): void {
   const tally = new Tally()
+  let bytes = 0
   for (const chunk of chunksOf(body)) {
-    tally.take(chunk)
+    bytes += tally.take(chunk)
     if (chunk.error) meter.error ??= errorOf(chunk.error, errorKinds, 'INTERNAL')
   }
-  tally.into(meter.usage)
-  meter.told = tally.complete
-  meter.complete = tally.complete && !meter.error
+  tally.into(meter)
+  if (tally.complete && !meter.error) meter.answers(bytes)
 }
 
 /** The chunks of a body, which is one, or an array of them: so come streams without `alt=sse`, and some errors of streams. */
@@ -89,7 +89,11 @@ function chunksOf(body: object | undefined): RawChunk[] {
 class Tally {
   begun = false
   #blocked = false
-  #counted = false
+  // The prompt, and the output, were counted; and of each whether a count was there that is none.
+  #prompt = false
+  #output = false
+  #wrongPrompt = false
+  #wrongOutput = false
   readonly #seen = new Set<unknown>()
   readonly #finished = new Set<unknown>()
   readonly #counts: Counts = Object.fromEntries(names.map(name => [name, 0])) as unknown as Counts
@@ -98,9 +102,14 @@ class Tally {
   take({ candidates, promptFeedback, usageMetadata }: RawChunk): number {
     for (const name of names) {
       // What is missing or 0 takes nothing back: some chunks carry only `trafficType`.
-      const told = count(usageMetadata?.[name])
+      const value = usageMetadata?.[name]
+      const told = count(value)
       this.#counts[name] = told || this.#counts[name]
-      if (name === 'promptTokenCount') this.#counted ||= told !== undefined
+      if (name === 'promptTokenCount') this.#prompt ||= told !== undefined
+      if (outputs.has(name)) {
+        this.#output ||= told !== undefined
+        this.#wrongOutput ||= isWrong(value)
+      } else this.#wrongPrompt ||= isWrong(value)
     }
     this.#blocked ||= typeof promptFeedback?.blockReason === 'string'
     this.begun ||= this.#blocked
@@ -115,31 +124,26 @@ class Tally {
     return bytes
   }
 
-  /** Every candidate has said why it ended, and it was counted what they cost. A blocked prompt has none. */
+  /** Every candidate has said why it ended. A blocked prompt has none. */
   get complete(): boolean {
-    return this.#blocked || (this.#counted && this.#seen.size > 0 && this.#finished.size === this.#seen.size)
+    return this.#blocked || (this.#seen.size > 0 && this.#finished.size === this.#seen.size)
   }
 
-  into(usage: Usage): void {
+  into(meter: StreamMeter | BodyMeter): void {
+    const { usage } = meter
     const { promptTokenCount, cachedContentTokenCount, toolUsePromptTokenCount } = this.#counts
     usage.input = bucket(Math.max(0, promptTokenCount - cachedContentTokenCount) + toolUsePromptTokenCount)
     usage.cacheRead = bucket(cachedContentTokenCount)
     usage.output = bucket(this.#counts.candidatesTokenCount + this.#counts.thoughtsTokenCount)
+    // Counts are cumulative: the last are those that come with the end. No output is not counted at all.
+    if (this.#prompt) meter.says('prompt')
+    if (this.complete && (this.#output || this.#prompt)) meter.says('output')
+    meter.doubts('prompt', this.#wrongPrompt)
+    meter.doubts('output', this.#wrongOutput)
   }
 }
 
 function bytesOf({ text, functionCall }: RawPart): number {
   const args = functionCall?.args ?? functionCall?.partialArgs
   return (typeof text === 'string' ? Buffer.byteLength(text) : 0) + (args ? sizeOf(args) : 0)
-}
-
-// Not by JSON.stringify: it throws where JSON.parse does not, some thousand levels down.
-function sizeOf(value: unknown, depth = 0): number {
-  if (typeof value === 'string') return Buffer.byteLength(value)
-  if (!isObject(value) || depth === MAX_DEPTH) return 4
-  return Object.entries(value).reduce((bytes, [name, one]) => bytes + name.length + sizeOf(one, depth + 1), 2)
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }

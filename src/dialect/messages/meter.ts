@@ -1,22 +1,42 @@
 // Claude usage from a response as it passes by, stream or whole (spec/wire.md §1.5).
 
 import type { Meter } from '../dialect.ts'
-import { BodyMeter, bucket, count, errorOf, modeOf, parse, StreamMeter, typeOf } from '../meter.ts'
-import type { Usage } from '../usage.ts'
+import {
+  BodyMeter,
+  bucket,
+  count,
+  errorOf,
+  isNamed,
+  isWrong,
+  modeOf,
+  parse,
+  StreamMeter,
+  sizeOf,
+  textOf,
+  typeOf,
+} from '../meter.ts'
 
 interface RawUsage {
   input_tokens?: unknown
   output_tokens?: unknown
   cache_creation_input_tokens?: unknown
   cache_read_input_tokens?: unknown
-  cache_creation?: { ephemeral_5m_input_tokens?: unknown; ephemeral_1h_input_tokens?: unknown } | null
-  server_tool_use?: { web_search_requests?: unknown } | null
+  cache_creation?: { ephemeral_5m_input_tokens?: unknown; ephemeral_1h_input_tokens?: unknown } | null | undefined
+  server_tool_use?: { web_search_requests?: unknown } | null | undefined
   service_tier?: unknown
   speed?: unknown
 }
+interface RawBlock {
+  type?: unknown
+  text?: unknown
+  thinking?: unknown
+  input?: unknown
+  caller?: { type?: unknown } | null
+}
 interface RawEvent {
   type?: unknown
-  message?: { usage?: RawUsage; stop_reason?: unknown }
+  message?: { usage?: RawUsage; stop_reason?: unknown; content?: unknown }
+  content?: unknown
   usage?: RawUsage
   error?: unknown
 }
@@ -54,56 +74,83 @@ class MessagesStream extends StreamMeter {
     }
     this.begun = true
     if (type === 'message_start') {
-      take(this.usage, event.message?.usage)
-      // A whole answer in its start has no delta to follow; its usage is final though it may be 0.
-      if (event.message?.stop_reason) this.told = true
-    } else if (type === 'message_delta') {
-      takeAgain(this.usage, event.usage)
-      this.told = true
-    } else if (type === 'message_stop') {
+      const { message } = event
+      // A whole answer in its start has no delta to follow: its usage is final.
+      const whole = typeof message?.stop_reason === 'string'
+      if (whole) this.emitted += written(message.content)
+      take(this, message?.usage, whole)
+    } else if (type === 'message_delta') takeAgain(this, event.usage)
+    else if (type === 'message_stop') {
       // Nothing by the standard, but there are resellers that count only here.
-      takeAgain(this.usage, event.usage)
-      this.told ||= this.usage.output > 0
-      this.complete = this.told
+      const { usage } = event
+      if (isNamed(usage)) takeAgain(this, { ...usage, output_tokens: unlessZero(usage.output_tokens) })
+      this.complete = !this.error
     }
   }
 }
 
 function readBody(body: RawEvent, meter: BodyMeter): void {
-  if (body.type === 'error') meter.error = errorOf(body.error, kinds, 'api_error')
-  if (typeof body.usage !== 'object' || body.usage === null) return
-  take(meter.usage, body.usage)
-  meter.told = meter.complete = true
+  if (body.type === 'error') {
+    meter.error = errorOf(body.error, kinds, 'api_error')
+    return
+  }
+  take(meter, body.usage, true)
+  if (body.type === 'message' || Array.isArray(body.content) || meter.told) meter.answers(written(body.content))
 }
 
 /**
- * The usage of a later event. It is cumulative and repeats the input side: overwrite, never add. But a 0 there is from
- * an upstream that counts only its output by then, and takes nothing back (spec/domain.md §9).
+ * About the bytes that the model wrote, of the blocks of a whole answer: results of tools that ran over there are none, and
+ * neither are calls that code made without asking the model again (recorded with a usage of 0, which is then true).
  */
-function takeAgain(usage: Usage, raw: RawUsage | undefined): void {
-  if (!raw || typeof raw !== 'object') return
-  const split = raw.cache_creation
-  take(usage, {
-    ...raw,
-    cache_creation: split?.ephemeral_5m_input_tokens || split?.ephemeral_1h_input_tokens ? split : null,
-    server_tool_use: raw.server_tool_use?.web_search_requests ? raw.server_tool_use : null,
-    input_tokens: raw.input_tokens || null,
-    cache_read_input_tokens: raw.cache_read_input_tokens || null,
-    cache_creation_input_tokens: raw.cache_creation_input_tokens || null,
-  })
+function written(content: unknown): number {
+  let bytes = 0
+  for (const block of Array.isArray(content) ? (content as RawBlock[]) : [])
+    if (block?.type === 'text') bytes += textOf(block.text)
+    else if (block?.type === 'thinking') bytes += textOf(block.thinking)
+    else if (block?.input !== undefined && !String(block.caller?.type).startsWith('code_execution'))
+      bytes += sizeOf(block.input)
+  return bytes
 }
 
-function take(usage: Usage, raw: RawUsage | undefined): void {
-  if (!raw || typeof raw !== 'object') return
-  usage.input = tokens(raw.input_tokens) ?? usage.input
-  usage.output = tokens(raw.output_tokens) ?? usage.output
-  usage.cacheRead = tokens(raw.cache_read_input_tokens) ?? usage.cacheRead
+/**
+ * The usage of a later event, which is final. It is cumulative and repeats the input side: overwrite, never add. But a 0 there
+ * is from an upstream that counts only its output by then, and takes nothing back (spec/domain.md §9).
+ */
+function takeAgain(meter: StreamMeter, raw: RawUsage | undefined): void {
+  if (!isNamed(raw)) return
+  const split = raw.cache_creation
+  take(
+    meter,
+    {
+      ...raw,
+      cache_creation: count(split?.ephemeral_5m_input_tokens) || count(split?.ephemeral_1h_input_tokens) ? split : null,
+      server_tool_use: count(raw.server_tool_use?.web_search_requests) !== 0 ? raw.server_tool_use : null,
+      input_tokens: unlessZero(raw.input_tokens),
+      cache_read_input_tokens: unlessZero(raw.cache_read_input_tokens),
+      cache_creation_input_tokens: unlessZero(raw.cache_creation_input_tokens),
+    },
+    true,
+  )
+}
+
+const unlessZero = (value: unknown) => (count(value) === 0 ? null : value)
+
+/** @param final whether the output that it counts is all of it; that of the prompt always is, as far as it is told */
+function take(meter: StreamMeter | BodyMeter, raw: RawUsage | undefined, final: boolean): void {
+  if (!isNamed(raw)) return
+  const { usage } = meter
+  const { input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, cache_creation } = raw
+  const input = tokens(input_tokens)
+  const output = tokens(output_tokens)
+  usage.input = input ?? usage.input
+  usage.output = output ?? usage.output
+  usage.cacheRead = tokens(cache_read_input_tokens) ?? usage.cacheRead
   usage.webSearches = tokens(raw.server_tool_use?.web_search_requests) ?? usage.webSearches
   // Fast is the dearer of the two, and whoever has asked for it has no tier besides.
   usage.mode = modeOf(raw.speed) || modeOf(raw.service_tier) || usage.mode
-  const total = count(raw.cache_creation_input_tokens)
-  const split5m = count(raw.cache_creation?.ephemeral_5m_input_tokens)
-  const split1h = count(raw.cache_creation?.ephemeral_1h_input_tokens)
+  const total = count(cache_creation_input_tokens)
+  const split5m = count(cache_creation?.ephemeral_5m_input_tokens)
+  const split1h = count(cache_creation?.ephemeral_1h_input_tokens)
   if (split5m !== undefined || split1h !== undefined) {
     usage.cacheWrite1h = bucket(split1h ?? 0)
     // Where total and split disagree the larger is true: a missing split must not make a write free.
@@ -113,6 +160,18 @@ function take(usage: Usage, raw: RawUsage | undefined): void {
     usage.cacheWrite1h = Math.min(usage.cacheWrite1h, total)
     usage.cacheWrite5m = bucket(total - usage.cacheWrite1h)
   }
+  const wrong =
+    isWrong(input_tokens) ||
+    isWrong(cache_read_input_tokens) ||
+    isWrong(cache_creation_input_tokens) ||
+    isWrong(cache_creation?.ephemeral_5m_input_tokens) ||
+    isWrong(cache_creation?.ephemeral_1h_input_tokens)
+  // Without the uncached part of the prompt what is told may be the smaller part of it.
+  if (input !== undefined) meter.says('prompt')
+  if (wrong || input !== undefined) meter.doubts('prompt', wrong)
+  if (output !== undefined && final) meter.says('output')
+  if (output !== undefined || isWrong(output_tokens)) meter.doubts('output', isWrong(output_tokens))
+  if (isWrong(raw.server_tool_use?.web_search_requests)) meter.doubts('rest', true)
 }
 
 function tokens(value: unknown): number | undefined {

@@ -1,11 +1,29 @@
 // The usage of a Responses answer as it passes by, stream or whole (spec/wire.md §2.2).
 
 import type { Meter } from '../dialect.ts'
-import { BodyMeter, bucket, count, errorOf, modeOf, parse, StreamMeter, typeOf } from '../meter.ts'
+import {
+  BodyMeter,
+  bucket,
+  count,
+  errorOf,
+  isNamed,
+  isWrong,
+  modeOf,
+  parse,
+  StreamMeter,
+  textOf,
+  typeOf,
+} from '../meter.ts'
 import { type Details, errorKinds, takeInclusive } from '../openai-usage.ts'
-import type { Usage } from '../usage.ts'
 
+interface RawItem {
+  content?: unknown
+  summary?: unknown
+  arguments?: unknown
+  input?: unknown
+}
 interface RawResponse {
+  object?: unknown
   status?: unknown
   error?: unknown
   output?: unknown
@@ -52,9 +70,9 @@ class ResponsesStream extends StreamMeter {
     }
     const { response } = event
     if (last.has(type) && response) {
-      this.told = take(this.usage, response)
+      take(this, response)
       if (type === 'response.failed' || response.error) this.fail(response.error, errorKinds, 'server_error')
-      else this.complete = this.told
+      else this.complete = true
     }
     // A failure that comes before anything else is no beginning.
     if (!early.has(type) && type !== 'response.failed') this.begun = true
@@ -62,19 +80,29 @@ class ResponsesStream extends StreamMeter {
 }
 
 function readBody(body: RawResponse, meter: BodyMeter): void {
-  meter.told = take(meter.usage, body)
+  take(meter, body)
   if (body.error) meter.error = errorOf(body.error, errorKinds, 'server_error')
-  else meter.complete = meter.told
+  else if (body.object === 'response' || Array.isArray(body.output) || meter.told) meter.answers(written(body.output))
 }
 
-/** True when it has a usage. */
-function take(usage: Usage, response: RawResponse): boolean {
+/** About the bytes that the model wrote: texts, and arguments of its calls. */
+function written(output: unknown): number {
+  let bytes = 0
+  for (const item of Array.isArray(output) ? (output as RawItem[]) : []) {
+    for (const parts of [item?.content, item?.summary])
+      for (const part of Array.isArray(parts) ? parts : []) bytes += textOf(part?.text) + textOf(part?.refusal)
+    bytes += textOf(item?.arguments) + textOf(item?.input)
+  }
+  return bytes
+}
+
+function take(meter: StreamMeter | BodyMeter, response: RawResponse): void {
+  const { usage } = meter
   usage.mode = modeOf(response.service_tier) || usage.mode
   usage.webSearches = searches(response) || usage.webSearches
+  if (isWrong(response.tool_usage?.web_search?.num_requests)) meter.doubts('rest', true)
   const raw = response.usage
-  if (typeof raw !== 'object' || raw === null) return false
-  takeInclusive(usage, raw.input_tokens, raw.input_tokens_details, raw.output_tokens)
-  return true
+  if (isNamed(raw)) takeInclusive(meter, raw.input_tokens, raw.input_tokens_details, raw.output_tokens)
 }
 
 function searches({ tool_usage, output }: RawResponse): number {

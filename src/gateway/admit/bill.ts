@@ -7,18 +7,18 @@ import { cost, worstCase } from '../../core/price/price.ts'
 import type { Price } from '../../core/price/row.ts'
 import type { GroupFacts, KeyFacts, SubscriptionFacts } from '../../core/snapshot.ts'
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { noUsage, promptTokens, type Usage } from '../../dialect/usage.ts'
+import { promptTokens } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
 import type { Want } from '../../store/store.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Gateway } from '../gateway.ts'
+import { isPlain, MOST_TOKENS, type Most, reckoned } from './reckon.ts'
 import type { Refused } from './wallet.ts'
 
 // Put aside for a request that brings the tool: how often it will be used nobody can know.
 const WEB_SEARCHES = 10
-// More than any model writes, and little enough that its cost at any multiplier is a number Postgres and Redis can hold.
-const MOST_TOKENS = 10_000_000
+// Little enough that Postgres and Redis can hold it.
 const MOST_NANO = 4n * 10n ** 18n
 
 type Terms = Pick<GroupFacts, 'unknownModel' | 'drainMs' | 'multiplier' | 'limits' | 'billing'>
@@ -73,10 +73,8 @@ export class Bill implements Disposable {
   async reserve(): Promise<void> {
     const closed = this.#gw.books.closed()
     if (closed !== undefined) throw new Failure('BOOKS_CLOSED', [closed], { retryAfterMs: 5_000 })
-    const { config } = this.#gw
     const peek = this.#peek
-    const input = Math.ceil(peek.promptBytes / config['billing.bytes_per_token'])
-    const output = Math.min(peek.maxTokens ?? config['billing.max_output'], MOST_TOKENS)
+    const { input, output, searches } = this.#most()
     if (this.#key.rpm !== null || this.#key.tpm !== null) await this.#takeRate(input + output)
     if (!this.#price) return
     const worst = this.#payable(
@@ -85,7 +83,7 @@ export class Bill implements Disposable {
         outputTokens: output,
         mode: peek.mode,
         cacheWrites: peek.cacheWrites,
-        webSearches: peek.searchesWeb ? WEB_SEARCHES : 0,
+        webSearches: searches,
       }),
     )
     const wants = this.#wants(worst < MOST_NANO ? worst : MOST_NANO)
@@ -99,8 +97,8 @@ export class Bill implements Disposable {
   }
 
   /**
-   * Prices what the meter read, as of the request's start; when this returns the line is in the spool. Usage that was not told
-   * to its end is flagged as partial, and what was not told is guessed. The first call counts.
+   * Prices what the meter read, as of the request's start; when this returns the line is in the spool. Of an answer that broke
+   * off, or whose usage was not told, the missing part is reckoned and the row flagged as partial. The first call counts.
    */
   settle(meter: Meter | undefined, status: number): void {
     if (this.settled) return
@@ -108,8 +106,9 @@ export class Bill implements Disposable {
     const gw = this.#gw
     const outcome = this.#outcome
     outcome.status = status
-    outcome.partial = meter?.complete !== true
-    outcome.usage = meter?.told ? meter.usage : this.#toldSoFar(meter)
+    const plain = meter !== undefined && isPlain(meter)
+    outcome.partial = !plain || !meter.complete
+    outcome.usage = plain ? meter.usage : reckoned(meter, this.#peek, this.#most())
     if (this.#price) {
       outcome.cost = cost(outcome.usage, this.#price)
       outcome.charged = this.#payable(outcome.cost)
@@ -194,13 +193,14 @@ export class Bill implements Disposable {
     this.#tokensTaken = 0
   }
 
-  // What came of an answer that broke off is reckoned at four bytes a token, and so is a prompt of which nothing was told
-  // (spec/wire.md §1.5).
-  #toldSoFar(meter: Meter | undefined): Usage {
-    const usage = meter ? { ...meter.usage } : noUsage()
-    if (promptTokens(usage) === 0) usage.input = Math.ceil(this.#peek.promptBytes / 4)
-    usage.output = Math.max(usage.output, Math.ceil((meter?.emitted ?? 0) / 4))
-    return usage
+  #most(): Most {
+    const { config } = this.#gw
+    const { promptBytes, maxTokens, searchesWeb } = this.#peek
+    return {
+      input: Math.ceil(promptBytes / config['billing.bytes_per_token']),
+      output: Math.min(maxTokens ?? config['billing.max_output'], MOST_TOKENS),
+      searches: searchesWeb ? WEB_SEARCHES : 0,
+    }
   }
 }
 

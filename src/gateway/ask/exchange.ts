@@ -375,9 +375,9 @@ class Exchange implements Handler, Watcher {
   }
 
   // Nothing is owed for an answer that was a refusal, or broke off before it began, as nothing is when the client is still there.
-  // Of a whole answer there is nothing before its usage: what is none, or broke off, would have gone to another account.
+  // Of a whole answer there is nothing before its end: what is none, or broke off, would have gone to another account.
   get #owed(): boolean {
-    return (this.#streaming ? this.#meter?.begun : this.#meter?.told) === true
+    return (this.#streaming ? this.#meter?.begun : this.#meter?.complete) === true
   }
 
   #leave(owed: boolean): void {

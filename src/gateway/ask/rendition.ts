@@ -94,6 +94,8 @@ class PassingWhole implements Rendition {
 class Unmetered implements Meter {
   readonly usage = noUsage()
   readonly told = true
+  readonly promptTold = true
+  readonly outputTold = true
   readonly complete = true
   readonly begun = true
   readonly error = undefined
