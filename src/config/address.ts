@@ -43,6 +43,12 @@ export function addressOrOff(example: string): Kind<Address | 'off'> {
   }
 }
 
+/** `https://chat.example.com`, as browsers write an origin, or `*`: an error text, or undefined when it is well formed. */
+export function originProblem(text: string): string | undefined {
+  if (text === '*' || (URL.canParse(text) && new URL(text).origin === text && text !== 'null')) return undefined
+  return `${quote(text)} is not an origin; write it as browsers do, scheme and host in small letters, a port that is not the usual one, nothing after it: https://chat.example.com or http://localhost:3000`
+}
+
 function parseAddress(text: string, example: string): Address {
   const write = `write host:port, for example ${example}`
   const fd = /^fd:(\d{1,6})$/.exec(text)

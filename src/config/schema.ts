@@ -3,7 +3,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { cidrProblem } from '../lib/address.ts'
-import { address, addressOrOff } from './address.ts'
+import { address, addressOrOff, originProblem } from './address.ts'
 import {
   boolean,
   duration,
@@ -93,6 +93,7 @@ export const sections: Readonly<Record<string, string>> = {
   database: 'Database',
   redis: 'Redis',
   ops: 'Operations',
+  cors: 'Web pages',
   control: 'Control socket',
   secret: 'Secrets',
   log: 'Log',
@@ -141,6 +142,11 @@ export const settings = {
     secret(),
     'a-long-random-word',
     'Bearer token for `/ops/*`; required when `ops.listen` is not loopback.',
+  ),
+  'cors.origins': live(
+    listOf('origins', originProblem),
+    'none',
+    'Web pages that may ask gw from a browser, by origin (`https://chat.example.com`); `*` is any.',
   ),
   'control.socket': fixed(path(), inDataDir('gw.sock'), 'Unix socket (0660) through which commands reach the daemon.'),
   'secret.key_file': fixed(

@@ -18,9 +18,9 @@ import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
 import type { Occupied } from '../gateway/choose/occupied.ts'
 import { Pools } from '../gateway/choose/pool.ts'
+import { createGatewayServer } from '../gateway/door.ts'
 import { Brake } from '../gateway/enter/brake.ts'
 import type { Gateway } from '../gateway/gateway.ts'
-import { createGatewayServer } from '../gateway/serve.ts'
 import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Log } from '../lib/log.ts'
@@ -183,7 +183,9 @@ export async function startWorker(
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
     const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
-    const ops = createOpsServer({ metrics, readiness, token: config['ops.token'] })
+    const address = config['ops.listen']
+    const name = 'host' in address ? address.host : ''
+    const ops = createOpsServer({ metrics, readiness, token: config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
   }

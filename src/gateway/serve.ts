@@ -1,17 +1,16 @@
 // The corridor: a request's whole way through the gateway, one room after the other.
-import http, { type IncomingMessage, type Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import type { Outcome } from '../core/outcome.ts'
 import { Failure, toFailure } from '../lib/failure.ts'
-import { requestId } from '../lib/id.ts'
 import { admit } from './admit/admit.ts'
 import { Bill } from './admit/bill.ts'
-import { Downstream, Response } from './answer/downstream.ts'
+import { Downstream, type Response } from './answer/downstream.ts'
 import { attempt, lookUp } from './ask/attempt.ts'
 import { usageOf } from './enter/allowance.ts'
 import { authenticate, type Caller } from './enter/authenticate.ts'
 import { addressOf } from './enter/client.ts'
 import { models } from './enter/models.ts'
+import { oddity } from './enter/protocol.ts'
 import { receive } from './enter/receive.ts'
 import { findRoute, tongueOf } from './enter/routes.ts'
 import type { Gateway } from './gateway.ts'
@@ -29,6 +28,11 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
   })
   if (gw.draining) res.shouldKeepAlive = false
   try {
+    const odd = oddity(req)
+    if (odd) {
+      res.shouldKeepAlive = false
+      throw odd
+    }
     await walk(gw, req, down, outcome)
     outcome.status = down.status
   } catch (error) {
@@ -89,71 +93,8 @@ function allowModel(caller: Caller, model: string): void {
   if (allowed.length > 0 && !allowed.includes(model)) throw new Failure('MODEL_NOT_ALLOWED', [model])
 }
 
-function because(failure: Failure): string {
+/** A failure in words for operators, with what caused it. */
+export function because(failure: Failure): string {
   const { cause } = failure
   return cause instanceof Error ? `${failure.message} (${cause.message})` : failure.message
-}
-
-/** The HTTP server for clients; `listen` is the caller's. */
-export function createGatewayServer(gw: Gateway): Server {
-  const { config } = gw
-  const server = http.createServer(
-    {
-      ServerResponse: Response,
-      maxHeaderSize: config['limits.headers'],
-      headersTimeout: config['timeouts.request_header'],
-      // Bodies have their own timer, which knows how to answer.
-      requestTimeout: 0,
-      keepAliveTimeout: config['timeouts.keep_alive'],
-      connectionsCheckingInterval: 1000,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 15_000,
-      // Other upgrades are offers that HTTP lets a server pass over: Java's client sends `h2c` with every first request.
-      shouldUpgradeCallback: req => req.headers.upgrade?.toLowerCase() === 'websocket',
-    },
-    (req, res) => {
-      if (req.url === '/health') health(gw, res)
-      else void serve(gw, req, res)
-    },
-  )
-  server.on('upgrade', (req, socket: Socket) => refuseUpgrade(socket, req.url ?? '/', requestId(gw.now())))
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const status = clientErrors[error.code ?? ''] ?? '400 Bad Request'
-    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
-    else socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
-  })
-  const pulse = setInterval(() => {
-    const now = gw.now()
-    for (const down of gw.live) down.beat(now)
-  }, PULSE_MS).unref()
-  server.on('close', () => clearInterval(pulse))
-  // Its responses are of a kind of their own, which is nobody's business but ours.
-  return server as unknown as Server
-}
-
-// How exactly a ping is on time.
-const PULSE_MS = 250
-
-const clientErrors: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-}
-
-function health(gw: Gateway, res: Response): void {
-  res
-    .writeHead(gw.draining ? 503 : 200, { 'content-type': 'application/json' })
-    .end(gw.draining ? '{"status":"draining"}' : '{"status":"ok"}')
-}
-
-// Codex tries a WebSocket first and falls back at once and silently on 426 (spec/wire.md §0.5).
-function refuseUpgrade(socket: Socket, path: string, id: string): void {
-  const body = tongueOf(path).error(new Failure('UPGRADE_REFUSED'), id)
-  // The server has let go of this socket: an error on it is ours to hear, and closing it is ours to do.
-  socket.on('error', () => {})
-  socket.write(
-    `HTTP/1.1 426 Upgrade Required\r\ncontent-type: application/json\r\nconnection: close\r\nupgrade: HTTP/1.1\r\n` +
-      `x-request-id: ${id}\r\nrequest-id: ${id}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  )
-  socket.destroySoon()
 }

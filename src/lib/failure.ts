@@ -152,6 +152,42 @@ export const codes = {
     fault: 'downstream',
     text: '%s is not allowed on %s; use %s.',
   },
+  REQUEST_MALFORMED: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'This is no request of HTTP/1.1: %s.',
+  },
+  HOST_INVALID: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'A request needs one Host header, with a name or an address and perhaps a port in it.',
+  },
+  VERSION_UNSUPPORTED: {
+    status: 505,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'HTTP/1.1 is spoken here, and HTTP/1.0; no other version.',
+  },
+  CODING_UNSUPPORTED: {
+    status: 501,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'The only transfer coding that is understood here is chunked.',
+  },
+  HEAD_TOO_LARGE: {
+    status: 431,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'The head of the request is too large, limit is %s.',
+  },
+  HEAD_TIMEOUT: {
+    status: 408,
+    type: 'timeout_error',
+    fault: 'downstream',
+    text: 'The head of the request did not arrive within %s.',
+  },
   UPGRADE_REFUSED: {
     status: 426,
     type: 'invalid_request_error',
@@ -291,6 +327,8 @@ export const codes = {
 
 export type FailureCode = keyof typeof codes
 
+const none: readonly string[] = []
+
 /** A request that ends without an answer from an upstream. Rooms throw it; only the corridor renders it. */
 export class Failure extends Error {
   readonly code: FailureCode
@@ -299,12 +337,14 @@ export class Failure extends Error {
   readonly fault: Fault
   /** when to come back, ms; sent as Retry-After */
   readonly retryAfterMs: number | undefined
+  /** headers that belong to it (`allow` …), names and values in turn */
+  readonly fields: readonly string[]
 
   /** `values` fill the `%s` and `%d` of the code's text, in order. */
   constructor(
     code: FailureCode,
     values: readonly (string | number)[] = [],
-    options: ErrorOptions & { retryAfterMs?: number } = {},
+    options: ErrorOptions & { retryAfterMs?: number; fields?: readonly string[] } = {},
   ) {
     const kind: FailureKind = codes[code]
     let i = 0
@@ -318,6 +358,7 @@ export class Failure extends Error {
     this.type = kind.type
     this.fault = kind.fault
     this.retryAfterMs = options.retryAfterMs
+    this.fields = options.fields ?? none
   }
 }
 

@@ -1,6 +1,8 @@
 // The ops listener: liveness, readiness and metrics, apart from client traffic.
 import { timingSafeEqual } from 'node:crypto'
 import http from 'node:http'
+import { type AddressInfo, isIP } from 'node:net'
+import { isLoopback } from '../config/address.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface Readiness {
@@ -15,14 +17,19 @@ export function createOpsServer(options: {
   metrics: Metrics
   readiness: () => Readiness
   token: string | undefined
+  /** the name it listens by, which may be asked for on loopback too; '' where it has none */
+  name: string
 }): http.Server {
-  return http.createServer((req, res) => {
+  const server = http.createServer((req, res) => {
     const send = (status: number, body: string, type = 'application/json') =>
       res.writeHead(status, { 'content-type': type }).end(body)
     const path = req.url?.split('?')[0]
     if (req.method !== 'GET' && req.method !== 'HEAD') return send(405, '{"error":"only GET"}')
     // Never asks a dependency: a lost database must not make a supervisor kill us.
     if (path === '/livez') return send(200, '{"status":"ok"}')
+    // A page of anybody's may have its own name resolved to 127.0.0.1 and read what its browser then gets (DNS rebinding).
+    if (isLocal(server.address()) && !isOurs(req.headers.host, options.name))
+      return send(421, '{"error":"on loopback ask for localhost, 127.0.0.1, [::1] or the name in ops.listen"}')
     if (path === '/readyz') {
       const { phase, refusing, degraded } = options.readiness()
       const status =
@@ -36,6 +43,22 @@ export function createOpsServer(options: {
     }
     send(404, '{"error":"here are /livez, /readyz and /metrics"}')
   })
+  return server
+}
+
+function isLocal(bound: AddressInfo | string | null): boolean {
+  return bound !== null && typeof bound === 'object' && isLoopback({ host: bound.address, port: bound.port })
+}
+
+function isOurs(host: string | undefined, name: string): boolean {
+  const asked = host
+    ?.toLowerCase()
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+  if (asked === undefined || asked === '') return false
+  return (
+    asked === name.toLowerCase() || asked === 'localhost' || (isIP(asked) !== 0 && isLoopback({ host: asked, port: 0 }))
+  )
 }
 
 function allowed(header: string | undefined, token: string | undefined): boolean {

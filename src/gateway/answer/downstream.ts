@@ -182,7 +182,7 @@ export class Downstream implements Member {
       this.#res.destroy()
     } else if (!this.committed) {
       const body = this.dialect.error(failure, this.ticket.id)
-      this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure)], body)
+      this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure), ...failure.fields], body)
       this.#linger()
     } else if (this.#stream) this.end(this.dialect.errorFrame(failure, this.ticket.id))
     else {

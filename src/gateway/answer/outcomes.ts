@@ -5,8 +5,8 @@ import { maskPath } from '../../lib/credentials.ts'
 import { requestId } from '../../lib/id.ts'
 
 export interface Outcomes {
-  /** `ip` is the client's address. */
-  begin(req: IncomingMessage, ip: string): Outcome
+  /** Of a request, or of what was meant to be one; `ip` is the client's address. */
+  begin(req: Pick<IncomingMessage, 'method' | 'url'>, ip: string): Outcome
   end(outcome: Outcome): void
 }
 

@@ -61,12 +61,19 @@ function compile(): void {
   }
 }
 
-/** @throws Failure NOT_FOUND, METHOD_NOT_ALLOWED */
+/** What asks only whether we are here: some clients do at each start. Answered at the door, to GET and HEAD. */
+export const probes: ReadonlySet<string> = new Set(['/', '/health'])
+
+/** HEAD is served where GET is. @throws Failure NOT_FOUND, METHOD_NOT_ALLOWED */
 export function findRoute(method: string, path: string): Found {
   if (compiledFrom < routes.length) compile()
   const known = exact.get(path)?.found ?? matched(path)
-  if (!known) throw new Failure('NOT_FOUND', [`${method} ${path}`])
-  if (known.route.method !== method) throw new Failure('METHOD_NOT_ALLOWED', [method, path, known.route.method])
+  const served = known?.route.method ?? (probes.has(path) ? 'GET' : undefined)
+  if (!served) throw new Failure('NOT_FOUND', [`${method} ${path}`])
+  if (!known || (method !== served && !(method === 'HEAD' && served === 'GET')))
+    throw new Failure('METHOD_NOT_ALLOWED', [method, path, served], {
+      fields: ['allow', served === 'GET' ? 'GET, HEAD' : served],
+    })
   return known
 }
 
