@@ -53,8 +53,13 @@ export interface Meter {
   readonly promptTold: boolean
   /** Of that: the tokens of the answer, to its end. */
   readonly outputTold: boolean
-  /** At least one frame that means something (not a ping or comment) has passed whole. */
+  /**
+   * Something of the answer itself has passed: text that is not empty, or a part that says something by being there (a tool
+   * that is called, a search). Not its frame: whoever has seen no more than that can still be given another answer.
+   */
   readonly begun: boolean
+  /** The stream's last event has passed: by its dialect nothing follows, whatever the connection does. */
+  readonly ended: boolean
   /** The upstream's own error inside a 200, once it was seen. */
   readonly error: { type: string; message: string } | undefined
   /**
@@ -62,6 +67,13 @@ export interface Meter {
    * Of a whole body all its bytes, until it was read.
    */
   readonly emitted: number
+}
+
+/** Puts the events of a stream together. */
+export interface Gatherer {
+  push(chunk: Buffer): void
+  /** No more will come; undefined when that was no answer, or one that is too large to be kept. */
+  end(): Buffer | undefined
 }
 
 /** How throw-away requests of clients are told from work: settings `warmup.*`. */
@@ -92,6 +104,10 @@ export interface Dialect {
    * answer all of it at once.
    */
   restored(streaming: boolean, model: string): (bytes: Buffer) => Buffer
+  /** A whole answer as the stream that it would have been; undefined for what is no answer. */
+  asStream(body: Buffer): Buffer | undefined
+  /** For a stream that was meant to be a whole answer. */
+  gatherer(): Gatherer
   /** The list of models, or one of them, as this dialect writes it. */
   models(names: readonly string[]): object
   model(name: string): object

@@ -14,6 +14,7 @@ abstract class Reading {
   readonly usage = noUsage()
   complete = false
   begun = false
+  ended = false
   error: Meter['error']
   emitted = 0
   readonly #said = { prompt: false, output: false }
@@ -61,7 +62,6 @@ export abstract class StreamMeter extends Reading implements Meter {
     event: (event, data, wanted, bytes) => {
       if (this.#from !== -1) this.emitted += this.#length === -1 ? Math.max(0, bytes - this.#from) : this.#length
       if (wanted) this.read(event, data)
-      else this.passed()
     },
   })
 
@@ -75,10 +75,6 @@ export abstract class StreamMeter extends Reading implements Meter {
   /** As SseReader: false for what carries neither usage nor the end of the answer, which is nearly all of a stream. */
   protected abstract wants(event: string, head: Buffer, whole: boolean): boolean
   protected abstract read(event: string, data: string): void
-  /** An event that was not wanted has passed. */
-  protected passed(): void {
-    this.begun = true
-  }
 
   /** Called by `wants` for an event that may carry text of the answer, as the string at the first of these keys. */
   protected hears(head: Buffer, keys: readonly Buffer[]): void {

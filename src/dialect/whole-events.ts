@@ -12,6 +12,11 @@ export class WholeEvents {
   #tailBytes = 0
   #passing = false
 
+  /** What went on ended with an event, not in the middle of one that is too large to be kept. */
+  get between(): boolean {
+    return !this.#passing
+  }
+
   /** What may go on now; empty while an event is incomplete. */
   push(chunk: Buffer): Buffer {
     // The blank line may lie across two chunks.

@@ -264,11 +264,12 @@ t.test('a delta is passed by unread, and what only begins like one is not', asyn
     chat: 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null} broken ],"usage":null}',
   }
   for (const [dialect, event] of Object.entries(broken) as [DialectName, string][]) {
-    const seen = metered(dialect, true, [Buffer.from(`${event}\n\n`)])
-    t.match(seen, { begun: true, emitted: 1 }, `${dialect}: nobody has noticed that it is broken`)
+    const first = `${event.replace(' broken ', '')}\n\n`
+    const seen = metered(dialect, true, [Buffer.from(`${first}${event}\n\n`)])
+    t.match(seen, { begun: true, emitted: 2 }, `${dialect}: nobody has noticed that it is broken`)
     const held = await heldBy(() => {
       const meter = meters[dialect](true)
-      meter.push(Buffer.from(event))
+      meter.push(Buffer.from(first + event))
       for (let i = 0; i < 40; i++) meter.push(Buffer.alloc(1024 * 1024, 'x'))
       meter.push(Buffer.from('\n\n'))
       t.ok(meter.begun)

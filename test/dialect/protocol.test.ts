@@ -725,7 +725,7 @@ t.test('the usage of a stream', async t => {
       sse(['error', '{"error":{"message":"x"}}']),
       { complete: false, begun: false, error: { type: 'api_error', message: 'x' } },
     ],
-    'a stop after nothing': [sse(start(null), stop), { told: false }],
+    'a stop after nothing': [sse(start(null), stop), { complete: false, begun: false, told: false }],
     'cut before its delta': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), text('a')),
       { input: 3, output: 1, complete: false },
@@ -747,8 +747,11 @@ t.test('the usage of a stream', async t => {
       { complete: false, begun: false },
     ],
     'a block is a beginning': [sse(text('a')), { complete: false }],
-    'an unnamed block is a beginning': ['data: {"type":"content_block_delta","index":0}\n\n', { complete: false }],
-    'an unknown event is a beginning': [sse(['vendor_news', { a: 1 }]), { complete: false }],
+    'an unnamed delta with nothing in it': [
+      'data: {"type":"content_block_delta","index":0}\n\n',
+      { complete: false, begun: false },
+    ],
+    'an unknown event is no beginning': [sse(['vendor_news', { a: 1 }]), { complete: false, begun: false }],
     'nothing at all': ['', { complete: false, begun: false }],
     'spaces after the data, none after the colon': [
       sse(start({ input_tokens: 3, output_tokens: 1 }), delta({ output_tokens: 9 }), stop)

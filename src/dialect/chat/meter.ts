@@ -35,12 +35,14 @@ class ChatStream extends StreamMeter {
   protected override wants(event: string, head: Buffer, whole: boolean): boolean {
     this.hears(head, spoken)
     // Of a chunk that is there in part the news may be in the rest.
+    if (!this.begun) return true
     const delta = whole && event !== 'error' && head[0] === OPEN_BRACE && head.at(-1) === CLOSE_BRACE
     return !delta || news.test(head.toString('latin1'))
   }
 
   protected override read(name: string, data: string): void {
     if (data.trim() === '[DONE]') {
+      this.begun = this.ended = true
       this.#close()
       return
     }
@@ -48,12 +50,13 @@ class ChatStream extends StreamMeter {
     if (!chunk) return
     if (chunk.error || name === 'error') {
       this.fail(chunk.error ?? chunk, errorKinds, 'server_error')
+      this.ended = true
       return
     }
-    this.begun = true
     this.#finished ||= finishes(chunk)
     this.#counted ||= isNamed(chunk.usage)
     take(this, chunk)
+    this.begun ||= this.#finished || speaks(chunk)
   }
 
   /** Without `[DONE]`, too: not all servers say it. Then only the usage, which comes behind all choices, tells the end from a break. */
@@ -85,6 +88,15 @@ function written(choices: unknown): number {
   }
   return bytes
 }
+
+/** Whether any choice says something: its role alone, or an empty text, is nothing. */
+function speaks({ choices }: RawChunk): boolean {
+  const deltas: unknown[] = Array.isArray(choices) ? choices.map(choice => choice?.delta) : []
+  return deltas.some(delta => Object.entries(delta ?? {}).some(([name, value]) => name !== 'role' && !isEmpty(value)))
+}
+
+const isEmpty = (value: unknown) =>
+  value === '' || value === null || value === undefined || (Array.isArray(value) && value.length === 0)
 
 function finishes({ choices }: RawChunk): boolean {
   const reasons: unknown[] = Array.isArray(choices) ? choices.map(choice => choice?.finish_reason) : []

@@ -58,6 +58,7 @@ class GeminiStream extends StreamMeter {
     for (const chunk of chunksOf(parse(data))) {
       if (chunk.error) {
         this.fail(chunk.error, errorKinds, 'INTERNAL')
+        this.ended = true
         continue
       }
       this.emitted += this.#tally.take(chunk)
@@ -116,11 +117,14 @@ class Tally {
     let bytes = 0
     for (const candidate of Array.isArray(candidates) ? candidates.filter(isObject) : []) {
       const { index = 0, finishReason, content } = candidate as RawCandidate
-      this.begun = true
       this.#seen.add(index)
       if (typeof finishReason === 'string' && finishReason !== 'FINISH_REASON_UNSPECIFIED') this.#finished.add(index)
-      for (const part of Array.isArray(content?.parts) ? content.parts.filter(isObject) : []) bytes += bytesOf(part)
+      for (const part of Array.isArray(content?.parts) ? content.parts.filter(isObject) : []) {
+        bytes += bytesOf(part)
+        this.begun ||= says(part)
+      }
     }
+    this.begun ||= this.#finished.size > 0
     return bytes
   }
 
@@ -141,6 +145,11 @@ class Tally {
     meter.doubts('prompt', this.#wrongPrompt)
     meter.doubts('output', this.#wrongOutput)
   }
+}
+
+/** A part that is no empty text: calls, images and what is not known here say something by being there. */
+function says(part: object): boolean {
+  return Object.entries(part).some(([name, value]) => name !== 'thought' && value !== '' && value !== null)
 }
 
 function bytesOf({ text, functionCall }: RawPart): number {

@@ -5,6 +5,7 @@ import { messagesMeter } from './meter.ts'
 import { peekMessages } from './peek.ts'
 import { renameBody, renameFrame } from './rename.ts'
 import { warmupAnswer, warmupFrames } from './warmup.ts'
+import { asStream, MessageGatherer } from './whole.ts'
 
 // Types of ours that this dialect names otherwise; the SDKs build their error classes from status and type.
 const types: Record<string, string> = { upstream_error: 'api_error' }
@@ -36,6 +37,9 @@ export const messages: Dialect = {
   meter: messagesMeter,
 
   restored: (streaming, model) => (streaming ? restoredStream(model) : body => renameBody(body, model)),
+
+  asStream,
+  gatherer: () => new MessageGatherer(),
 
   models: names => ({
     object: 'list',

@@ -37,6 +37,8 @@ interface RawEvent {
   type?: unknown
   message?: { usage?: RawUsage; stop_reason?: unknown; content?: unknown }
   content?: unknown
+  content_block?: unknown
+  delta?: unknown
   usage?: RawUsage
   error?: unknown
 }
@@ -56,11 +58,8 @@ class MessagesStream extends StreamMeter {
   protected override wants(event: string, head: Buffer): boolean {
     this.#type = typeOf(event, head)
     if (this.#type === 'content_block_delta') this.hears(head, spoken)
-    return !boring.has(this.#type)
-  }
-
-  protected override passed(): void {
-    if (this.#type !== 'ping') this.begun = true
+    // Until the answer has begun, that is what is looked for.
+    return this.begun ? !boring.has(this.#type) : this.#type !== 'ping'
   }
 
   protected override read(name: string, data: string): void {
@@ -70,24 +69,44 @@ class MessagesStream extends StreamMeter {
     if (type === 'ping') return
     if (type === 'error') {
       this.fail(event.error, kinds, 'api_error')
-      return
-    }
-    this.begun = true
-    if (type === 'message_start') {
+      this.ended = true
+    } else if (type === 'content_block_start') this.begun ||= opens(event.content_block)
+    else if (type === 'content_block_delta') this.begun ||= carries(event.delta)
+    else if (type === 'message_start') {
       const { message } = event
       // A whole answer in its start has no delta to follow: its usage is final.
       const whole = typeof message?.stop_reason === 'string'
       if (whole) this.emitted += written(message.content)
+      this.begun ||= whole
       take(this, message?.usage, whole)
-    } else if (type === 'message_delta') takeAgain(this, event.usage)
-    else if (type === 'message_stop') {
+    } else if (type === 'message_delta') {
+      takeAgain(this, event.usage)
+      // With nothing said before it: that was the answer.
+      this.begun = true
+    } else if (type === 'message_stop') {
       // Nothing by the standard, but there are resellers that count only here.
       const { usage } = event
       if (isNamed(usage)) takeAgain(this, { ...usage, output_tokens: unlessZero(usage.output_tokens) })
-      this.complete = !this.error
+      this.ended = true
+      // The end of nothing is no answer.
+      this.complete = this.begun && !this.error
     }
   }
 }
+
+/** Whether a block says something by being there: it is no text and no thinking, which begin empty. */
+function opens(block: unknown): boolean {
+  const { type, text, thinking } = (block ?? {}) as Record<string, unknown>
+  if (type === 'text') return !empty(text)
+  return type === 'thinking' ? !empty(thinking) : typeof type === 'string'
+}
+
+/** Whether a delta has something in it besides its type. */
+function carries(delta: unknown): boolean {
+  return Object.entries(delta ?? {}).some(([name, value]) => name !== 'type' && !empty(value))
+}
+
+const empty = (value: unknown) => value === '' || value === null || value === undefined
 
 function readBody(body: RawEvent, meter: BodyMeter): void {
   if (body.type === 'error') {

@@ -34,6 +34,8 @@ interface RawResponse {
 interface RawEvent {
   type?: unknown
   error?: unknown
+  delta?: unknown
+  item?: { type?: unknown } | null
   response?: RawResponse | null
 }
 
@@ -52,11 +54,8 @@ class ResponsesStream extends StreamMeter {
   protected override wants(event: string, head: Buffer): boolean {
     this.#type = typeOf(event, head)
     if (this.#type.endsWith('.delta')) this.hears(head, spoken)
+    if (!this.begun) return !early.has(this.#type)
     return this.#type === '' || this.#type === 'error' || last.has(this.#type)
-  }
-
-  protected override passed(): void {
-    if (!early.has(this.#type)) this.begun = true
   }
 
   protected override read(name: string, data: string): void {
@@ -66,17 +65,29 @@ class ResponsesStream extends StreamMeter {
     if (type === 'error') {
       // Recorded nested; documented flat.
       this.fail(event.error ?? event, errorKinds, 'server_error')
+      this.ended = true
       return
     }
     const { response } = event
     if (last.has(type) && response) {
+      this.ended = true
       take(this, response)
       if (type === 'response.failed' || response.error) this.fail(response.error, errorKinds, 'server_error')
       else this.complete = true
     }
     // A failure that comes before anything else is no beginning.
-    if (!early.has(type) && type !== 'response.failed') this.begun = true
+    this.begun ||= (last.has(type) && type !== 'response.failed') || says(type, event)
   }
+}
+
+// Of an item that opens and is filled later, and of its parts. Any other item says something by being there: a call, a search.
+const opening = new Set(['message', 'reasoning'])
+
+/** Whether an event says something of the answer itself. */
+function says(type: string, { delta, item }: RawEvent): boolean {
+  if (type.endsWith('.delta')) return delta !== '' && delta !== undefined && delta !== null
+  if (type === 'response.output_item.added') return typeof item?.type === 'string' && !opening.has(item.type)
+  return type.endsWith('.done')
 }
 
 function readBody(body: RawResponse, meter: BodyMeter): void {
