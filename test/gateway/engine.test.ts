@@ -11,7 +11,6 @@ import { engineContract } from './engine-contract.ts'
 t.test('wire', t => {
   engineContract(t, options => createEngine({ ...options, engine: 'wire' }), {
     lenient: [],
-    countsInterims: true,
     keepsFresh: true,
     writesOn: false,
     resumes: true,
@@ -30,7 +29,6 @@ t.test('proxy', t => {
       'another version',
       'a status that begins with 0',
     ],
-    countsInterims: false,
     keepsFresh: false,
     writesOn: true,
     resumes: true,

@@ -58,6 +58,9 @@ export interface EngineOptions {
 /** Longest head of an answer, and longest trailer, in bytes. */
 export const HEAD_BYTES = 64 * 1024
 
+/** As many interim answers (1xx) as a proxy on the way may send while it waits; more is a flood. */
+export const INTERIM_HEADS = 100
+
 /** An error as node words it. */
 export function failure(code: string, message: string): NodeJS.ErrnoException {
   return Object.assign(new Error(message), { code })

@@ -16,6 +16,7 @@ import {
   failure,
   type Handler,
   HEAD_BYTES,
+  INTERIM_HEADS,
 } from './engine.ts'
 
 export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engine {
@@ -121,6 +122,10 @@ class RoundTrip extends EventEmitter implements Controller {
     request.once('upgrade', (_response, upgraded) => {
       upgraded.destroy()
       this.onError(failure('EBADANSWER', 'the upstream switched protocols'))
+    })
+    let interim = 0
+    request.on('information', () => {
+      if (++interim > INTERIM_HEADS) this.onError(failure('EBADANSWER', 'interim answers and no end of them'))
     })
     if (!socket?.connecting) this.sent = true
     // A TLS handshake that hangs is a connection that hangs.

@@ -1,6 +1,6 @@
 // Reads answers of HTTP/1.1 (RFC 9112) from one connection, strictly: what is ambiguous is an error, never a guess.
 import type { IncomingHttpHeaders } from 'node:http'
-import { failure, HEAD_BYTES } from './engine.ts'
+import { failure, HEAD_BYTES, INTERIM_HEADS } from './engine.ts'
 import { addHeader, fieldOf, says } from './headers.ts'
 
 /** Who is told what is read. */
@@ -38,8 +38,6 @@ const TAB = 9
 const SPACE = 32
 const HEAD_END = Buffer.from('\r\n\r\n')
 const VERSION = Buffer.from('HTTP/1.')
-// As many as a proxy on the way may send while it waits; more is a flood.
-const INTERIM_HEADS = 100
 const EXTENSION_BYTES = 16 * 1024
 // 2⁵² bytes, far from where numbers lose count.
 const SIZE_DIGITS = 13
