@@ -76,12 +76,14 @@ export function unknownModel(text: string): {
   return refuse('--unknown-model', 'reject, free, or the name of a model whose price it gets', text)
 }
 
-/** How long an upstream is read on when its client has left, ms; 0 is `abort`. */
-export function drain(text: string): number {
-  const ms = text === 'abort' ? 0 : parseDuration(text)
-  return ms !== undefined && ms <= 600_000 && (ms > 0 || text === 'abort')
-    ? ms
-    : refuse('--on-disconnect', 'abort, or a duration up to 10m such as 30s', text)
+/** What becomes of a request whose client has left: `stop`, `abort`, or `drain` with how long it is still read. */
+export function onDisconnect(text: string): { on_disconnect: 'stop' | 'abort' | 'drain'; drain_ms: number | null } {
+  if (text === 'stop' || text === 'abort') return { on_disconnect: text, drain_ms: null }
+  // The bare duration is how it was said before there was `stop`.
+  const drain_ms = parseDuration(text.replace(/^drain\s+/, ''))
+  return drain_ms !== undefined && drain_ms > 0 && drain_ms <= 600_000
+    ? { on_disconnect: 'drain', drain_ms }
+    : refuse('--on-disconnect', 'stop, abort, or "drain 30s" with a duration up to 10m', text)
 }
 
 /** One of a few words. */

@@ -184,7 +184,16 @@ export const settings = {
     'Idle time of a client connection; keep it longer than that of a proxy in front.',
   ),
   'timeouts.connect': live(duration(), '10s', 'Time to connect to an upstream.'),
-  'timeouts.response_header': live(duration(), '300s', 'Time from a request sent to the head of its response.'),
+  'timeouts.response_header': live(
+    duration(),
+    '120s',
+    'Time from a request for a stream sent to the head of its response; then another account is tried.',
+  ),
+  'timeouts.whole_answer': live(
+    duration(),
+    '600s',
+    'Time from a request for a whole answer sent to the head of its response; then it ends, since asking again would be paid twice.',
+  ),
   'timeouts.first_token': live(
     duration(),
     '120s',

@@ -40,7 +40,7 @@ export function groupFacts(row: Selectable<Tables['groups']>): GroupFacts {
     exclusive: row.exclusive,
     unknownModel:
       row.fallback_model === null ? (row.unknown_model as 'reject' | 'free') : { fallback: row.fallback_model },
-    drainMs: row.drain_ms,
+    onDisconnect: row.drain_ms === null ? (row.on_disconnect as 'stop' | 'abort') : { drainMs: row.drain_ms },
   }
 }
 

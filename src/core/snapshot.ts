@@ -28,8 +28,8 @@ export interface GroupFacts {
   readonly exclusive: boolean
   /** what a model without a price costs: a refusal, nothing, or what the model of this name costs */
   readonly unknownModel: 'reject' | 'free' | { readonly fallback: string }
-  /** how long an upstream is read on when its client has left, ms; 0: not at all */
-  readonly drainMs: number
+  /** when a client has left, its upstream is read on until the input's cost is known, not at all, or for so long */
+  readonly onDisconnect: 'stop' | 'abort' | { readonly drainMs: number }
 }
 
 export interface SubscriptionFacts {

@@ -38,8 +38,9 @@ export interface GroupsTable {
   exclusive: Generated<boolean>
   unknown_model: Generated<'reject' | 'fallback' | 'free'>
   fallback_model: string | null
-  /** 0: an upstream is aborted when its client leaves */
-  drain_ms: Generated<number>
+  on_disconnect: Generated<'stop' | 'abort' | 'drain'>
+  /** of `drain` only */
+  drain_ms: number | null
   created_at: Stamp
   updated_at: Stamp
   deleted_at: Date | null

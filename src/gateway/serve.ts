@@ -70,7 +70,8 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   // Counting tokens takes no place of the user's (spec/domain.md §11.4), and none at an account.
   if (kind === 'count') return attempt(gw, call, caller, down, outcome, await lookUp(gw, call, caller))
   using bill = new Bill(gw, call.peek, caller, outcome)
-  using _slot = await admit(gw, caller, down, outcome)
+  using slot = await admit(gw, caller, down, outcome)
+  down.seat = slot
   const lookingUp = lookUp(gw, call, caller)
   await bill.reserve()
   await attempt(gw, call, caller, down, outcome, await lookingUp, bill)

@@ -320,6 +320,12 @@ export const codes = {
     text: 'The upstream broke off in the middle of its answer.',
   },
   UPSTREAM_IDLE: { status: 504, type: 'timeout_error', fault: 'upstream', text: 'The upstream was silent for %s.' },
+  UPSTREAM_TIMEOUT: {
+    status: 504,
+    type: 'timeout_error',
+    fault: 'upstream',
+    text: 'The upstream did not finish its answer within %s; ask for a stream, which has no such limit, or for less.',
+  },
   DRAINING: { status: 503, type: 'api_error', fault: 'gateway', text: 'The gateway is shutting down, please retry.' },
   CLIENT_GONE: { status: 499, type: 'api_error', fault: 'downstream', text: 'The client closed the connection.' },
   INTERNAL_ERROR: { status: 500, type: 'api_error', fault: 'gateway', text: 'Internal error.' },

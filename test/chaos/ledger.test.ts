@@ -86,7 +86,7 @@ async function populate({ db }: Database, secret: ReturnType<typeof openSecret>,
     dear: { name: 'dear', platform: 'anthropic', multiplier: '1.2345' },
     flat: { name: 'flat', platform: 'anthropic', billing: 'subscription', monthly_limit: OPENING },
   }
-  for (const group of Object.values(groups)) await addGroup(db, { drain_ms: 20_000, ...group })
+  for (const group of Object.values(groups)) await addGroup(db, { on_disconnect: 'drain', drain_ms: 20_000, ...group })
   for (let n = 1; n <= ACCOUNTS; n++)
     await addAccount(db, secret, {
       name: `a${n}`,

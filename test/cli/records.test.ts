@@ -65,8 +65,11 @@ t.test('a group carries platform, price and limits', async t => {
   t.match(await gw('group add team --platform openai'), { code: 7 })
 
   t.test('and says what becomes of unknown models, and of clients that leave', async t => {
-    t.match(added, { unknown_model: 'reject', on_disconnect: 'drain 30s' })
-    const changed = await json('group set team --unknown-model claude-sonnet-4-5 --on-disconnect 90s')
+    t.match(added, { unknown_model: 'reject', on_disconnect: 'stop' })
+    const changed = await json([
+      ...['group', 'set', 'team'],
+      ...['--unknown-model', 'claude-sonnet-4-5', '--on-disconnect', 'drain 90s'],
+    ])
     t.match(changed, { unknown_model: 'fallback claude-sonnet-4-5', on_disconnect: 'drain 90s' })
     t.notOk('fallback_model' in changed || 'drain_ms' in changed)
     t.match(
@@ -92,12 +95,17 @@ t.test('a group carries platform, price and limits', async t => {
       { unknown_model: 'free', on_disconnect: 'abort' },
       'and stays',
     )
-    t.match(await json('group set team --unknown-model reject --on-disconnect 30s'), { unknown_model: 'reject' })
+    t.match(await json('group set team --unknown-model reject --on-disconnect 30s'), {
+      unknown_model: 'reject',
+      on_disconnect: 'drain 30s',
+    })
+    t.match(await json('group set team --on-disconnect stop'), { on_disconnect: 'stop' })
     const cases = [
       ['--unknown-model', 'a b', /reject, free, or the name of a model/],
       ['--unknown-model', 'claude-*', /the name of a model/],
-      ['--on-disconnect', '11m', /abort, or a duration up to 10m/],
-      ['--on-disconnect', '0s', /abort, or a duration/],
+      ['--on-disconnect', '11m', /stop, abort, or "drain 30s" with a duration up to 10m/],
+      ['--on-disconnect', '0s', /stop, abort, or "drain 30s"/],
+      ['--on-disconnect', 'drain', /stop, abort, or "drain 30s"/],
     ] as const
     await each(cases, async ([flag, value, says]) => {
       t.match(await gw(['group', 'set', 'team', flag, value]), { code: 2, stdout: '', stderr: says })

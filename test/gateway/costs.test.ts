@@ -184,10 +184,13 @@ const START = nano('1000')
 const SOON = 50
 let cases = 0
 
+const policy = (drainMs: number) =>
+  drainMs === 0 ? ({ on_disconnect: 'abort' } as const) : ({ on_disconnect: 'drain', drain_ms: drainMs } as const)
+
 async function lane(gw: TestGateway, name: string, drainMs: number, multiplier: string): Promise<Lane> {
   const { db } = gw.database
   const { id: user } = await addUser(db, { name, concurrency: 3, balance: START })
-  await addGroup(db, { name, platform: 'anthropic', drain_ms: drainMs, multiplier })
+  await addGroup(db, { name, platform: 'anthropic', ...policy(drainMs), multiplier })
   const account = (nth: number) =>
     addAccount(db, gw.secret, {
       name: `${name}-${nth}`,
@@ -541,14 +544,14 @@ t.test('what was not told of a usage is reckoned and flagged, and the answer goe
   }
 })
 
-for (const drain_ms of [0, 20_000])
-  t.test(`a request that left before there was a connection costs nothing (drain_ms ${drain_ms})`, async t => {
+for (const drainMs of [0, 20_000])
+  t.test(`a request that left before there was a connection costs nothing (drain ${drainMs} ms)`, async t => {
     // It takes connections, and says nothing of TLS.
     const mute = net.createServer(socket => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1')
     await once(mute, 'listening')
     t.teardown(() => mute.close())
     const baseUrl = `https://127.0.0.1:${(mute.address() as AddressInfo).port}`
-    const gw = await gateway(t, { group: { drain_ms }, accounts: [{ baseUrl }] })
+    const gw = await gateway(t, { group: policy(drainMs), accounts: [{ baseUrl }] })
     for (const stream of [true, false]) {
       const leave = new AbortController()
       const connected = once(mute, 'connection')

@@ -60,6 +60,7 @@ function tally(text: string): Record<string, number> {
 const impatient = {
   'timeouts.connect': 1000,
   'timeouts.response_header': 1000,
+  'timeouts.whole_answer': 1000,
   'timeouts.first_token': 1000,
   'timeouts.idle': 1000,
 }
@@ -115,11 +116,9 @@ t.test('before the client has seen anything, another account answers and nobody 
     },
     'reset before the head': { script: { reset: 'start' }, seen: again },
     'closed before the head': { script: { close: 'start' }, seen: again },
-    'silent before the head': { script: { hold: 'start' } },
     'reset after the head': { script: { reset: 0 } },
     'closed after the head': { script: { close: 0 } },
     'ended after the head': { script: { end: 0 } },
-    'silent after the head': { script: { hold: 0 } },
     'HTML in a 200': { script: { body: '<html><body>maintenance</body></html>' } },
     'text in a 200': { script: { body: 'please log in', headers: { 'content-type': 'text/plain' } } },
     'JSON that is an error': { script: { body: envelope('overloaded_error') } },
@@ -147,6 +146,8 @@ t.test('before the client has seen anything, another account answers and nobody 
   early['a model it does not serve'] = { script: { status: 404, error: { message: 'model: x' } } }
   early['a method that is not allowed'] = { script: { status: 405, error: { message: 'Method Not Allowed' } } }
   const inStream: Record<string, Fault> = {
+    'silent before the head': { script: { hold: 'start' } },
+    'silent after the head': { script: { hold: 0 } },
     'pings and then silence': { script: { body: ping, headers: { 'content-type': 'text/event-stream' }, hold: 1 } },
     'pings and then the end': { script: { body: ping } },
     'an error event first': { script: { error: { type: 'overloaded_error' }, errorAt: 0 } },
@@ -158,7 +159,6 @@ t.test('before the client has seen anything, another account answers and nobody 
     'half a body, then a reset': { script: { reset: 1 } },
     'half a body, then closed': { script: { close: 1 } },
     'half a body, then the end': { script: { end: 1 } },
-    'half a body, then silence': { script: { hold: 1 } },
     'broken JSON': { script: { brokenAt: 0 } },
     'half a gzip': { script: { encoding: 'gzip', end: 1 } },
     'an error instead of an answer': { script: { error: { type: 'overloaded_error' }, errorAt: 0 } },

@@ -338,7 +338,7 @@ for (const stream of [true, false])
     `who leaves pays what the upstream says in the end, ${stream ? 'of a stream' : 'of a whole answer'}`,
     async t => {
       const gw = await gateway(t, {
-        group: { drain_ms: 20_000 },
+        group: { on_disconnect: 'drain', drain_ms: 20_000 },
         accounts: [{ script: { hold: 1, chunks: ['a', 'b', 'c'], usage: { input_tokens: 30, output_tokens: 50 } } }],
       })
       await leaveAt(t, gw, s => s.holding === 1, stream)
@@ -359,7 +359,7 @@ for (const stream of [true, false])
 
 t.test('an upstream that does not come to its end in time is left, and what came of it is paid', async t => {
   const gw = await gateway(t, {
-    group: { drain_ms: 50 },
+    group: { on_disconnect: 'drain', drain_ms: 50 },
     accounts: [
       {
         script: {
@@ -389,7 +389,7 @@ t.test('where leaving ends the upstream, a prompt that was sent is paid all the 
 
 t.test('who leaves before anything was sent pays nothing', async t => {
   const gw = await gateway(t, {
-    group: { drain_ms: 20_000 },
+    group: { on_disconnect: 'drain', drain_ms: 20_000 },
     accounts: [{ concurrency: 1, script: { hold: 'start' } }],
   })
   const first = gw.send(hello())
@@ -402,7 +402,7 @@ t.test('who leaves before anything was sent pays nothing', async t => {
 })
 
 t.test('a refusal costs nothing: a large one, one inside a 200, and one that nobody waits for', async t => {
-  const gw = await gateway(t, { group: { drain_ms: 20_000 } })
+  const gw = await gateway(t, { group: { on_disconnect: 'drain', drain_ms: 20_000 } })
   const large = { status: 400, error: { type: 'invalid_request_error', message: 'x'.repeat(100_000) } }
   gw.mock.script('cred-a1', large)
   t.equal((await gw.send(hello())).status, 400)
@@ -444,7 +444,10 @@ t.test('who asks for more than there can be is told so', async t => {
 })
 
 t.test('a shutdown does not wait for those who have left', async t => {
-  const gw = await gateway(t, { group: { drain_ms: 60_000 }, accounts: [{ script: { hold: 'start' } }] })
+  const gw = await gateway(t, {
+    group: { on_disconnect: 'drain', drain_ms: 60_000 },
+    accounts: [{ script: { hold: 'start' } }],
+  })
   await leaveAt(t, gw, s => s.holding === 1)
   await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
   for (const down of gw.daemon.gateway.live) down.interrupt(new Failure('DRAINING'))

@@ -88,7 +88,13 @@ export async function populate(db: Db, secret: Secret, mock: Mock, setup: Setup)
     concurrency: setup.user?.concurrency ?? 0,
     balance: parseUsd(setup.user?.balance ?? '1000'),
   })
-  await addGroup(db, { name: 'main', platform: 'anthropic', unknown_model: 'free', drain_ms: 0, ...setup.group })
+  await addGroup(db, {
+    name: 'main',
+    platform: 'anthropic',
+    unknown_model: 'free',
+    on_disconnect: 'abort',
+    ...setup.group,
+  })
   for (const [i, a] of (setup.accounts ?? [{}]).entries()) {
     const name = a.name ?? `a${i + 1}`
     await addAccount(db, secret, {

@@ -15,19 +15,19 @@ interface Fields {
   monthlyLimit?: read.OrNone<bigint>
   exclusive?: boolean
   unknownModel?: ReturnType<typeof read.unknownModel>
-  onDisconnect?: number
+  onDisconnect?: ReturnType<typeof read.onDisconnect>
 }
 
 const billings = ['balance', 'subscription'] as const
 
 const record = (group: Group) => {
-  const { fallback_model, drain_ms, created_at, ...fields } = group
+  const { fallback_model, on_disconnect, drain_ms, created_at, ...fields } = group
   return {
     ...fields,
     // Four decimal places survive a JSON number, and jq can compare it.
     multiplier: Number(group.multiplier),
     unknown_model: fallback_model === null ? group.unknown_model : `fallback ${fallback_model}`,
-    on_disconnect: drain_ms === 0 ? 'abort' : `drain ${formatDuration(drain_ms)}`,
+    on_disconnect: drain_ms === null ? on_disconnect : `drain ${formatDuration(drain_ms)}`,
     created_at,
   }
 }
@@ -52,8 +52,8 @@ function fieldOptions(command: Command): Command {
     )
     .option(
       '--on-disconnect <what>',
-      'when a client leaves: abort, or how long its answer is still read, to charge all of it; default: 30s',
-      read.drain,
+      'when a client leaves: stop (default) once the cost of the input is known, abort, or "drain 30s" to read on',
+      read.onDisconnect,
     )
     .option('--exclusive', 'only for users who were let in')
 }
@@ -66,7 +66,7 @@ const columns = (fields: Fields) => ({
   monthly_limit: fields.monthlyLimit,
   exclusive: fields.exclusive,
   ...fields.unknownModel,
-  drain_ms: fields.onDisconnect,
+  ...fields.onDisconnect,
 })
 
 export function define(noun: Command, act: Act): void {

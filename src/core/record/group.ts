@@ -20,8 +20,10 @@ export interface Group {
   /** what becomes of a request for a model without a price; `fallback`: it costs what `fallback_model` costs */
   unknown_model: 'reject' | 'fallback' | 'free'
   fallback_model: string | null
-  /** how long an upstream is read on for its usage when the client has left, ms; 0: it is aborted at once */
-  drain_ms: number
+  /** when the client has left, the upstream is read on until the input's cost is known, not at all, or for `drain_ms` */
+  on_disconnect: 'stop' | 'abort' | 'drain'
+  /** ms; null unless it is `drain` */
+  drain_ms: number | null
   created_at: Date
 }
 
@@ -115,6 +117,7 @@ function selectGroups(db: Db) {
       'exclusive',
       'unknown_model',
       'fallback_model',
+      'on_disconnect',
       'drain_ms',
       'created_at',
     ])

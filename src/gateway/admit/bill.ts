@@ -21,12 +21,15 @@ const WEB_SEARCHES = 10
 // Little enough that Postgres and Redis can hold it.
 const MOST_NANO = 4n * 10n ** 18n
 
-type Terms = Pick<GroupFacts, 'unknownModel' | 'drainMs' | 'multiplier' | 'limits' | 'billing'>
+// In an answer's first moments most upstreams say what its input cost; one that has not by then may never.
+const STOP_MS = 10_000
+
+type Terms = Pick<GroupFacts, 'unknownModel' | 'onDisconnect' | 'multiplier' | 'limits' | 'billing'>
 
 // Of a key without a group: as a new group has it.
 const ungrouped: Terms = {
   unknownModel: 'reject',
-  drainMs: 30_000,
+  onDisconnect: 'stop',
   multiplier: 10_000n,
   limits: { day: null, week: null, month: null },
   billing: 'balance',
@@ -36,7 +39,9 @@ const ungrouped: Terms = {
 export class Bill implements Disposable {
   settled = false
   /** how long the upstream is read on when the client has left, ms */
-  readonly drainMs: number
+  readonly readOnMs: number
+  /** only until it has said what the input cost */
+  readonly stops: boolean
   readonly #gw: Gateway
   readonly #peek: Peek
   readonly #outcome: Outcome
@@ -57,7 +62,9 @@ export class Bill implements Disposable {
     this.#key = caller.key
     this.#user = caller.user.id
     this.#group = caller.group ?? ungrouped
-    this.drainMs = this.#group.drainMs
+    const { onDisconnect } = this.#group
+    this.stops = onDisconnect === 'stop'
+    this.readOnMs = onDisconnect === 'stop' ? STOP_MS : onDisconnect === 'abort' ? 0 : onDisconnect.drainMs
     const { price, source } = tariff(gw, this.#group, peek.model, outcome.at)
     this.#price = price
     outcome.price = source

@@ -41,11 +41,15 @@ export class Downstream implements Member {
   dialect: Dialect
   /** set by the room that waits */
   watcher: Watcher | undefined
+  /** the places its user's request takes; given back as soon as it leaves, whatever is still read for the books */
+  seat: Disposable | undefined
   interrupted: Failure | undefined
   place = -1
   #stream = false
   #pingEveryMs = 0
   #pingAt = 0
+  #wrote = false
+  #between = true
   #over = false
   #left = false
   readonly #req: IncomingMessage
@@ -91,6 +95,7 @@ export class Downstream implements Member {
     this.interrupted ??= why
     this.quiet()
     this.watcher?.interrupted(why)
+    if (why.code === 'CLIENT_GONE') this.seat?.[Symbol.dispose]()
   }
 
   /** @throws the Failure that interrupted the request, so that no room begins work for nobody */
@@ -99,8 +104,8 @@ export class Downstream implements Member {
   }
 
   /**
-   * Pings from now on, so that nothing in between takes the connection for dead. The first one commits status 200; it
-   * comes no earlier than 8 s, since until then a failure can still be told as a status.
+   * Pings from now on whenever so much time passes without a byte, so that nothing in between takes the connection for dead.
+   * The first one commits status 200; it comes no earlier than 8 s, since until then a failure can still be told as a status.
    */
   keepAlive(everyMs: number): void {
     this.#pingEveryMs = everyMs
@@ -109,14 +114,19 @@ export class Downstream implements Member {
 
   /** Pings if it is time to; asked of everybody, a few times a second. */
   beat(now: number): void {
-    if (this.#pingEveryMs === 0 || now < this.#pingAt) return
+    if (this.#pingEveryMs === 0) return
+    if (this.#wrote) {
+      this.#wrote = false
+      this.#pingAt = now + this.#pingEveryMs
+    }
+    if (now < this.#pingAt || !this.#between) return
     this.#pingAt = now + this.#pingEveryMs
     if (!this.committed) this.stream(200)
     // A client that does not read needs no more of them.
     if (this.#res.writableLength === 0) this.#res.write(this.dialect.ping)
   }
 
-  /** No more pings: the answer has begun, or it is over. */
+  /** No more pings: it is over, or somebody else keeps it going. */
   quiet(): void {
     this.#pingEveryMs = 0
   }
@@ -136,8 +146,13 @@ export class Downstream implements Member {
     this.head(status, [...streamFields, ...more])
   }
 
-  /** False when the client reads slower than we write; `drained` follows. */
-  write(chunk: Buffer): boolean {
+  /**
+   * False when the client reads slower than we write; `drained` follows.
+   * @param between nothing more of an event follows: a ping may
+   */
+  write(chunk: Buffer, between = true): boolean {
+    this.#wrote = true
+    this.#between = between
     return this.#res.write(chunk)
   }
 

@@ -4,13 +4,14 @@ import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
 import { credentialOf } from '../../core/snapshot.ts'
 import type { Meter } from '../../dialect/dialect.ts'
 import { dialectNamed } from '../../dialect/table.ts'
+import { promptTokens } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
 import { type Declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
-import type { Downstream, Watcher } from '../answer/downstream.ts'
+import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
@@ -19,7 +20,7 @@ import type { Gateway } from '../gateway.ts'
 import { Backlog } from './backlog.ts'
 import type { Handler, Head } from './engine/engine.ts'
 import { endToEnd, idField, patience, relayedFields } from './hop.ts'
-import { passing, type Rendition } from './rendition.ts'
+import { type Rendition, rendition } from './rendition.ts'
 import { Upstream } from './upstream.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
@@ -31,6 +32,9 @@ export interface Refused {
   /** a kept-alive connection was closed under us: the same account deserves another connection */
   stale: boolean
 }
+
+// A whole answer whose time is over may still come, and has been paid for: nobody else is asked for it.
+const timeouts = new Set(['EHEADERS', 'EFIRSTTOKEN', 'EIDLE'])
 
 // What is read of an error to know whose it is; one larger than this is judged by what there is.
 const JUDGED_BYTES = 64 * 1024
@@ -62,8 +66,8 @@ export function exchange(options: ExchangeOptions): Promise<Refused | undefined>
 /**
  * connecting → deciding → relaying → over.
  * deciding: the head is here, and what the client may have is kept back: of an error status until it is known whose it is
- * (there is no rendition then), of an answer until its rendition is ready. relaying: the client sees bytes.
- * From any of them, when the client leaves: draining → over; the answer is read on for its usage, which is paid for anyway.
+ * (there is no rendition then), of an answer until its rendition is ready, or all of it. relaying: the client sees bytes.
+ * An answer is over with its dialect's last event, whatever its connection does. From any of them, when the client leaves: draining → over; the answer is read on for its usage, which is paid for anyway.
  */
 type State = 'connecting' | 'deciding' | 'relaying' | 'draining' | 'over'
 
@@ -71,6 +75,7 @@ class Exchange implements Handler, Watcher {
   #state: State = 'connecting'
   #status = 0
   #headers: IncomingHttpHeaders = {}
+  // The upstream streams, which is not always what the client asked for.
   #streaming = false
   #rendition: Rendition | undefined
   readonly #backlog = new Backlog()
@@ -99,7 +104,7 @@ class Exchange implements Handler, Watcher {
     )
     outcome.phase = 'connecting'
     const body = call.peek.mapped(candidate.upstreamModel)
-    this.#upstream = new Upstream(gw, request, body, patience(gw), this, fresh)
+    this.#upstream = new Upstream(gw, request, body, patience(gw, call.peek.stream), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
     return this.#done.promise
@@ -114,18 +119,19 @@ class Exchange implements Handler, Watcher {
     const id = headers['request-id'] ?? headers['x-request-id']
     if (typeof id === 'string') outcome.upstreamRequestId = id
     const type = headers['content-type'] ?? ''
-    const whole = !call.peek.stream || type.includes('json')
+    const { stream } = call.peek
+    // What says nothing of itself is taken for what was asked for.
+    const streams = call.route.kind === 'generate' && (type.includes('text/event-stream') || (stream && type === ''))
     if (this.#state === 'draining') {
       this.#upstream.begun()
       if (status >= 400) this.#leave(false)
-      else this.#render(!whole)
+      else this.#render(streams)
       return
     }
     outcome.phase = 'waiting'
     this.#state = 'deciding'
     if (status >= 400) return
-    if (whole) this.#render(false)
-    else if (type.includes('text/event-stream') || type === '') this.#render(true)
+    if (streams || !stream || type.includes('json')) this.#render(streams)
     else this.#broken(`answered a stream with content-type ${type}`)
   }
 
@@ -143,18 +149,18 @@ class Exchange implements Handler, Watcher {
         return
       case 'draining':
         this.#meter?.push(chunk)
+        if (this.#meter?.ended || this.#knowsEnough) this.#leave(this.#owed)
     }
   }
 
   end(): void {
     switch (this.#state) {
       case 'relaying':
-        this.#endRelay()
+        this.#endRelay(this.#rendition?.end())
         return
       case 'deciding':
         if (!this.#rendition) this.#judge()
-        else if (this.#streaming) this.#endStream(this.#rendition)
-        else this.#endWhole(this.#rendition.end())
+        else this.#endUndecided(this.#rendition)
         return
       case 'draining':
         this.#meter?.end()
@@ -173,6 +179,7 @@ class Exchange implements Handler, Watcher {
     this.#tried.error = reason
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
+    else if (timeouts.has(code ?? '') && this.#by.bill && !this.#by.call.peek.stream) this.#tooLate(error)
     else {
       const stale =
         this.#state === 'connecting' &&
@@ -187,9 +194,10 @@ class Exchange implements Handler, Watcher {
   #render(streaming: boolean): void {
     const { call, candidate } = this.#by
     this.#streaming = streaming
-    this.#rendition = passing({
+    this.#rendition = rendition({
       dialect: dialectNamed(this.#platform.speaks(call.route)),
-      streaming,
+      from: streaming,
+      to: call.peek.stream,
       metered: call.route.kind === 'generate',
       restore: candidate.upstreamModel === call.peek.model ? undefined : call.peek.model,
     })
@@ -200,12 +208,16 @@ class Exchange implements Handler, Watcher {
   }
 
   #decide(rendition: Rendition, chunk: Buffer): void {
-    // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
-    if (!this.#streaming) this.#upstream.begun()
-    this.#backlog.keep(rendition.push(chunk))
+    const bytes = rendition.push(chunk)
+    if (bytes.length > 0) this.#backlog.keep(bytes)
     const { meter } = rendition
-    if (meter.error && !meter.begun) this.#refuseError(meter.error)
+    const { stream } = this.#by.call.peek
+    // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
+    if (meter.begun) this.#upstream.begun()
+    // Of a whole answer the client has seen nothing, however far it came.
+    if (meter.error && !(meter.begun && stream)) this.#refuseError(meter.error)
     else if (rendition.ready) this.#commit()
+    else if (meter.ended) this.#endUndecided(rendition)
   }
 
   #commit(): void {
@@ -217,44 +229,62 @@ class Exchange implements Handler, Watcher {
     this.#upstream.begun()
     if (this.#streaming) down.stream(this.#status, idField(outcome))
     else down.head(this.#status, relayedFields(this.#headers, outcome))
-    down.quiet()
     this.#pass(this.#backlog.take())
   }
 
-  #endStream(rendition: Rendition): void {
-    this.#backlog.keep(rendition.end())
+  #endUndecided(rendition: Rendition): void {
+    const rest = rendition.end()
+    if (!this.#streaming || !this.#by.call.peek.stream) {
+      this.#endWhole(rest)
+      return
+    }
+    this.#backlog.keep(rest)
     const { meter } = rendition
     if (meter.begun) {
       this.#commit()
-      this.#endRelay()
+      if (!meter.ended) this.#endRelay(undefined)
     } else this.#broken(meter.error?.message ?? 'answered with an empty stream')
   }
 
   #endWhole(body: Buffer): void {
-    const { call, gw, outcome } = this.#by
+    const { call, down, gw, outcome } = this.#by
     const meter = this.#meter
-    if (meter?.error) {
-      this.#refuseError(meter.error)
-      return
+    if (meter?.error) this.#refuseError(meter.error)
+    else if (!meter?.complete || body.length === 0) this.#broken('answered with something that is not a message')
+    else {
+      if (call.route.kind === 'generate') {
+        outcome.firstTokenMs = gw.now() - outcome.at
+        this.#settle()
+      }
+      if (!call.peek.stream) this.#answerWhole(body)
+      else {
+        this.#answered()
+        down.stream(this.#status, idField(outcome))
+        down.end(body)
+      }
     }
-    if (meter && !meter.complete) {
-      this.#broken('answered with something that is not a message')
-      return
-    }
-    if (meter && call.route.kind === 'generate') {
-      outcome.firstTokenMs = gw.now() - outcome.at
-      this.#settle()
-    }
-    this.#answerWhole(body)
   }
 
+  // As it came, and so are the errors that are the client's own.
   #answerWhole(body: Buffer): void {
-    const { call, down, outcome, standing } = this.#by
-    standing.answered()
-    this.#finish()
+    const { call, down, outcome } = this.#by
+    this.#answered()
     // Pings have made it a stream; what is no stream can then only be told as an error.
     if (down.committed) down.end(call.dialect.asErrorFrame(body))
-    else down.whole(this.#status, relayedFields(this.#headers, outcome), body)
+    else down.whole(this.#status, this.#fields(outcome), body)
+  }
+
+  // What was gathered is no stream any more.
+  #fields(outcome: Outcome): Fields {
+    return this.#streaming
+      ? ['content-type', 'application/json', ...idField(outcome)]
+      : relayedFields(this.#headers, outcome)
+  }
+
+  #answered(): void {
+    this.#by.standing.answered()
+    this.#upstream.linger()
+    this.#finish()
     this.#done.resolve(undefined)
   }
 
@@ -297,9 +327,11 @@ class Exchange implements Handler, Watcher {
   // ---- relaying ----
 
   #pass(bytes: Buffer): void {
+    const meter = this.#meter
     // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
-    if (this.#meter?.complete) this.#settle()
-    if (bytes.length > 0 && !this.#by.down.write(bytes)) this.#upstream.pause()
+    if (meter?.complete) this.#settle()
+    if (meter?.ended) this.#endRelay(bytes)
+    else if (bytes.length > 0 && !this.#by.down.write(bytes, this.#rendition?.between)) this.#upstream.pause()
   }
 
   /** The client's socket took what it was full of. */
@@ -307,8 +339,8 @@ class Exchange implements Handler, Watcher {
     this.#upstream.resume()
   }
 
-  #endRelay(): void {
-    const rest = this.#rendition?.end()
+  // `rest` is what the client has not seen of it.
+  #endRelay(rest: Buffer | undefined): void {
     const meter = this.#meter
     if (meter && !meter.complete && !meter.error) {
       this.#tried.error = 'the stream ended before its last event'
@@ -317,6 +349,7 @@ class Exchange implements Handler, Watcher {
     }
     if (meter?.error) this.#warned(meter.error)
     if (meter?.begun) this.#settle() // else it declined, and that was relayed as it came
+    this.#upstream.linger()
     this.#finish()
     this.#by.down.end(rest)
     this.#done.resolve(undefined)
@@ -335,7 +368,7 @@ class Exchange implements Handler, Watcher {
     const { down, gw } = this.#by
     if (error.code === 'ECLIENTSTALLED') down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
     // The client has the end already, good or bad; what the connection did after it is of no interest.
-    else if (this.#meter?.complete || this.#meter?.error) this.#endRelay()
+    else if (this.#meter?.complete || this.#meter?.error) this.#endRelay(undefined)
     else if (error.code === 'EIDLE')
       this.#break(new Failure('UPSTREAM_IDLE', [formatDuration(gw.config['timeouts.idle'])]))
     else this.#break(new Failure('UPSTREAM_BROKE', [], { cause: error }))
@@ -344,6 +377,14 @@ class Exchange implements Handler, Watcher {
   // The client has seen some of it: it gets a terminal error, never a second answer.
   #break(failure: Failure): void {
     if (this.#meter) this.#settle()
+    this.#finish()
+    this.#done.reject(failure)
+  }
+
+  // A whole answer that has been worked on for so long is paid for, and would be again by whoever were asked next.
+  #tooLate(cause: Error): void {
+    const failure = new Failure('UPSTREAM_TIMEOUT', [formatDuration(this.#upstream.limit)], { cause })
+    this.#settle(failure.status)
     this.#finish()
     this.#done.reject(failure)
   }
@@ -358,10 +399,16 @@ class Exchange implements Handler, Watcher {
       // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
       const { bill } = this.#by
       const owed = bill?.settled === false && this.#upstream.sent && this.#status < 400
-      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter?.begun === true)
-      else if (bill!.drainMs === 0 || this.#upstream.over) this.#cut(why, true)
-      else this.#drain(bill!.drainMs)
+      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#owed)
+      else if (bill!.readOnMs === 0 || this.#upstream.over || this.#knowsEnough) this.#cut(why, true)
+      else this.#drain(bill!.readOnMs)
     }
+  }
+
+  // What the input cost has been told, and more is not read for nobody.
+  get #knowsEnough(): boolean {
+    const meter = this.#meter
+    return this.#by.bill!.stops && meter !== undefined && promptTokens(meter.usage) > 0
   }
 
   // From here on nobody hears the output; only silence ends it, and the group's patience.
@@ -377,7 +424,9 @@ class Exchange implements Handler, Watcher {
   // Nothing is owed for an answer that was a refusal, or broke off before it began, as nothing is when the client is still there.
   // Of a whole answer there is nothing before its end: what is none, or broke off, would have gone to another account.
   get #owed(): boolean {
-    return (this.#streaming ? this.#meter?.begun : this.#meter?.complete) === true
+    const meter = this.#meter
+    if (!meter || (meter.error && !meter.begun)) return false
+    return this.#streaming ? meter.begun || promptTokens(meter.usage) > 0 : meter.complete
   }
 
   #leave(owed: boolean): void {
@@ -395,8 +444,8 @@ class Exchange implements Handler, Watcher {
     this.#done.reject(why)
   }
 
-  #settle(): void {
-    this.#by.bill?.settle(this.#meter, this.#by.down.interrupted?.status ?? this.#status)
+  #settle(status = this.#status): void {
+    this.#by.bill?.settle(this.#meter, this.#by.down.interrupted?.status ?? status)
   }
 
   #finish(): void {

@@ -37,19 +37,20 @@ export function endToEnd(req: IncomingMessage): IncomingHttpHeaders {
 }
 
 // A configuration is replaced, never changed.
-const patiences = new WeakMap<Config, Patience>()
+const patiences = new WeakMap<Config, { stream: Patience; whole: Patience }>()
 
-/** The limits of silence in force. */
-export function patience({ config }: Gateway): Patience {
+/** The limits of silence in force. A whole answer has no head before it is nearly done, and is not asked for twice. */
+export function patience({ config }: Gateway, stream: boolean): Patience {
   let found = patiences.get(config)
   if (!found) {
-    found = {
+    const of = (responseHeader: number): Patience => ({
       connect: config['timeouts.connect'],
-      responseHeader: config['timeouts.response_header'],
+      responseHeader,
       firstToken: config['timeouts.first_token'],
       idle: config['timeouts.idle'],
-    }
+    })
+    found = { stream: of(config['timeouts.response_header']), whole: of(config['timeouts.whole_answer']) }
     patiences.set(config, found)
   }
-  return found
+  return stream ? found.stream : found.whole
 }

@@ -4,6 +4,9 @@ import { type Decoder, decoderFor, type Plain } from './engine/decode.ts'
 import type { Body, Controller, Engine, Handler, Head } from './engine/engine.ts'
 import { type Patience, type Silence, Watched } from './engine/silence.ts'
 
+// How long an answer's own end is waited for when its dialect has said that it is over.
+const LINGER_MS = 1000
+
 export class Upstream extends Watched implements Handler {
   #over = false
   #paused = false
@@ -71,6 +74,17 @@ export class Upstream extends Watched implements Handler {
   begun(): void {
     this.#begun = true
     this.#silence.enter(this, this.patience.idle, 'EIDLE')
+  }
+
+  /**
+   * All has been said, and the listener wants no more: the connection has a moment to end its answer properly, as it must to
+   * be used again, and is closed then.
+   */
+  linger(): void {
+    if (this.#over) return
+    this.resume()
+    this.#begun = false
+    this.#silence.enter(this, LINGER_MS, 'EIDLE')
   }
 
   head(head: Head): void {
