@@ -233,7 +233,7 @@ async function settled(t: Test, what: string, read: () => number): Promise<numbe
 
 t.test('a slow reader slows the provider down, and loses nothing', async t => {
   const gw = await gateway(t)
-  gw.mock.script('*', { hugeBytes: 48 * MB })
+  gw.mock.script('*', { hugeBytes: 48 * MB, usage: { output_tokens: 60 } })
   const reply = await ask(gw, hello({ stream: true }))
   reply.pause()
   const sent = () => gw.mock.stats().bodies[0]!.responseBytes
