@@ -3,6 +3,7 @@
 import type { Credential } from '../core/credential.ts'
 import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
+import { codeOf } from '../lib/own-trouble.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Platform, UpstreamRequest } from '../platform/platform.ts'
 import type { Declined, Verdict } from '../platform/verdict.ts'
@@ -68,7 +69,7 @@ function told({ status }: Account, cleared: number): string {
 
 function view({ duration_ms, upstream_request_id, verdict, cleared: _, ...fields }: Tested): object {
   const { class: cls, scope, until, reason } = verdict ?? {}
-  const what = verdict === null ? 'well' : cls === null ? 'the request was refused, not the account' : `${cls}: out`
+  const what = verdict === null ? 'well' : cls === null ? 'nothing is held against the account' : `${cls}: out`
   const of = cls ? (scope === 'model' ? ' for this model' : ' as a whole') : ''
   return {
     ...fields,
@@ -124,8 +125,10 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
         id,
         shown({ ...networkVerdict(''), reason: `no answer in ${TIMEOUT_MS / 1000} s` }, request),
       )
-    const { code } = Object(cause) as NodeJS.ErrnoException
-    return answer(status, id, shown(networkVerdict(codes[code ?? ''] ?? code ?? ''), request))
+    const code = cause instanceof Error ? codeOf(cause) : ''
+    const failed = networkVerdict(codes[code] ?? code)
+    // Trouble of this machine says nothing of the account.
+    return answer(status, id, shown(failed.own ? { relay: true } : failed, request, failed.reason))
   }
 }
 

@@ -5,13 +5,21 @@ import { type Address, formatAddress } from '../config/address.ts'
 import { Refusal } from '../lib/refusal.ts'
 
 /**
- * Listens. `setting` names what the address was set by.
+ * Listens. `setting` names what the address was set by; `failed` hears of connections that could not be taken in.
  * @returns `http://host:port`, or the path of a unix socket
  * @throws Refusal `unreachable`
  */
-export async function listenOn(server: Server, address: Address, setting: string): Promise<string> {
+export async function listenOn(
+  server: Server,
+  address: Address,
+  setting: string,
+  failed: (error: NodeJS.ErrnoException) => void = () => {},
+): Promise<string> {
+  let heard = failed
+  // Once it listens an error is of a connection that could not be taken in, and no reason to end.
+  server.on('error', (error: NodeJS.ErrnoException) => heard(error))
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    heard = error => {
       const why =
         error.code === 'EADDRINUSE'
           ? 'another program listens there'
@@ -25,9 +33,10 @@ export async function listenOn(server: Server, address: Address, setting: string
           { cause: error },
         ),
       )
-    })
+    }
     server.listen(address, resolve)
   })
+  heard = failed
   const bound = server.address() as AddressInfo | string
   return typeof bound === 'string' ? bound : `http://${formatAddress({ host: bound.address, port: bound.port })}`
 }

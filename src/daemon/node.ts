@@ -7,6 +7,7 @@ import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
+import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
@@ -24,6 +25,7 @@ import type { Gateway } from '../gateway/gateway.ts'
 import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Log } from '../lib/log.ts'
+import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
 import { openSecret } from '../lib/secret.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
@@ -132,12 +134,14 @@ export async function startWorker(
   const places = createPlaces({ store, leases, now })
   store.onFreed(key => accountQueue.offer(key))
 
+  const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
   const live = createLive(now)
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
     inFlight: live.inFlight,
     spoolWaiting: () => books.state().waiting,
     refusedLines: () => books.state().refused,
+    ownTroubles: ownTrouble.counts,
   })
   const gateway: Gateway = {
     config,
@@ -155,7 +159,7 @@ export async function startWorker(
     silence,
     wallet,
     books,
-    outcomes: createOutcomes(now, [live, metrics, accessLog(logging)]),
+    outcomes: createOutcomes(now, [live, metrics, accessLog(logging), meeting(ownTrouble)]),
     brake: new Brake(now),
     log,
     now,
@@ -178,6 +182,7 @@ export async function startWorker(
       ['usage spool: ', books.state().error],
       ['usage spool: ', books.state().trouble],
       ['', refusedLines(books.state().refused)],
+      ['this node: ', ownTrouble.state()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   let opsUrl: string | undefined
@@ -191,7 +196,9 @@ export async function startWorker(
   }
   const server = createGatewayServer(gateway)
   const fd = activatedFd()
-  const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen')
+  const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen', error =>
+    ownTrouble.met(error.code ?? 'ACCEPT'),
+  )
   opened.defer(() => closeNow(server))
   open(
     await controlServer(config['control.socket'], {
@@ -246,6 +253,13 @@ function refusedLines(count: number): string | undefined {
   if (count === 0) return undefined
   return `ledger: ${count} usage line${count === 1 ? '' : 's'} refused and charged to nobody (gw ledger refused list)`
 }
+
+/** Takes in the requests that ended for trouble of our own. */
+const meeting = (ownTrouble: OwnTrouble): Fold => ({
+  ended({ failure }) {
+    if (failure?.code === 'NODE_TROUBLE') ownTrouble.met(codeOf(failure.cause as Error))
+  },
+})
 
 /** What is done again and again while a worker lives. */
 function jobsOf(gateway: Gateway): Job[] {

@@ -281,6 +281,12 @@ export const codes = {
     fault: 'downstream',
     text: 'Request body too large for every account that serves this model.',
   },
+  NODE_TROUBLE: {
+    status: 503,
+    type: 'api_error',
+    fault: 'gateway',
+    text: 'The gateway itself cannot connect to any provider right now (%s), please retry.',
+  },
   NO_UPSTREAM: { status: 503, type: 'api_error', fault: 'gateway', text: 'No available accounts: %s.' },
   UPSTREAM_UNAUTHORIZED: {
     status: 502,

@@ -15,6 +15,8 @@ export interface MetricsOptions {
   inFlight: () => number
   spoolWaiting: () => number
   refusedLines: () => number
+  /** how often trouble of our own was met, by error code */
+  ownTroubles: ReadonlyMap<string, number>
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -42,13 +44,20 @@ class Tally implements Metrics {
     [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
   )
   readonly #intercepted = new Counter('gw_intercepted_total', 'Warmup requests answered here, by account.')
+  readonly #troubles = new Counter(
+    'gw_node_trouble_total',
+    'Requests that this node could send to nobody for trouble of its own, by error code.',
+  )
+  readonly #troublesByCode = new Map<string, Count>()
+  readonly #ownTroubles: ReadonlyMap<string, number>
   readonly #gauges: Gauge[]
   readonly #priced: (model: string) => boolean
   readonly #platforms = new Map<string, OfPlatform>()
   readonly #accounts = new Map<string, OfAccount>()
 
-  constructor({ priced, inFlight, spoolWaiting, refusedLines }: MetricsOptions) {
+  constructor({ priced, inFlight, spoolWaiting, refusedLines, ownTroubles }: MetricsOptions) {
     this.#priced = priced
+    this.#ownTroubles = ownTroubles
     this.#gauges = [
       new Gauge('gw_requests_in_flight', 'Requests under way.', inFlight),
       new Gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', spoolWaiting),
@@ -86,6 +95,9 @@ class Tally implements Metrics {
   }
 
   text(): string {
+    for (const [code, count] of this.#ownTroubles)
+      (this.#troublesByCode.get(code) ?? opened(this.#troublesByCode, code, this.#troubles.with({ code }))).value =
+        count
     return exposition([
       this.#requests,
       this.#tokens,
@@ -94,6 +106,7 @@ class Tally implements Metrics {
       this.#duration,
       this.#firstToken,
       this.#intercepted,
+      this.#troubles,
       ...this.#gauges,
     ])
   }

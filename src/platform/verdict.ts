@@ -1,6 +1,7 @@
 // What a refusal says about the account that gave it: the words, the times and the back-off that all platforms share.
 import type { IncomingHttpHeaders } from 'node:http'
 import { scrub } from '../lib/credentials.ts'
+import { type Blame, ownTrouble, troubleWords } from '../lib/own-trouble.ts'
 
 /**
  * Why an account cannot serve, by what mends it:
@@ -44,6 +45,8 @@ export interface Declined {
   doubtful: boolean
   /** should every account refuse like this, the request is at fault, and its client is told this ('': no more than that) */
   told: string | undefined
+  /** it is our own trouble, of this process or machine: held against nobody */
+  own: Blame | undefined
   /** for operators: a few words, without secrets or control characters */
   reason: string
 }
@@ -75,6 +78,7 @@ export function declined(cls: VerdictClass, reason: string, more: Partial<Declin
     definite: false,
     doubtful: false,
     told: undefined,
+    own: undefined,
     reason,
     ...more,
   }
@@ -86,13 +90,11 @@ const failures = new Map([
   ['ECONNRESET', 'connection reset'],
   ['EPIPE', 'connection reset'],
   ['ENOTFOUND', 'host not found'],
-  ['EAI_AGAIN', 'name lookup failed'],
   ['ETIMEDOUT', 'connect timeout'],
   ['EHEADERS', 'no response head in time'],
   ['EFIRSTTOKEN', 'no first token in time'],
   ['EIDLE', 'the stream fell silent'],
   ['EHOSTUNREACH', 'host unreachable'],
-  ['ENETUNREACH', 'network unreachable'],
   ['CERT_HAS_EXPIRED', 'certificate expired'],
 ])
 
@@ -100,6 +102,8 @@ const failures = new Map([
 export function networkVerdict(code: string): Declined {
   // Thrown before anything is sent: a credential with a line break in it, say.
   if (code === 'ERR_INVALID_CHAR') return declined('auth', 'the credential cannot be sent in a header')
+  const own = ownTrouble(code)
+  if (own) return declined('network', `${troubleWords(code)} (${code})`, { own, doubtful: true })
   return declined('network', failures.get(code) ?? (code || 'connection failed'))
 }
 

@@ -20,17 +20,18 @@ import { loadConfig } from '../../src/config/load.ts'
 import { controlClient } from '../../src/control/client.ts'
 import type { StatusView } from '../../src/control/view.ts'
 import { addGroup } from '../../src/core/record/group.ts'
+import { listHealth } from '../../src/core/record/health.ts'
 import { listUsage, type UsageRecord } from '../../src/core/usage/rows.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { embeddedPaths } from '../../src/db/embedded.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
 import { bin, home, noTerminal } from '../cli/gw.ts'
-import { dataDir, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
+import { dataDir, type RunOptions, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { hello, type Setup, until } from '../helpers/gateway.ts'
 import { freePort } from '../helpers/port.ts'
 import { refused } from '../helpers/refused.ts'
-import { connect, head, post } from '../helpers/wire.ts'
+import { connect, head, post, type Wire } from '../helpers/wire.ts'
 
 interface Life {
   dir: string
@@ -43,13 +44,18 @@ interface Life {
 }
 
 /** A daemon of its own process with one key, one account and the scripted provider behind it. */
-async function life(t: Test, env: Record<string, string> = {}, setup: Setup = {}): Promise<Life> {
+async function life(
+  t: Test,
+  env: Record<string, string> = {},
+  setup: Setup = {},
+  options: RunOptions = {},
+): Promise<Life> {
   const dir = dataDir(t)
   const mock = await startMock()
   t.teardown(() => mock.close())
   const url = await freshDatabase(t)
   const all = { GW_DATABASE_URL: url, ...env }
-  const gw = await serve(t, dir, all)
+  const gw = await serve(t, dir, all, options)
   return { dir, url, env: all, gw, key: await setUp(t, gw, dir, url, mock, setup), mock }
 }
 
@@ -512,4 +518,40 @@ t.test('what it says of itself: control socket, probes, metrics', async t => {
   t.equal((await fetch(`${gw.url}/metrics`)).status, 404, 'and clients find none of it')
   mock.release()
   t.equal((await held).status, 200)
+})
+
+t.test('out of file descriptors no account is blamed, and clients are told to come back', async t => {
+  const accounts = [{ name: 'a' }, { name: 'b' }]
+  const { gw, key, dir, env } = await life(t, {}, { accounts }, { openFiles: 128 })
+  const asking = await Promise.all(Array.from({ length: 10 }, () => connect(t, gw.url)))
+  const others: Wire[] = []
+  await until(t, 'no file is left for another connection', async () => {
+    others.push(await connect(t, gw.url))
+    return others.some(wire => wire.ended !== undefined)
+  })
+  for (const wire of asking) {
+    await wire.write(post(key, hello()))
+    const [top = '', said = ''] = (await wire.saw(/\r\n\r\n\{.*\}$/s)).split('\r\n\r\n')
+    t.match(top, /^HTTP\/1.1 503 /)
+    t.match(top, /\r\nretry-after: 2\r\n/i)
+    t.match(JSON.parse(said), { error: { type: 'api_error', code: 'NODE_TROUBLE' } })
+  }
+  for (const wire of [...asking, ...others]) wire.leave()
+
+  const ops = async (path: string) => (await fetch(gw.opsUrl + path)).text()
+  let ready = ''
+  await until(t, 'there are files again', async () => (ready = await ops('/readyz').catch(() => '')) !== '')
+  t.match(JSON.parse(ready), { status: 'degraded', degraded: [/^this node: EMFILE: too many open files/] })
+  t.match(await ops('/metrics'), '\ngw_node_trouble_total{code="EMFILE"} 10\n')
+  const lines = () => (gw.stdout + gw.stderr).match(/EMFILE: too many open files[^(]*no account is blamed/g)
+  await until(t, 'the log says so', () => lines() !== null)
+  t.equal(lines()!.length, 1, 'in one line for all of them')
+  t.strictSame(
+    (await gw.live()).accounts.map(({ name, state, reason }) => ({ name, state, reason })),
+    accounts.map(({ name }) => ({ name, state: 'available', reason: null })),
+  )
+  const { config } = loadConfig({ env, flags: { data_dir: dir } })
+  const database = await openDatabase(config, { migrate: false })
+  t.strictSame(await listHealth(database.db, new Date(0)).finally(() => database.close()), [], 'nothing is stored')
+  t.equal((await ask(gw.url, key)).status, 200)
 })

@@ -51,6 +51,8 @@ export interface RunOptions {
   listen?: string
   /** ms; then not `gw serve` itself is run, but test/fixtures/node.ts, which is the same daemon */
   leaseTtlMs?: number | undefined
+  /** how many files it may have open, as `ulimit -n` says; default: as many as this process */
+  openFiles?: number
 }
 
 /** Runs `gw serve` on this data dir; what still runs when the test ends is killed. */
@@ -65,7 +67,9 @@ export async function run(
     leaseTtlMs === undefined
       ? [gw, 'serve', '--data-dir', dir, '--listen', listen]
       : [process.execPath, node, dir, listen, `${leaseTtlMs}`]
-  const child = spawn(command!, args, {
+  const limited = options.openFiles ? ['sh', '-c', `ulimit -n ${options.openFiles}; exec "$0" "$@"`] : []
+  const [first, ...rest] = [...limited, command!, ...args]
+  const child = spawn(first!, rest, {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], GW_OPS_LISTEN: await freeAddress(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

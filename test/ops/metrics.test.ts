@@ -46,11 +46,17 @@ function judge(priced: (model: string) => boolean) {
     [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
   )
   const intercepted = counter('gw_intercepted_total', 'Warmup requests answered here, by account.', 'account')
+  const troubles = counter(
+    'gw_node_trouble_total',
+    'Requests that this node could send to nobody for trouble of its own, by error code.',
+    'code',
+  )
   gauge('gw_requests_in_flight', 'Requests under way.', 3)
   gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', 17)
   gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', 2)
   gauge('gw_resident_memory_bytes', 'Resident memory of this process.', 0)
   return {
+    troubled: (code: string) => troubles.inc({ code }),
     ended(o: Outcome) {
       const platform = o.platform || 'none'
       requests.inc({ platform, status: o.status, code: o.code })
@@ -78,7 +84,9 @@ t.test('a scrape says what prom-client would say', async t => {
   const pick = <T>(...of: T[]): T => of[Math.floor(random() * of.length)]!
   const below = (n: number) => Math.floor(random() * n)
   const priced = (model: string) => model !== 'whatever a client sends'
-  const metrics = createMetrics({ priced, inFlight: () => 3, spoolWaiting: () => 17, refusedLines: () => 2 })
+  const ownTroubles = new Map<string, number>()
+  const counts = { inFlight: () => 3, spoolWaiting: () => 17, refusedLines: () => 2 }
+  const metrics = createMetrics({ priced, ...counts, ownTroubles })
   const expected = judge(priced)
   const same = async (what: string) => {
     const text = metrics.text().replace(/^(gw_resident_memory_bytes) [1-9]\d+$/m, '$1 0')
@@ -107,6 +115,11 @@ t.test('a scrape says what prom-client would say', async t => {
     o.cost = pick(0n, BigInt(below(1e9)))
     metrics.ended(o)
     expected.ended(o)
+    if (i % 500 === 0) {
+      const code = pick('EMFILE', 'EAI_AGAIN')
+      ownTroubles.set(code, (ownTroubles.get(code) ?? 0) + 1)
+      expected.troubled(code)
+    }
     if (i % 997 === 0) await same(`after ${i + 1} requests`)
   }
   await same('after all')

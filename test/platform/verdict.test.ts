@@ -1,6 +1,7 @@
 // What each refusal means for the account: recorded-looking answers of Anthropic and of what stands before it.
 import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
+import { codeOf } from '../../src/lib/own-trouble.ts'
 import { formatDuration, parseDuration } from '../../src/lib/units.ts'
 import { judge, judgeErrorEvent } from '../../src/platform/anthropic/verdict.ts'
 import * as verdicts from '../../src/platform/verdict.ts'
@@ -439,6 +440,26 @@ t.test('no answer at all', async t => {
   t.equal(said('constructor'), 'network: constructor')
   t.equal(said(''), 'network: connection failed')
   t.match(said('ERR_INVALID_CHAR'), /^auth: /)
+  const own = (code: string) => {
+    const { own, doubtful, reason } = verdicts.networkVerdict(code)
+    return { own, doubtful, named: reason.endsWith(` (${code})`) }
+  }
+  for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'ENETDOWN', 'EAI_SYSTEM', 'EAI_MEMORY'])
+    t.strictSame(own(code), { own: 'alone', doubtful: true, named: true }, `${code} is our own trouble`)
+  for (const code of ['EADDRNOTAVAIL', 'EAI_AGAIN', 'EAI_FAIL', 'ENETUNREACH'])
+    t.strictSame(
+      own(code),
+      { own: 'maybe', doubtful: true, named: true },
+      `${code} is, unless it is one account's address`,
+    )
+  for (const code of ['ECONNREFUSED', 'ENOTFOUND', 'ETIMEDOUT', 'EHOSTUNREACH'])
+    t.strictSame(own(code), { own: undefined, doubtful: false, named: false }, `${code} is the account's`)
+  const failed = (...codes: string[]) =>
+    codeOf(
+      Object.assign(new AggregateError(codes.map(code => Object.assign(new Error(), { code }))), { code: codes[0] }),
+    )
+  t.equal(failed('ENETUNREACH', 'ECONNREFUSED'), 'ECONNREFUSED', 'no route to one address, and another was reached')
+  t.equal(failed('ENETUNREACH', 'ENETUNREACH'), 'ENETUNREACH')
 })
 
 t.test('reasons tell no secrets and cannot write on a terminal', async t => {

@@ -2,7 +2,8 @@
 
 import type { Outcome } from '../../core/outcome.ts'
 import { Failure } from '../../lib/failure.ts'
-import { networkVerdict } from '../../platform/verdict.ts'
+import { codeOf, ownTrouble } from '../../lib/own-trouble.ts'
+import { type Declined, networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream } from '../answer/downstream.ts'
 import { healthFor, isBeside } from '../choose/beside.ts'
@@ -10,12 +11,12 @@ import type { Health } from '../choose/health.ts'
 import { type Glance, glance, occupy, poolOf } from '../choose/occupy.ts'
 import type { Out } from '../choose/out.ts'
 import { bind, findSession, type Session } from '../choose/sticky.ts'
-import type { Caller } from '../enter/authenticate.ts'
+import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { exchange } from './exchange.ts'
-import { exhaustedBy, type Refusal } from './refusals.ts'
+import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -100,11 +101,15 @@ export async function attempt(
       excluded.add(account.id)
       const until = health.veto(account.id, model, gw.now())?.until ?? 0
       ;(refusals ??= []).push({ ...refused, account: account.id, until })
+      const { own } = refused.verdict
+      if (own === 'alone') throw nodeTrouble(refused)
+      // Whoever is at the same address cannot be reached either.
+      if (own) for (const other of accountsOf(gw, caller)) if (other.baseUrl === account.baseUrl) excluded.add(other.id)
     } catch (error) {
       // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
       // else must wait for this request's word.
       if (error instanceof Failure && error.fault === 'upstream')
-        health.refused(account.id, model, networkVerdict('ECONNRESET'), gw.now())
+        health.refused(account.id, model, broken(error), gw.now())
       else health.unclear(account.id, model, since)
       throw error
     } finally {
@@ -113,6 +118,12 @@ export async function attempt(
     }
     if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(refusals, undefined, model, gw.now())
   }
+}
+
+/** A stream that broke off, by our own trouble or by the upstream's. */
+function broken({ cause }: Failure): Declined {
+  const code = cause instanceof Error ? codeOf(cause) : ''
+  return networkVerdict(ownTrouble(code) ? code : 'ECONNRESET')
 }
 
 /** Another account has answered the same request: what might have been the request's fault was the account's. */

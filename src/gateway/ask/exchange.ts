@@ -6,6 +6,7 @@ import type { Meter } from '../../dialect/dialect.ts'
 import { dialectNamed } from '../../dialect/table.ts'
 import { promptTokens } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
+import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
@@ -27,6 +28,8 @@ import { Upstream } from './upstream.ts'
 export interface Refused {
   /** of the upstream, or what it amounts to; 0 for a connection that failed */
   status: number
+  /** of a connection that failed, as Node names it; else '' */
+  code: string
   /** what it means for the account */
   verdict: Declined
   /** a kept-alive connection was closed under us: the same account deserves another connection */
@@ -174,8 +177,9 @@ class Exchange implements Handler, Watcher {
       this.#leave(this.#owed)
       return
     }
-    const { code, message } = error
-    const reason = code === undefined || message.includes(code) ? message : `${code}: ${message}`
+    const { message } = error
+    const code = codeOf(error)
+    const reason = message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
@@ -185,7 +189,7 @@ class Exchange implements Handler, Watcher {
         this.#state === 'connecting' &&
         this.#upstream?.reused === true &&
         (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-      this.#refuse(0, { ...networkVerdict(error.code ?? ''), reason }, stale)
+      this.#refuse(0, { ...networkVerdict(code), reason }, stale, code)
     }
   }
 
@@ -316,12 +320,12 @@ class Exchange implements Handler, Watcher {
     this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
   }
 
-  #refuse(status: number, verdict: Declined, stale = false): void {
+  #refuse(status: number, verdict: Declined, stale = false, code = ''): void {
     this.#tried.error = verdict.reason
     this.#tried.status = status
     this.#upstream?.abort()
     this.#finish()
-    this.#done.resolve({ status, verdict, stale })
+    this.#done.resolve({ status, code, verdict, stale })
   }
 
   // ---- relaying ----

@@ -24,6 +24,16 @@ const codes: Partial<Record<VerdictClass, FailureCode>> = {
   network: 'UPSTREAM_UNAVAILABLE',
 }
 
+const NODE_AGAIN_MS = 2_000
+
+/** What a client hears of trouble that is ours. */
+export function nodeTrouble({ code, verdict }: Refused): Failure {
+  return new Failure('NODE_TROUBLE', [code], {
+    cause: Object.assign(new Error(verdict.reason), { code }),
+    retryAfterMs: NODE_AGAIN_MS,
+  })
+}
+
 /**
  * What is said alike by all is what the client hears; else it hears of the account that is back first.
  * @param refusals at least one, in their order
@@ -33,6 +43,7 @@ const codes: Partial<Record<VerdictClass, FailureCode>> = {
  */
 export function exhaustedBy(refusals: readonly Refusal[], out: Out | undefined, model: string, now: number): Failure {
   const last = refusals.at(-1)!
+  if (refusals.every(r => r.verdict.own)) return nodeTrouble(last)
   const cause = new Error(last.verdict.reason)
   if (refusals.every(r => r.verdict.class === 'absent') && (out === undefined || out.class === 'absent'))
     return new Failure('MODEL_NOT_FOUND', [model], { cause })
@@ -43,7 +54,7 @@ export function exhaustedBy(refusals: readonly Refusal[], out: Out | undefined, 
     return new Failure('REQUEST_REFUSED', [words], { cause })
   }
   let best = out
-  for (const { verdict, until } of refusals)
+  for (const { verdict, until } of refusals.filter(r => !r.verdict.own))
     best = better(best, { class: verdict.class, until: until > now ? until : now + AGAIN_MS })
   const code = codes[best!.class]
   if (code) return new Failure(code, [], { cause, retryAfterMs: Math.max(1000, best!.until - now) })

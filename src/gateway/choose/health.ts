@@ -145,7 +145,8 @@ export function createHealth(options: {
         stored: false,
       }
       put(ailment)
-      if (ailment.until > 0)
+      // What this process cannot reach others may: that stays here.
+      if (ailment.until > 0 && declined.own === undefined)
         void options.changed(ailment).then(() => {
           ailment.stored = true
         })
