@@ -1,8 +1,7 @@
 // Reads an upstream credential from a file or stdin: never from a flag, where `ps` and the shell's history would see it.
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
+import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Shell } from './shell.ts'
 
@@ -43,7 +42,7 @@ export async function readCredential(shell: Shell, options: CredentialOptions): 
   if (apiKeyFile !== undefined)
     return { type: 'apikey', credential: key(read(shell, '--api-key-file', apiKeyFile), apiKeyFile) }
   if (shell.stdin.isTTY) shell.stderr.write('paste the API key, then press Enter and Ctrl-D\n')
-  return { type: 'apikey', credential: key(await text(shell.stdin), 'stdin') }
+  return { type: 'apikey', credential: key(await fromStdin(shell), 'stdin') }
 }
 
 /** The client key of a file, or a refusal. */
@@ -60,9 +59,17 @@ export async function requireCredential(shell: Shell, options: CredentialOptions
 
 function read(shell: Shell, flag: string, file: string): string {
   try {
-    return readFileSync(path.resolve(shell.cwd(), file), 'utf8')
+    return readNamed(path.resolve(shell.cwd(), file))
   } catch (error) {
     throw new Refusal('usage', `${flag} ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+async function fromStdin({ stdin }: Shell): Promise<string> {
+  try {
+    return await readStream(stdin)
+  } catch (error) {
+    throw new Refusal('usage', `stdin cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { Command } from 'commander'
 import type { PriceRow, Written } from '../core/price/row.ts'
+import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Shell } from './shell.ts'
 import * as read from './values.ts'
@@ -101,11 +102,14 @@ export function written(model: string, options: SetOptions): PriceRow {
   }
 }
 
-/** The text of a file; `-` is stdin. @throws Refusal `usage` */
+// LiteLLM's table is about 2 MB and grows.
+const LARGEST = 16 * 1024 * 1024
+
+/** The text of a file of prices, which may be larger than other files; `-` is stdin. @throws Refusal `usage` */
 export async function contents(shell: Shell, file: string): Promise<string> {
   try {
-    if (file !== '-') return await (await import('node:fs/promises')).readFile(path.resolve(shell.cwd(), file), 'utf8')
-    return await (await import('node:stream/consumers')).text(shell.stdin)
+    if (file !== '-') return readNamed(path.resolve(shell.cwd(), file), LARGEST)
+    return await readStream(shell.stdin, LARGEST)
   } catch (error) {
     throw new Refusal('usage', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
   }

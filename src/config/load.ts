@@ -1,8 +1,8 @@
 // The configuration of one start: flags over environment over file over defaults, all checked at once.
 
-import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { getSystemErrorMessage } from 'node:util'
+import { readNamed } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { formatAddress, isLoopback } from './address.ts'
@@ -124,15 +124,12 @@ function findFile(explicit: string | undefined, env: NodeJS.ProcessEnv, cwd: str
   for (const file of explicit === undefined ? folders.map(folder => join(folder, 'gw.yaml')) : [explicit]) {
     try {
       const where = resolve(cwd, file)
-      return { file, folder: dirname(where), text: readFileSync(where, 'utf8') }
+      return { file, folder: dirname(where), text: readNamed(where) }
     } catch (error) {
       const { code, errno } = error as NodeJS.ErrnoException
       if (explicit === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) continue
-      if (errno === undefined) throw error
-      return {
-        file,
-        problem: `${file}: cannot be read: ${getSystemErrorMessage(errno)}; name another file with --config`,
-      }
+      const why = errno === undefined ? (error as Error).message : getSystemErrorMessage(errno)
+      return { file, problem: `${file}: cannot be read: ${why}; name another file with --config` }
     }
   }
   return undefined

@@ -148,7 +148,11 @@ export const settings = {
     'none',
     'Web pages that may ask gw from a browser, by origin (`https://chat.example.com`); `*` is any.',
   ),
-  'control.socket': fixed(path(), inDataDir('gw.sock'), 'Unix socket (0660) through which commands reach the daemon.'),
+  'control.socket': fixed(
+    path(),
+    inDataDir('gw.sock'),
+    'Unix socket through which commands reach the daemon: 0600 in `data_dir`, 0660 elsewhere.',
+  ),
   'secret.key_file': fixed(
     path(),
     inDataDir('secret.key'),

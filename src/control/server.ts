@@ -11,8 +11,8 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
-/** Listens with mode 0660: who may reach the socket may see and steer the daemon. @throws Refusal when another daemon answers there */
-export async function controlServer(socket: string, routes: ControlRoutes): Promise<ControlServer> {
+/** Listens: whom the mode lets reach the socket may see and steer the daemon. @throws Refusal when another daemon answers there */
+export async function controlServer(socket: string, mode: number, routes: ControlRoutes): Promise<ControlServer> {
   if (existsSync(socket)) {
     if (await answers(socket))
       throw new Refusal(
@@ -39,7 +39,7 @@ export async function controlServer(socket: string, routes: ControlRoutes): Prom
     )
     server.listen(socket, resolve)
   })
-  chmodSync(socket, 0o660)
+  chmodSync(socket, mode)
   return {
     close: () =>
       new Promise(resolve => {

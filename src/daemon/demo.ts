@@ -1,5 +1,5 @@
 // `gw serve --demo`: the whole product with no provider key; everything it makes is gone when it ends.
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Loaded } from '../config/load.ts'
@@ -22,7 +22,6 @@ const MODEL = 'claude-sonnet-5-5'
 /** Runs until a signal and returns the exit code. */
 export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number> {
   const folder = mkdtempSync(path.join(tmpdir(), 'gw-demo-'))
-  chmodSync(folder, 0o755) // as root, Postgres runs as another user and lives below
   const mock = await startMock({ record: false })
   // A little slow and wordy, so that gw top has something to show.
   mock.script('*', {

@@ -1,11 +1,11 @@
 // One daemon per data dir: a lock that the kernel gives back however its holder dies.
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Refusal } from '../lib/refusal.ts'
 
 /**
- * Takes `<data_dir>/lock`. Node has no flock(2); an exclusive SQLite transaction is the same kernel lock (fcntl),
+ * Takes `<data_dir>/lock`; the folder is there. Node has no flock(2); an exclusive SQLite transaction is the same kernel lock (fcntl),
  * so there is no stale pid file to guess about.
  * @returns gives it back
  * @throws Refusal `conflict` when another daemon holds it, `unreachable` when the folder cannot be used
@@ -13,9 +13,7 @@ import { Refusal } from '../lib/refusal.ts'
 export function lockDataDir(dataDir: string): () => void {
   const file = path.join(dataDir, 'lock')
   try {
-    // Traversable: as root the embedded Postgres runs as another user and lives below.
-    if (mkdirSync(dataDir, { recursive: true, mode: 0o755 })) chmodSync(dataDir, 0o755)
-    const lock = new DatabaseSync(file)
+    const lock = open(file)
     lock.exec('pragma locking_mode = exclusive; pragma busy_timeout = 0')
     lock.exec('begin exclusive')
     return () => lock.close()
@@ -32,5 +30,17 @@ export function lockDataDir(dataDir: string): () => void {
       `data_dir ${dataDir} cannot be used: ${message}; give a folder this user may write with --data-dir`,
       { cause: error },
     )
+  }
+}
+
+/** SQLite makes its file readable for all. Not opened by us to change that: closing it would give back a lock that we have. */
+function open(file: string): DatabaseSync {
+  const before = process.umask(0o077)
+  try {
+    const lock = new DatabaseSync(file)
+    chmodSync(file, 0o600)
+    return lock
+  } finally {
+    process.umask(before)
   }
 }

@@ -1,6 +1,7 @@
 // The supervisor: what `gw serve` calls. It owns the data dir and starts the workers that serve traffic; today one, in its own process.
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { makeDataDir } from '../db/data-dir.ts'
 import { enteringEmbedded } from '../db/enter.ts'
 import { createLog } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
@@ -17,6 +18,8 @@ export type Daemon = Worker
 
 /** `gw serve`: runs until a signal and returns the exit code. */
 export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffic: boolean }): Promise<number> {
+  // Nothing that a daemon makes is for others, whatever mode it forgets to ask for.
+  process.umask(0o077)
   if (options.demo) return (await import('./demo.ts')).runDemo(options.loaded, options.traffic)
   const { config, file } = options.loaded
   const logging = createLog({ level: config['log.level'], format: config['log.format'] })
@@ -47,6 +50,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
  */
 export async function startDaemon(config: Config, logging: WorkerOptions): Promise<Daemon> {
   await using opened = new AsyncDisposableStack()
+  await makeDataDir(config['data_dir'])
   opened.defer(lockDataDir(config['data_dir']))
   adoptSpools(config['data_dir'], WORKERS)
   // Postgres comes up while the rest of gw is loaded.

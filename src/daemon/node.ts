@@ -1,6 +1,7 @@
 // One worker, put together and taken apart: the only file that names concrete stores and modes.
 import { randomBytes } from 'node:crypto'
 import net from 'node:net'
+import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
 import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
@@ -201,7 +202,7 @@ export async function startWorker(
   )
   opened.defer(() => closeNow(server))
   open(
-    await controlServer(config['control.socket'], {
+    await controlServer(config['control.socket'], socketMode(config), {
       'GET /ping': () => ({ pong: true }),
       'GET /live': () => liveView(gateway, live),
       'GET /slots': () => slotViews(gateway, live),
@@ -248,6 +249,10 @@ export async function startWorker(
     },
   }
 }
+
+/** In the data dir, which is for nobody else, it is so, too; where an operator puts it, their group decides who reaches it. */
+const socketMode = ({ data_dir, 'control.socket': socket }: Config): number =>
+  path.dirname(socket) === path.resolve(data_dir) ? 0o600 : 0o660
 
 function refusedLines(count: number): string | undefined {
   if (count === 0) return undefined

@@ -1,7 +1,7 @@
 // The Postgres programs that npm brought, made runnable for the unprivileged user they run as.
 
 import { execFile, type SpawnOptions } from 'node:child_process'
-import { access, cp, mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
+import { access, cp, lstat, mkdir, readFile, rename, rm, rmdir, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative, sep } from 'node:path'
 import { promisify } from 'node:util'
@@ -49,9 +49,12 @@ export const lastLines = (output: string) => output.trim().split(/\n+/).slice(-3
  */
 export async function chooseUser(data: string): Promise<RunAs> {
   if (process.getuid?.() !== 0) return {}
-  // The owner first: a `gw` added to the machine later must not lock us out of what `nobody` created.
-  const owner = await stat(data).catch(() => undefined)
-  if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
+  // The owner first: a `gw` added to the machine later must not lock us out of what `nobody` created. An older gw gave away
+  // the folder around it, too: while that user has it, what is in it may be anybody's.
+  for (const path of [dirname(data), data]) {
+    const owner = await lstat(path).catch(() => undefined)
+    if (owner?.isDirectory() && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
+  }
   const entries = (await readFile('/etc/passwd', 'utf8')).split('\n').map(line => line.split(':'))
   for (const name of ['gw', 'postgres', 'nobody']) {
     const entry = entries.find(fields => fields[0] === name)
@@ -72,7 +75,7 @@ export async function closedPart(path: string, runAs: RunAs): Promise<string | u
 
 /**
  * Finds the programs of this platform. Those in node_modules are used where they lie if they can be;
- * else they are copied once to `<folder>/bin-<version>` (60 MB).
+ * else they are copied once to `<folder>/bin-<version>` (60 MB), which is ours: who runs them may read them and no more.
  * @throws Error when npm has none for this platform.
  */
 export async function findPrograms(folder: string, runAs: RunAs): Promise<Programs> {
@@ -87,23 +90,46 @@ export async function findPrograms(folder: string, runAs: RunAs): Promise<Progra
   await makeLinks(home).catch(() => {})
   if ((await linksMade(home)) && !(await closedPart(join(home, 'bin/postgres'), runAs))) return inside(home)
 
+  return inside(await copyPrograms(home, folder))
+}
+
+/** Copies them to a folder of their own, unless they are there; gives the folder. */
+export async function copyPrograms(home: string, folder: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(home, '../package.json'), 'utf8')) as { version: string }
   const copy = join(folder, `bin-${version}`)
+  // An older gw copied as root into a folder of that user, who may have changed it since.
+  const found = await lstat(copy).catch(() => undefined)
+  if (found && found.uid !== process.getuid?.()) await removeTree(copy)
   if (!(await exists(copy))) {
     const fresh = temporaryName(copy)
     await mkdir(fresh, { mode: 0o700 })
     try {
       await cp(home, fresh, { recursive: true, verbatimSymlinks: true })
       await makeLinks(fresh)
-      // npm under a strict umask leaves files that only root can read.
-      await run('chmod', ['-R', 'a+rX', fresh], {})
+      // npm under a strict umask leaves files that only root can read. Nobody else can change a name in here.
+      await run('chmod', ['-R', 'a+rX,go-w', fresh], {})
       await rename(fresh, copy)
     } catch (error) {
-      await rm(fresh, { recursive: true, force: true })
+      await removeTree(fresh)
       if (!(await exists(copy))) throw error // else another process was faster
     }
   }
-  return inside(copy)
+  return copy
+}
+
+/**
+ * Removes a folder and all in it. As root, what another user owns is emptied as that user: on the way down it could lead us elsewhere.
+ */
+export async function removeTree(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined)
+  if (!found) return
+  if (process.getuid?.() === 0 && found.uid !== 0 && found.isDirectory()) {
+    const { uid, gid } = found
+    // Its name is root's to remove, so this fails at the last step.
+    await run('rm', ['-rf', path], { uid, gid }).catch(() => {})
+    return rmdir(path)
+  }
+  await rm(path, { recursive: true, force: true })
 }
 
 const inside = (home: string): Programs => {

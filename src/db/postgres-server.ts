@@ -3,9 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
-import { chmod, lchown, mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, readFile, realpath, rename } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hand, makeDataDir, refuseForeign } from './data-dir.ts'
 import {
   chooseUser,
   closedPart,
@@ -14,6 +15,7 @@ import {
   lastLines,
   type Programs,
   type RunAs,
+  removeTree,
   run,
   spawnOptions,
   temporaryName,
@@ -83,7 +85,7 @@ export async function startServer(paths: Paths, options: ServerOptions): Promise
     if (!options.create) throw new Error(`${paths.data} is gone; put it back, or restart gw to begin with nothing`)
     created = await createCluster(paths, runAs, programs)
   }
-  await using log = await openLog(paths, runAs)
+  await using log = await openLog(paths)
   const { size } = await log.stat()
   const locks = [join(paths.run, 'server.lock'), paths.pid, `${paths.socket}.lock`]
   const server = [programs('postgres'), '-D', await realpath(paths.data), ...settings(paths, options)]
@@ -115,7 +117,7 @@ export async function stopServer(pid: number, paths: Paths, patienceMs: number):
   process.kill(pid, 'SIGINT')
   const deadline = performance.now() + patienceMs
   // Removing this file is the last thing it does.
-  const locked = async () => Number.parseInt(await readFile(paths.pid, 'utf8'), 10) === pid
+  const locked = async () => (await pidIn(paths.pid)) === pid
   while ((await locked().catch(() => false)) && isAlive(pid) && !(await isStranger(pid, paths))) {
     if (performance.now() > deadline) return
     await sleep(10)
@@ -139,16 +141,20 @@ const settings = (paths: Paths, { maxConnections, reservedConnections }: ServerO
   }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 
 async function makeFolders({ folder, run }: Paths, runAs: RunAs) {
-  const dataDir = dirname(folder)
-  const firstMade = await mkdir(folder, { recursive: true }).catch(cause => {
-    throw new Error(`cannot make ${folder} (${cause.code}); choose another data_dir, or set database.url`, { cause })
-  })
-  if (!('uid' in runAs)) return await mkdir(run, { recursive: true, mode: 0o700 })
+  await makeDataDir(dirname(folder))
+  const make = (path: string) =>
+    mkdir(path, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'EEXIST') return
+      throw new Error(`cannot make ${path} (${cause.code}); choose another data_dir, or set database.url`, { cause })
+    })
+  await make(folder)
+  if (!('uid' in runAs)) return await make(run)
 
-  // Passable for the user, but only what we made ourselves: the mode of other folders is their owner's decision.
-  for (let made = dataDir; firstMade && made.startsWith(firstMade); made = dirname(made)) await chmod(made, 0o711)
-  // Links are not followed here or below: the folder is in the hands of an ordinary user, and we are root.
-  await lchown(folder, runAs.uid, runAs.gid)
+  // The folder is root's, so that nothing in it can be exchanged under our hands; the user passes through it to the two that
+  // are its own. An older gw had given it away: it is taken back, and whatever lies there as another name is looked at anew.
+  const ours = await realpath(folder)
+  await refuseForeign(dirname(ours))
+  await hand(ours, { uid: 0, gid: runAs.gid }, 0o710)
   const closed = await closedPart(folder, runAs)
   if (closed) {
     throw new Error(
@@ -156,8 +162,8 @@ async function makeFolders({ folder, run }: Paths, runAs: RunAs) {
         `chmod o+x ${closed}, choose another data_dir, or set database.url`,
     )
   }
-  await mkdir(run, { recursive: true, mode: 0o700 })
-  await lchown(run, runAs.uid, runAs.gid)
+  await make(run)
+  await hand(run, runAs, 0o700)
 }
 
 /** Removes what crashed processes and former versions left. */
@@ -165,11 +171,11 @@ async function sweep({ folder }: Paths, programs: Programs) {
   for (const name of await readdir(folder)) {
     const path = join(folder, name)
     const pid = /\.(\d+)-\w+\.tmp$/.exec(name)?.[1]
-    const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs
+    const age = Date.now() - (await lstat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs
     // Also by age: in containers every gw may be process 1, so its process number always looks alive.
     const abandoned = pid ? !isAlive(Number(pid)) || age > abandonedMs : name.startsWith('bin-')
     if (abandoned && !programs('postgres').startsWith(path + '/')) {
-      await rm(path, { recursive: true, force: true }).catch(() => {}) // an orphaned initdb may still write there
+      await removeTree(path).catch(() => {}) // an orphaned initdb may still write there
     }
   }
 }
@@ -179,12 +185,12 @@ async function createCluster({ folder, data }: Paths, runAs: RunAs, programs: Pr
   const fresh = temporaryName(data)
   await mkdir(fresh, { mode: 0o700 })
   try {
-    if ('uid' in runAs) await lchown(fresh, runAs.uid, runAs.gid)
+    if ('uid' in runAs) await hand(fresh, runAs, 0o700)
     const locale = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--encoding=UTF8']
     await run(programs('initdb'), ['-D', fresh, '-U', 'postgres', '-A', 'trust', '--no-instructions', ...locale], runAs)
     await rename(fresh, data)
   } catch (error) {
-    await rm(fresh, { recursive: true, force: true })
+    await removeTree(fresh)
     if (await exists(data)) return false
     throw new Error(`initdb failed: ${(error as Error).message}`, { cause: error })
   }
@@ -196,13 +202,23 @@ async function createCluster({ folder, data }: Paths, runAs: RunAs, programs: Pr
   return true
 }
 
-async function openLog({ log }: Paths, runAs: RunAs) {
-  const { size } = await stat(log).catch(() => ({ size: 0 }))
-  if (size > logBytes) await rename(log, `${log}.1`)
+/** The log is ours: the server is given it open, and need not find it. */
+async function openLog({ log }: Paths) {
+  const found = await lstat(log).catch(() => undefined)
+  // While an older gw left the folder to the user of Postgres, that user may have put another file there.
+  const isOurs = found?.isFile() && found.nlink === 1 && found.uid === process.getuid?.()
+  if (found && (found.size > logBytes || !isOurs)) await rename(log, `${log}.1`)
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
   const file = await open(log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
-  if ('uid' in runAs) await file.chown(runAs.uid, runAs.gid)
+  await file.chmod(0o600)
   return file
+}
+
+/** The process number in a file that the user of Postgres may have exchanged: neither a link nor a pipe is followed. */
+async function pidIn(file: string): Promise<number> {
+  await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(32), 0, 32, 0)
+  return Number.parseInt(buffer.toString('latin1', 0, bytesRead), 10)
 }
 
 /** Whether that process is surely not the server of this cluster. In doubt, and always without /proc: false. */

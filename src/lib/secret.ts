@@ -1,7 +1,8 @@
 // The installation's secret: encrypts upstream credentials at rest and keys the digests of client keys.
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { readNamed } from './named-file.ts'
 import { Refusal } from './refusal.ts'
 
 export interface Secret {
@@ -24,7 +25,7 @@ const TAG_BYTES = 16
 export function openSecret(file: string): Secret {
   let text: string
   try {
-    text = readFileSync(file, 'utf8').trim()
+    text = readNamed(file).trim()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
       throw new Refusal(
@@ -47,7 +48,7 @@ function create(file: string): string {
   // Not named by pid: in a container that is the same at every start, and a killed start may have left its file.
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
   try {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 })
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
     const fd = openSync(temporary, 'wx', 0o600)
     writeSync(fd, randomBytes(32).toString('hex') + '\n')
     fsyncSync(fd)
@@ -66,7 +67,7 @@ function create(file: string): string {
       { cause: error },
     )
   }
-  return readFileSync(file, 'utf8').trim()
+  return readNamed(file).trim()
 }
 
 /** The functions of a secret given as bytes; two keys are derived from it so that neither use weakens the other. */

@@ -1,5 +1,5 @@
 // The rules that hold for every command: streams, exit codes, help, suggestions, colour, signals.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -225,3 +225,33 @@ async function closedPort(): Promise<number> {
   await once(server, 'close')
   return port
 }
+
+t.test('a file that an option names is a regular one of a size that is no accident', async t => {
+  const here = await home(t)
+  const large = await here.file('large', 'x'.repeat(1024 * 1024 + 1))
+  const pipe = path.join(here.folder, 'pipe')
+  spawnSync('mkfifo', [pipe])
+  const add = 'account add a --platform anthropic --group g'
+  const device = (path: string) => new RegExp(`${path}.* cannot be read: it is a device, and must be a regular file`)
+  for (const [line, code, stderr] of [
+    [`${add} --api-key-file /dev/zero`, 2, device('/dev/zero')],
+    [`${add} --oauth-file /dev/zero`, 2, device('/dev/zero')],
+    [`${add} --api-key-file ${pipe}`, 2, /it is a pipe, and must be a regular file/],
+    [`${add} --api-key-file ${here.folder}`, 2, /cannot be read: EISDIR/],
+    [`${add} --api-key-file ${large}`, 2, /it holds 1 MiB, and may hold 1 MiB at most/],
+    ['try hello --model m --key-file /dev/zero', 2, device('/dev/zero')],
+    ['price import /dev/zero', 2, device('/dev/zero')],
+    ['config check --config /dev/zero', 3, /\/dev\/zero: cannot be read: it is a device, and must be a regular file/],
+    ['config check --config /proc/self/environ', 3, /./],
+  ] as const) {
+    const ran = await here.gw(line)
+    t.equal(ran.code, code, line)
+    t.match(ran.stderr, stderr, line)
+  }
+  const sent = await here.gw(`${add} --api-key-stdin`, { stdin: 'x'.repeat(1024 * 1024 + 1) })
+  t.match(sent, { code: 2, stderr: /stdin cannot be read: it holds more, and may hold 1 MiB at most/ })
+  const key = await here.gw('user list', { env: { GW_SECRET_KEY_FILE: '/dev/zero' } })
+  t.equal(key.code, 0, 'what needs no secret reads none')
+  const prices = await here.gw('price import -', { stdin: `${' '.repeat(3 * 1024 * 1024)}{}` })
+  t.notMatch(prices.stderr, /may hold/, 'a table of prices may be larger')
+})

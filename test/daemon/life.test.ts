@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import {
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -118,6 +119,27 @@ t.test('SIGTERM: what is under way finishes, what is new is turned away, and not
     { status: 200, partial: false },
   ])
   t.equal(spool(dir), '')
+})
+
+t.test('what gw serve makes is for nobody else', async t => {
+  const dir = path.join(dataDir(t), 'made')
+  const gw = await serve(t, dir)
+  t.equal((await fetch(`${gw.url}/health`)).status, 200)
+  // As root Postgres is somebody else, who passes through by its group.
+  const passed = process.getuid?.() === 0 ? [dir, path.join(dir, 'postgres')] : []
+  for (const folder of passed) t.equal(statSync(folder).mode & 0o777, 0o710, folder)
+  const open: string[] = []
+  for (const { parentPath, name } of [...readdirSync(dir, { recursive: true, withFileTypes: true })]) {
+    const file = path.join(parentPath, name)
+    const stats = lstatSync(file, { throwIfNoEntry: false })
+    // Of Postgres' own files what comes and goes is not asked.
+    if (stats && (stats.mode & 0o077) !== 0 && !stats.isSymbolicLink() && !passed.includes(file)) open.push(file)
+  }
+  t.strictSame(open, [])
+  for (const name of ['lock', 'secret.key', 'spool.id', 'gw.sock']) t.ok(existsSync(path.join(dir, name)), name)
+  if (passed.length === 0) t.equal(statSync(dir).mode & 0o777, 0o700)
+  gw.kill('SIGTERM')
+  t.equal(await gw.end(), 0)
 })
 
 t.test('SIGHUP is logged and cuts nothing', async t => {
@@ -474,7 +496,7 @@ t.test('what it says of itself: control socket, probes, metrics', async t => {
   await mock.until(stats => stats.holding === 1)
 
   const socket = path.join(dir, 'gw.sock')
-  t.equal(statSync(socket).mode & 0o777, 0o660)
+  t.equal(statSync(socket).mode & 0o777, 0o600)
   t.match(await gw.status(), {
     version: /^\d+\.\d+\.\d+/,
     pid: gw.pid,

