@@ -60,7 +60,8 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   if (kind === 'models' || kind === 'model') return down.json(200, models(gw, caller, found))
   if (kind === 'usage') return down.json(200, await usageOf(gw, caller))
   const call = await receive(gw, req, found, down)
-  const { model, stream } = call.peek
+  const { stream } = call
+  const { model } = call.peek
   outcome.model = model
   outcome.stream = stream
   outcome.metered = kind === 'generate'

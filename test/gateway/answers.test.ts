@@ -254,6 +254,35 @@ t.test('a stream in answer to a request for the whole is gathered', async t => {
   ])
 })
 
+t.test("the client's own mistake is its own also where it comes in a 200", async t => {
+  const mistake: Event = ['error', { error: { type: 'invalid_request_error', message: 'messages: too many' } }]
+  const [asEvent, asBody] = [stream(start, mistake), JSON.stringify({ type: 'error', ...mistake[1] })]
+  for (const [answers, headers] of [
+    [asEvent, sse],
+    [asBody, json],
+  ] as const) {
+    const gw = await each(t, { m: answers }, headers)
+    const whole = await gw.send(hello({ model: 'm' }))
+    t.equal(whole.status, 400)
+    t.match(await whole.json(), { error: { type: 'invalid_request_error', message: 'messages: too many' } })
+    const streamed = await (await gw.send(hello({ model: 'm', stream: true }))).text()
+    t.match(streamed, '"message":"messages: too many"')
+    t.equal(gw.mock.stats(gw.credential('good')).requests, 0, 'nobody else was asked')
+    t.strictSame(
+      (await gw.live()).accounts.map(a => a.state),
+      ['available', 'available'],
+      'and nobody is out for it',
+    )
+  }
+})
+
+t.test('a count is whole, whatever its request says of streams', async t => {
+  const gw = await gateway(t)
+  const reply = await gw.send(hello({ stream: true }), { path: '/v1/messages/count_tokens' })
+  t.match(reply.headers.get('content-type'), /^application\/json/)
+  t.match(await reply.json(), { input_tokens: Number })
+})
+
 t.test('a whole answer that takes too long ends, and is not asked for again', async t => {
   const config = { 'timeouts.whole_answer': 300, 'timeouts.first_token': 300, 'timeouts.idle': 300 }
   for (const hold of ['start', 0, 1] as const) {

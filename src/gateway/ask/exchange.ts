@@ -10,7 +10,7 @@ import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
-import { type Declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
+import { brief, type Declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
@@ -107,7 +107,7 @@ class Exchange implements Handler, Watcher {
     )
     outcome.phase = 'connecting'
     const body = call.peek.mapped(candidate.upstreamModel)
-    this.#upstream = new Upstream(gw, request, body, patience(gw, call.peek.stream), this, fresh)
+    this.#upstream = new Upstream(gw, request, body, patience(gw, call.stream), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
     return this.#done.promise
@@ -122,7 +122,7 @@ class Exchange implements Handler, Watcher {
     const id = headers['request-id'] ?? headers['x-request-id']
     if (typeof id === 'string') outcome.upstreamRequestId = id
     const type = headers['content-type'] ?? ''
-    const { stream } = call.peek
+    const { stream } = call
     // What says nothing of itself is taken for what was asked for.
     const streams = call.route.kind === 'generate' && (type.includes('text/event-stream') || (stream && type === ''))
     if (this.#state === 'draining') {
@@ -183,7 +183,7 @@ class Exchange implements Handler, Watcher {
     this.#tried.error = reason
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
-    else if (timeouts.has(code ?? '') && this.#by.bill && !this.#by.call.peek.stream) this.#tooLate(error)
+    else if (timeouts.has(code ?? '') && this.#by.bill && !this.#by.call.stream) this.#tooLate(error)
     else {
       const stale =
         this.#state === 'connecting' &&
@@ -201,7 +201,7 @@ class Exchange implements Handler, Watcher {
     this.#rendition = rendition({
       dialect: dialectNamed(this.#platform.speaks(call.route)),
       from: streaming,
-      to: call.peek.stream,
+      to: call.stream,
       metered: call.route.kind === 'generate',
       restore: candidate.upstreamModel === call.peek.model ? undefined : call.peek.model,
     })
@@ -215,7 +215,7 @@ class Exchange implements Handler, Watcher {
     const bytes = rendition.push(chunk)
     if (bytes.length > 0) this.#backlog.keep(bytes)
     const { meter } = rendition
-    const { stream } = this.#by.call.peek
+    const { stream } = this.#by.call
     // It has begun to answer: from now on a whole answer, too, may take its time but not fall silent.
     if (meter.begun) this.#upstream.begun()
     // Of a whole answer the client has seen nothing, however far it came.
@@ -238,7 +238,7 @@ class Exchange implements Handler, Watcher {
 
   #endUndecided(rendition: Rendition): void {
     const rest = rendition.end()
-    if (!this.#streaming || !this.#by.call.peek.stream) {
+    if (!this.#streaming || !this.#by.call.stream) {
       this.#endWhole(rest)
       return
     }
@@ -260,7 +260,7 @@ class Exchange implements Handler, Watcher {
         outcome.firstTokenMs = gw.now() - outcome.at
         this.#settle()
       }
-      if (!call.peek.stream) this.#answerWhole(body)
+      if (!call.stream) this.#answerWhole(body)
       else {
         this.#answered()
         down.stream(this.#status, idField(outcome))
@@ -297,8 +297,13 @@ class Exchange implements Handler, Watcher {
     this.#tried.errorType = error.type
     const verdict = this.#platform.judgeEvent(error.type, error.message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
-    else if (this.#streaming) this.#commit()
-    else this.#broken(error.message || error.type)
+    else if (this.#streaming && this.#by.call.stream) this.#commit()
+    else {
+      // In a whole answer its status would call it a good one.
+      this.#upstream.linger()
+      this.#finish()
+      this.#done.reject(new Failure('REQUEST_REFUSED', [brief(error.message) || error.type]))
+    }
   }
 
   // An error status: the account's, or the client's own and then relayed as it came.
@@ -403,7 +408,7 @@ class Exchange implements Handler, Watcher {
       // What was sent is paid for, whoever still waits for it. The provider's own errors are not.
       const { bill } = this.#by
       const owed = bill?.settled === false && this.#upstream.sent && this.#status < 400
-      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#owed)
+      if (!owed || why.code !== 'CLIENT_GONE') this.#cut(why, owed && this.#meter?.begun === true)
       else if (bill!.readOnMs === 0 || this.#upstream.over || this.#knowsEnough) this.#cut(why, true)
       else this.#drain(bill!.readOnMs)
     }

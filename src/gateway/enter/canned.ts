@@ -17,8 +17,8 @@ export function isWarmup({ config }: Gateway, { route, peek }: Call): boolean {
 const BETWEEN_FRAMES_MS = 20
 
 /** The answer of spec/domain.md §11.1: no upstream, no usage row, no charge. */
-export async function answerWarmup({ dialect, peek }: Call, down: Downstream): Promise<void> {
-  if (!peek.stream) {
+export async function answerWarmup({ dialect, peek, stream }: Call, down: Downstream): Promise<void> {
+  if (!stream) {
     down.json(200, dialect.warmupAnswer(peek.model))
     return
   }

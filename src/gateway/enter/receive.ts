@@ -20,6 +20,8 @@ export interface Call {
   query: string
   body: Buffer
   peek: Peek
+  /** the client wants a stream, and the route has one */
+  stream: boolean
 }
 
 /**
@@ -33,7 +35,8 @@ export async function receive(gw: Gateway, req: IncomingMessage, found: Found, d
   const { route, dialect } = found
   const peek = dialect.peek(body, down.ticket.path)
   if (holdsCredential(peek.model)) throw new Failure('MODEL_IS_KEY')
-  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek }
+  const stream = peek.stream && route.kind === 'generate'
+  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek, stream }
 }
 
 function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {
