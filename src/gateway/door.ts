@@ -1,12 +1,13 @@
 // The door: the HTTP server for clients. A request goes to the corridor; what is none, or asks only whether we are here, is answered at once.
 import http, { type IncomingMessage, type Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Config } from '../config/schema.ts'
 import { plain } from '../lib/address.ts'
 import { Failure } from '../lib/failure.ts'
 import { requestId } from '../lib/id.ts'
 import { formatDuration, formatSize } from '../lib/units.ts'
 import { Response } from './answer/downstream.ts'
+import { LOOK_EVERY_MS, Vanished } from './answer/vanished.ts'
 import { answerOrigin } from './enter/cors.ts'
 import { oddity, originForm } from './enter/protocol.ts'
 import { probes, tongueOf } from './enter/routes.ts'
@@ -34,6 +35,7 @@ export function createGatewayServer(gw: Gateway): Server {
     connectionsCheckingInterval: 1000,
     noDelay: true,
     keepAlive: true,
+    // And then a probe a second: a client that vanished while nothing was in flight is gone after 25 s (see answer/vanished.ts).
     keepAliveInitialDelay: 15_000,
     // Node would answer without our id; see `oddity`.
     requireHostHeader: false,
@@ -62,9 +64,19 @@ export function createGatewayServer(gw: Gateway): Server {
     const now = gw.now()
     for (const down of gw.live) down.beat(now)
   }, PULSE_MS).unref()
-  server.on('close', () => clearInterval(pulse))
+  const vanished = new Vanished({ live: gw.live, port: () => portOf(server), now: gw.now })
+  const looks = setInterval(() => void vanished.look(), LOOK_EVERY_MS).unref()
+  server.on('close', () => {
+    clearInterval(pulse)
+    clearInterval(looks)
+  })
   // Its responses are of a kind of their own, which is nobody's business but ours.
   return server as unknown as Server
+}
+
+function portOf(server: { address(): AddressInfo | string | null }): number | undefined {
+  const bound = server.address()
+  return bound !== null && typeof bound === 'object' ? bound.port : undefined
 }
 
 // How exactly a ping is on time.

@@ -1,5 +1,6 @@
 // The client's side of a request: the only writer to its response.
 import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Ticket } from '../../core/outcome.ts'
 import type { Dialect } from '../../dialect/dialect.ts'
 import type { Crowd, Member } from '../../lib/crowd.ts'
@@ -80,6 +81,9 @@ export class Downstream implements Member {
     res.on('error', noop) // the close that follows says it all
   }
 
+  get socket(): Socket {
+    return this.#req.socket
+  }
   get committed(): boolean {
     return this.#res.headersSent
   }
