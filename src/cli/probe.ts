@@ -100,7 +100,7 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
   try {
     headers = headersOf(request)
   } catch {
-    return answer(null, null, shown(networkVerdict('ERR_INVALID_CHAR'), request))
+    return answer(null, null, shown(networkVerdict('ERR_INVALID_CHAR')))
   }
   let status: number | null = null
   let id: string | null = null
@@ -115,20 +115,20 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     })
     status = reply.status
     id = reply.headers.get('request-id') ?? reply.headers.get('x-request-id')
-    const text = (await reply.text()).slice(0, LARGEST)
-    return answer(status, id, await judged(platform, request, reply, text))
+    const { concealerOf } = await import('../core/conceal.ts')
+    // Before anything is made of it, should an upstream quote the credential.
+    const text = concealerOf(credential)
+      .text(await reply.text())
+      .slice(0, LARGEST)
+    return answer(status, id, await judged(platform, reply, text))
   } catch (error) {
     const { name, cause } = error as Error
     if (name === 'TimeoutError')
-      return answer(
-        status,
-        id,
-        shown({ ...networkVerdict(''), reason: `no answer in ${TIMEOUT_MS / 1000} s` }, request),
-      )
+      return answer(status, id, shown({ ...networkVerdict(''), reason: `no answer in ${TIMEOUT_MS / 1000} s` }))
     const code = cause instanceof Error ? codeOf(cause) : ''
     const failed = networkVerdict(codes[code] ?? code)
     // Trouble of this machine says nothing of the account.
-    return answer(status, id, shown(failed.own ? { relay: true } : failed, request, failed.reason))
+    return answer(status, id, shown(failed.own ? { relay: true } : failed, failed.reason))
   }
 }
 
@@ -144,24 +144,20 @@ function headersOf({ headers }: UpstreamRequest): Headers {
 }
 
 /** null when it is a good answer. */
-async function judged(platform: Platform, request: UpstreamRequest, reply: Response, text: string) {
+async function judged(platform: Platform, reply: Response, text: string) {
   const { brief, readError } = await import('../platform/verdict.ts')
   const headers = Object.fromEntries(reply.headers)
   const { type, message, page } = readError(text)
-  const refusedRequest = (reason: string) => shown({ relay: true }, request, reason)
+  const refusedRequest = (reason: string) => shown({ relay: true }, reason)
   if (reply.status >= 400)
-    return shown(
-      platform.judge(reply.status, headers, text, Date.now()),
-      request,
-      brief(message) || `status ${reply.status}`,
-    )
+    return shown(platform.judge(reply.status, headers, text, Date.now()), brief(message) || `status ${reply.status}`)
   if (!reply.ok) return refusedRequest(`status ${reply.status}, a redirect; is --base-url right?`)
   const body = page ? undefined : parse(text)
   if (body === undefined) return refusedRequest('the answer is not of the API; is --base-url right?')
   // An error inside a 200.
   if (type !== '' || body.type === 'error') {
     const verdict = platform.judgeEvent(type, message, Date.now())
-    return shown(verdict, request, brief(message) || type)
+    return shown(verdict, brief(message) || type)
   }
   return null
 }
@@ -174,18 +170,14 @@ function parse(text: string): { type?: string } | undefined {
   }
 }
 
-/** A verdict as it is printed: `reason` where it has none, and never the credential, should an upstream quote it. */
-function shown(verdict: Verdict, request: UpstreamRequest, reason = ''): Tested['verdict'] {
-  const secrets = ['authorization', 'x-api-key', 'x-goog-api-key']
-    .map(name => String(request.headers[name] ?? '').replace(/^Bearer /, ''))
-    .filter(Boolean)
-  const clean = (text: string) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '***'), text)
-  if (verdict.relay) return { class: null, scope: null, until: null, reason: clean(reason) }
+/** A verdict as it is printed: `reason` where it has none. */
+function shown(verdict: Verdict, reason = ''): Tested['verdict'] {
+  if (verdict.relay) return { class: null, scope: null, until: null, reason }
   const { class: cls, scope, until } = verdict
   return {
     class: cls,
     scope,
     until: until === undefined ? null : new Date(until).toISOString(),
-    reason: clean(verdict.reason),
+    reason: verdict.reason,
   }
 }

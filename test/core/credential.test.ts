@@ -4,11 +4,14 @@ import { format, inspect } from 'node:util'
 import { deserialize, serialize } from 'node:v8'
 import pino from 'pino'
 import t from 'tap'
+import { concealerOf } from '../../src/core/conceal.ts'
 import { Credential } from '../../src/core/credential.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import { loadAccount } from '../../src/core/read-snapshot.ts'
+import { listHealth } from '../../src/core/record/health.ts'
 import { credentialOf } from '../../src/core/snapshot.ts'
 import { createLog } from '../../src/lib/log.ts'
+import type { Step } from '../../src/mock/step.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
 
 const plain = 'canary-5f0c1e'
@@ -161,4 +164,70 @@ t.test('who chose an account shows the credential of that moment', async t => {
   const after = inside.snapshot.accounts.get(before!.id)!
   t.equal(credentialOf(before!).reveal(), gw.credential('a'))
   t.equal(credentialOf(after).reveal(), 'another')
+})
+
+t.test('a credential that its upstream quotes is told to nobody', async t => {
+  const lines: string[] = []
+  const log = pino({ level: 'trace' }, { write: line => lines.push(line) })
+  const gw = await gateway(t, { accounts: [{ name: 'a' }], log })
+  const secret = 'own/"secret"+of=the account%'
+  const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]
+  await gw.set.account('a', { credential: secret })
+  const message = `before, ${secret} and ?key=${encodeURIComponent(secret)}, ü after`
+  const clean = 'before, *** and ?key=***, ü after'
+  const own = { type: 'invalid_request_error', message }
+  const far = 'x'.repeat(64 * 1024 - 100)
+  const cases: Record<string, [step: Step, stream: boolean, heard: string]> = {
+    'the client’s own mistake': [{ status: 400, error: own }, false, clean],
+    'the same to a stream': [{ status: 400, error: own }, true, clean],
+    'a large one, piece by piece': [
+      { status: 400, error: { ...own, message: far + message }, drip: { bytes: 9_001, everyMs: 0 } },
+      false,
+      far + clean,
+    ],
+    'an error event first': [{ error: own, errorAt: 0 }, true, clean],
+    'an error event after content': [
+      { chunks: ['a', 'b'], error: { type: 'api_error', message }, errorAt: 4, drip: { bytes: 11, everyMs: 0 } },
+      true,
+      clean,
+    ],
+    'an error instead of an answer': [{ error: { type: 'api_error', message }, errorAt: 0 }, false, 'temporarily'],
+    'a refusal of the credential': [{ status: 403, error: { message } }, false, 'forbidden'],
+  }
+  for (const [what, [step, stream, heard]] of Object.entries(cases)) {
+    gw.mock.script(secret, step)
+    const reply = await gw.send(hello({ stream }))
+    const text = await reply.text()
+    t.match(text, heard, what)
+    for (const form of forms) t.notOk(text.includes(form), `${what}: no form of it`)
+    for (const [name, value] of reply.headers) t.notOk(value.includes(secret), `${what}: ${name}`)
+  }
+  const [ailment] = gw.daemon.gateway.health.ailments(1)
+  t.match(ailment?.reason, /^before, \*\*\* and .*after$/)
+  await until(t, 'the refusal is stored', async () => (await listHealth(gw.database.db, new Date(0))).length === 1)
+  const kept = JSON.stringify([lines, await gw.live(), await listHealth(gw.database.db, new Date(0))])
+  t.match(kept, 'before, ***')
+  for (const form of forms) t.notOk(kept.includes(form) || kept.includes(JSON.stringify(form).slice(1, -1)), 'kept')
+})
+
+t.test('of an OAuth credential every token and secret is concealed, and nothing else', async t => {
+  const fields = {
+    access_token: 'access-1',
+    refresh_token: 'refresh-2',
+    client_secret: 'hidden-3',
+    client_id: 'public-4',
+  }
+  const concealer = concealerOf(new Credential(JSON.stringify(fields)))
+  const all = Object.values(fields).join(' ')
+  t.equal(concealer.text(all), '*** *** *** public-4')
+  const bytes = Buffer.from([0xff, ...Buffer.from('access-1'), 0x00])
+  t.strictSame([...concealer.bytes(bytes)], [0xff, 42, 42, 42, 0x00], 'all other bytes stay')
+  const same = Buffer.from('public')
+  t.equal(concealer.bytes(same), same)
+  for (const size of [1, 3, 8, 50]) {
+    const pieces = concealer.pieces()
+    let heard = ''
+    for (let at = 0; at < all.length; at += size) heard += pieces.push(Buffer.from(all.slice(at, at + size)))
+    t.equal(heard + pieces.end(), '*** *** *** public-4', `in pieces of ${size}`)
+  }
 })

@@ -1,5 +1,6 @@
 // Exchange: one account asked, its answer relayed, its head held until it says something that counts. Long, because all its states are one story.
 import type { IncomingHttpHeaders } from 'node:http'
+import { type Concealer, concealerOf, type Pieces } from '../../core/conceal.ts'
 import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
 import { credentialOf } from '../../core/snapshot.ts'
 import type { Meter } from '../../dialect/dialect.ts'
@@ -81,6 +82,8 @@ class Exchange implements Handler, Watcher {
   // The upstream streams, which is not always what the client asked for.
   #streaming = false
   #rendition: Rendition | undefined
+  /** of an error body that is too large to be kept back */
+  #large: Pieces | undefined
   readonly #backlog = new Backlog()
   #upstream!: Upstream
   #patience: NodeJS.Timeout | undefined
@@ -120,7 +123,7 @@ class Exchange implements Handler, Watcher {
     this.#status = this.#tried.status = status
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
-    if (typeof id === 'string') outcome.upstreamRequestId = id
+    if (typeof id === 'string') outcome.upstreamRequestId = status < 400 ? id : this.#concealer.text(id)
     const type = headers['content-type'] ?? ''
     const { stream } = call
     // What says nothing of itself is taken for what was asked for.
@@ -134,14 +137,16 @@ class Exchange implements Handler, Watcher {
     outcome.phase = 'waiting'
     this.#state = 'deciding'
     if (status >= 400) return
-    if (streams || !stream || type.includes('json')) this.#render(streams)
-    else this.#broken(`answered a stream with content-type ${type}`)
+    // What is no message can only be told by what it says of itself.
+    const whole = !stream && (type === '' || call.route.kind === 'generate')
+    if (streams || whole || type.includes('json')) this.#render(streams)
+    else this.#broken(`answered ${stream ? 'a stream ' : ''}with content-type ${type}`)
   }
 
   data(chunk: Buffer): void {
     switch (this.#state) {
       case 'relaying':
-        this.#pass(this.#rendition ? this.#rendition.push(chunk) : chunk)
+        this.#pass(this.#rendition ? this.#rendition.push(chunk) : this.#large!.push(chunk))
         return
       case 'deciding':
         if (this.#rendition) this.#decide(this.#rendition, chunk)
@@ -159,7 +164,7 @@ class Exchange implements Handler, Watcher {
   end(): void {
     switch (this.#state) {
       case 'relaying':
-        this.#endRelay(this.#rendition?.end())
+        this.#endRelay(this.#rendition ? this.#rendition.end() : this.#large!.end())
         return
       case 'deciding':
         if (!this.#rendition) this.#judge()
@@ -295,7 +300,8 @@ class Exchange implements Handler, Watcher {
   // An error inside a 200: the client's own is relayed, anything else is the account's.
   #refuseError(error: { type: string; message: string }): void {
     this.#tried.errorType = error.type
-    const verdict = this.#platform.judgeEvent(error.type, error.message, this.#by.gw.now())
+    const message = this.#concealer.text(error.message)
+    const verdict = this.#platform.judgeEvent(error.type, message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
     else if (this.#streaming && this.#by.call.stream) this.#commit()
     else {
@@ -308,24 +314,28 @@ class Exchange implements Handler, Watcher {
 
   // An error status: the account's, or the client's own and then relayed as it came.
   #judge(): void {
-    const body = this.#backlog.take()
+    const body = this.#concealer.bytes(this.#backlog.take())
     const text = body.toString('utf8', 0, JUDGED_BYTES)
     const verdict = this.#platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
     this.#tried.errorType = readError(text).type
     if (!verdict.relay) this.#refuse(this.#status, verdict)
     else if (body.length < JUDGED_BYTES) this.#answerWhole(body)
     else {
-      this.#backlog.keep(body)
+      this.#large = this.#concealer.pieces()
+      this.#backlog.keep(this.#large.push(body))
       this.#commit()
     }
   }
 
   // No answer in this dialect; the account may be behind a proxy that is not well.
   #broken(reason: string): void {
-    this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
+    const elsewhere = this.#status >= 300 || this.#headers['content-type']?.includes('html')
+    const asked = elsewhere ? `${reason}; is the base URL right?` : reason
+    this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason: asked })
   }
 
-  #refuse(status: number, verdict: Declined, stale = false, code = ''): void {
+  #refuse(status: number, declined: Declined, stale = false, code = ''): void {
+    const verdict = { ...declined, reason: this.#concealer.text(declined.reason) }
     this.#tried.error = verdict.reason
     this.#tried.status = status
     this.#upstream?.abort()
@@ -340,7 +350,8 @@ class Exchange implements Handler, Watcher {
     // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
     if (meter?.complete) this.#settle()
     if (meter?.ended) this.#endRelay(bytes)
-    else if (bytes.length > 0 && !this.#by.down.write(bytes, this.#rendition?.between)) this.#upstream.pause()
+    else if (bytes.length > 0 && !this.#by.down.write(this.#heard(bytes), this.#rendition?.between))
+      this.#upstream.pause()
   }
 
   /** The client's socket took what it was full of. */
@@ -360,17 +371,27 @@ class Exchange implements Handler, Watcher {
     if (meter?.begun) this.#settle() // else it declined, and that was relayed as it came
     this.#upstream.linger()
     this.#finish()
-    this.#by.down.end(rest)
+    this.#by.down.end(rest && this.#heard(rest))
     this.#done.resolve(undefined)
+  }
+
+  // An error event comes in one piece, and with it, or after it, what quotes the credential.
+  #heard(bytes: Buffer): Buffer {
+    return this.#meter?.error ? this.#concealer.bytes(bytes) : bytes
+  }
+
+  get #concealer(): Concealer {
+    return concealerOf(credentialOf(this.#by.candidate.account))
   }
 
   // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
   #warned(error: { type: string; message: string }): void {
     const { call, candidate, gw, outcome } = this.#by
-    const verdict = this.#platform.judgeEvent(error.type, error.message, gw.now())
+    const message = this.#concealer.text(error.message)
+    const verdict = this.#platform.judgeEvent(error.type, message, gw.now())
     if (!verdict.relay) gw.health.refused(candidate.account.id, call.peek.model, verdict, gw.now())
     this.#tried.errorType = error.type
-    this.#tried.error = outcome.error = error.message
+    this.#tried.error = outcome.error = message
   }
 
   #failRelay(error: NodeJS.ErrnoException): void {
