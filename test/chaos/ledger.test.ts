@@ -48,8 +48,9 @@ const models = ['claude-sonnet-5-5', 'claude-haiku-4-5', 'claude-sonnet-4-5', 'c
 function anyUsage(): Partial<Usage> {
   return {
     // Some prompts are beyond the tiers, whatever was sent.
-    input_tokens: random() < 0.05 ? 99_990 + below(200_000) : below(3_000),
-    output_tokens: sometimes(0.95, () => below(600)),
+    input_tokens: random() < 0.05 ? 99_990 + below(200_000) : 1 + below(3_000),
+    // Never 0: beside the text of every answer here, that would be a count that nobody made.
+    output_tokens: 1 + below(600),
     ephemeral_5m_input_tokens: sometimes(0.3, () => below(2_000)),
     ephemeral_1h_input_tokens: sometimes(0.2, () => below(2_000)),
     cache_read_input_tokens: sometimes(0.4, () => below(20_000)),
