@@ -29,8 +29,12 @@ export function originForm(target: string): string {
   return rest[0] === '/' ? rest : `/${rest}`
 }
 
+// As nearly all are, and quickly seen.
+const usual = /^[\w.-]+(?::\d{1,5})?$/
+
 /** `gw.example`, `192.0.2.7:8080`, `[::1]:80` */
 export function isAuthority(text: string): boolean {
+  if (usual.test(text)) return true
   const [, v6, name] = /^(?:\[([0-9a-f:.]+)\]|([\w.~!$&'()*+;=%-]+))(?::\d{0,5})?$/i.exec(text) ?? []
   return name !== undefined || (v6 !== undefined && isIPv6(v6))
 }
@@ -38,6 +42,6 @@ export function isAuthority(text: string): boolean {
 function count(raw: readonly string[], wanted: string): number {
   let found = 0
   for (let i = 0; i < raw.length; i += 2)
-    if (raw[i]!.length === wanted.length && raw[i]!.toLowerCase() === wanted) found++
+    if (raw[i]!.length === wanted.length && (raw[i] === wanted || raw[i]!.toLowerCase() === wanted)) found++
   return found
 }
