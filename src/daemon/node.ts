@@ -171,7 +171,8 @@ export async function startWorker(
   changed = snapshot => {
     gateway.snapshot = snapshot
     gateway.pools.keep(snapshot.groups, snapshot.accounts)
-    // An account that was added or resumed may serve who waits.
+    // An account that was added or resumed may serve who waits, and so may a limit that was raised.
+    gateway.places.retry()
     retry()
   }
   open(startJobs(jobsOf(gateway), { database, log }))

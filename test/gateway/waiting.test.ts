@@ -166,3 +166,42 @@ t.test('a streaming caller hears pings while it waits, and then its answer, or a
   )
   t.equal(answer!.match(/event: message_start/g)?.length, 1)
 })
+
+t.test(
+  'who waits has the limit in force: raised, several go on before newcomers; lowered, nobody above it',
+  async t => {
+    const limits: [whose: string, limit: (gw: TestGateway, concurrency: number) => Promise<unknown>][] = [
+      ['user', (gw, concurrency) => gw.set.user('alice', { concurrency })],
+      ['key', (gw, concurrency) => gw.set.key('alice', { concurrency })],
+      ['account', (gw, concurrency) => gw.set.account('a1', { concurrency })],
+    ]
+    for (const [whose, limit] of limits) {
+      const gw = await gateway(t, {})
+      await limit(gw, 1)
+      gw.mock.script('*', { hold: true })
+      const replies: Promise<Response>[] = []
+      const ask = () => replies.push(gw.send(say(`${replies.length}`)))
+      for (let n = 0; n < 6; n++) {
+        ask()
+        await until(t, `${n} wait`, async () => (await gw.live()).waiting === n && gw.mock.stats().requests === 1)
+      }
+      const raised = limit(gw, 4)
+      for (let n = 0; n < 3; n++) ask()
+      await raised
+      await gw.mock.until(s => s.holding === 4 && s.requests === 4)
+      await until(t, 'the others wait', async () => (await gw.live()).waiting === 5)
+      t.strictSame(served(gw).toSorted(), ['0', '1', '2', '3'], `${whose}: raised, those who came first`)
+
+      await limit(gw, 1)
+      gw.mock.release()
+      for (let waiting = 4; waiting >= 0; waiting--) {
+        await gw.mock.until(s => s.holding === 1 && s.requests === 9 - waiting)
+        await until(t, 'one goes on', async () => (await gw.live()).waiting === waiting)
+        t.equal(gw.mock.stats().inFlight, 1, `${whose}: lowered, one at a time`)
+        gw.mock.release()
+      }
+      for (const reply of await Promise.all(replies)) t.equal(reply.status, 200)
+      t.strictSame(served(gw).slice(4, 6), ['4', '5'], `${whose}: in turn`)
+    }
+  },
+)

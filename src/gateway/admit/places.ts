@@ -26,8 +26,8 @@ const seatOf = (slot: string): string => slot.replace(/^slot/, 'seat')
 export interface PlaceRequest {
   /** what is limited, as `userSlot` and its like name it */
   key: string
-  /** 0 or less: no limit */
-  limit: number
+  /** the one in force, asked at each try; 0 or less: no limit */
+  limit: () => number
   /** how many may wait for it, over all processes */
   seats: number
   waitMs: number
@@ -147,26 +147,27 @@ class QueuedPlaces implements Places {
   }
 
   #attempt({ key, limit, outcome, down }: PlaceRequest): Promise<Lease | undefined> {
-    return this.#leases.take(key, outcome.id, limit, down)
+    return this.#leases.take(key, outcome.id, limit(), down)
   }
 
   async #wait(place: PlaceRequest): Promise<Lease> {
     const { key, limit, outcome, down } = place
     const ahead = this.waiting(key)
     using seat = await this.#leases.take(seatOf(key), outcome.id, place.seats)
-    if (!seat) throw new Failure('QUEUE_FULL', [place.seats], { retryAfterMs: this.expect(key, limit, ahead) })
+    if (!seat) throw new Failure('QUEUE_FULL', [place.seats], { retryAfterMs: this.expect(key, limit(), ahead) })
 
     const queue = this.#queues.get(key) ?? new FairQueue<Lease>(lease => lease.release())
     this.#queues.set(key, queue)
     const waiting = queue.join({ flow: 0, pool: key, wants: () => true, attempt: () => this.#attempt(place) })
     const timer = setTimeout(
-      () => waiting.leave(new Failure(place.timeout, [limit], { retryAfterMs: this.expect(key, limit, ahead) })),
+      () => waiting.leave(new Failure(place.timeout, [limit()], { retryAfterMs: this.expect(key, limit(), ahead) })),
       place.waitMs,
     )
     down.watcher = { interrupted: why => waiting.leave(why) }
     if (down.interrupted) waiting.leave(down.interrupted)
     outcome.waitingSince = this.now()
-    waiting.look()
+    // For what came free between the first try and joining, or a limit that was raised: whose turn it is takes it.
+    queue.offer(key)
     try {
       return await waiting.result
     } finally {

@@ -104,7 +104,8 @@ export class FairQueue<T> {
   #length = 0
   #arrivals = 0
   #virtual = 0
-  #retrying = false
+  #looking: Promise<void> | undefined
+  #again = false
   readonly #discard: (value: T) => void
 
   /** `discard` gives back what was taken for somebody who has left meanwhile. */
@@ -114,6 +115,11 @@ export class FairQueue<T> {
 
   get length(): number {
     return this.#length
+  }
+
+  /** Everybody is looking again, in turn; resolves when they have. Undefined when nobody is. */
+  get looking(): Promise<void> | undefined {
+    return this.#looking
   }
 
   /** How many of a user's wait. */
@@ -162,10 +168,20 @@ export class FairQueue<T> {
   }
 
   /** Lets everybody look again, in fair order: what they wait for may have changed without anything being given back. */
-  async retry(): Promise<void> {
-    if (this.#retrying) return
-    this.#retrying = true
-    try {
+  retry(): Promise<void> {
+    this.#again = true
+    if (this.#looking) return this.#looking
+    const looking = this.#lookAll().finally(() => {
+      this.#looking = undefined
+    })
+    this.#looking = looking
+    return looking
+  }
+
+  async #lookAll(): Promise<void> {
+    // Who is asked while it is under way may have been passed by already.
+    while (this.#again) {
+      this.#again = false
       const pools = new Set(this.#pools.values())
       for (;;) {
         const waiter = first(pools, undefined)
@@ -173,8 +189,6 @@ export class FairQueue<T> {
         const pool = this.#pools.get(waiter.wish.pool)!
         if (!(await this.try(waiter, undefined)) && waiter.here) pools.delete(pool)
       }
-    } finally {
-      this.#retrying = false
     }
   }
 

@@ -46,7 +46,9 @@ export interface Glance {
 export async function occupy(options: OccupyOptions): Promise<Occupied> {
   const { gw, caller, down, outcome } = options
   if (isBeside(options.call)) return pick(options)
-  const first = await look(options, options.seen)
+  // Who waits is looking again, since a limit was raised, say: whoever comes now stands behind.
+  const { looking } = gw.accountQueue
+  const first = looking ? undefined : await look(options, options.seen)
   if (first) return first
 
   const { config } = gw
@@ -83,7 +85,8 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   )
   down.watcher = { interrupted: why => waiting.leave(why) }
   if (down.interrupted) waiting.leave(down.interrupted)
-  waiting.look()
+  if (looking) void looking.then(() => waiting.look())
+  else waiting.look()
   try {
     return await waiting.result
   } finally {

@@ -11,6 +11,8 @@ import { type Route, routeOf } from './routes.ts'
 
 export interface Caller {
   key: KeyFacts
+  /** by which the snapshot knows the key */
+  digest: string
   user: UserFacts
   group: GroupFacts | null
   platform: Platform
@@ -27,7 +29,7 @@ export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly A
  * USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM
  */
 export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, route: Route): Caller {
-  const key = keyOf(gw, presented(req), ip)
+  const { key, digest } = keyOf(gw, presented(req), ip)
   if (key.revoked) throw new Failure('API_KEY_DISABLED')
   if (key.expiresAt !== 0 && key.expiresAt <= gw.now()) throw new Failure('API_KEY_EXPIRED')
   if (!key.user.active) throw new Failure('USER_INACTIVE')
@@ -36,25 +38,32 @@ export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, rout
   const platform = group?.platform ?? 'anthropic'
   if (route.platforms.length > 0 && !route.platforms.includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
-  return { key, user: key.user, group, platform }
+  return { key, digest, user: key.user, group, platform }
+}
+
+/** The caller's key as it is by now; one that is gone meanwhile as it was, since its next request is refused. */
+export function keyNow(gw: Gateway, { key, digest }: Caller): KeyFacts {
+  return gw.snapshot.key(digest) ?? key
 }
 
 // Each that is not known costs a digest; nobody has a reason to bring more.
 const MOST_PRESENTED = 8
 
 // The one of ours. What else is presented is a leftover of the client's environment, and goes nowhere.
-function keyOf(gw: Gateway, values: readonly string[], ip: string): KeyFacts {
+function keyOf(gw: Gateway, values: readonly string[], ip: string): { key: KeyFacts; digest: string } {
   if (values.length === 0) throw new Failure('API_KEY_REQUIRED')
   if (values.length > MOST_PRESENTED) throw new Failure('KEYS_DIFFER')
   const limit = gw.config['limits.bad_keys']
   let ours: KeyFacts | undefined
+  let digest = ''
   for (const value of values) {
     const key = known(gw, value) ?? (gw.brake.restMs(ip, limit) > 0 ? undefined : lookUp(gw, value))
     if (!key) continue
     if (ours && ours.id !== key.id) throw new Failure('KEYS_DIFFER')
     ours = key
+    digest = remembered.get(gw.secret)!.get(value)!
   }
-  if (ours) return ours
+  if (ours) return { key: ours, digest }
   const restMs = gw.brake.restMs(ip, limit)
   if (restMs > 0) throw new Failure('TOO_MANY_BAD_KEYS', [limit], { retryAfterMs: restMs })
   gw.brake.bad(ip)
