@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { Command } from 'commander'
 import type { PriceRow, Written } from '../core/price/row.ts'
+import { parseUsd } from '../lib/money.ts'
 import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Shell } from './shell.ts'
@@ -18,6 +19,7 @@ export interface SetOptions {
   tierOutput?: bigint
   tierCacheRead?: bigint
   mode?: ReadonlyMap<string, Written>
+  geo?: ReadonlyMap<string, bigint>
   webSearch?: bigint
   embedding?: boolean
   from?: Date
@@ -37,6 +39,7 @@ export function setOptions(command: Command): Command {
     .option('--tier-output <usd>', 'the rate of that tier', usd('--tier-output'))
     .option('--tier-cache-read <usd>', 'default: in proportion to input', usd('--tier-cache-read'))
     .option('--mode <name=rates>', 'a service mode: priority=INPUT,OUTPUT[,CACHE-READ]; may be repeated', modes)
+    .option('--geo <name=times>', 'a region and how many times every rate: us=1.1; may be repeated', regions)
     .option('--web-search <usd>', 'per search; default: not billed', usd('--web-search'))
     .option('--embedding', 'an output rate of 0 is right')
     .option('--from <date>', 'since when it holds; default: now', date('--from'))
@@ -80,6 +83,14 @@ function modes(text: string, before: ReadonlyMap<string, Written> = new Map()): 
   return new Map([...before, [name, { input: usd(input), output: usd(output), ...cache }]])
 }
 
+/** Collects `NAME=TIMES`. */
+function regions(text: string, before: ReadonlyMap<string, bigint> = new Map()): ReadonlyMap<string, bigint> {
+  const [, name, times] = /^([^=\s]+)=(\d{1,3}(?:\.\d{1,9})?)$/.exec(text) ?? []
+  if (name === undefined || times === undefined)
+    throw new Refusal('usage', `--geo must be NAME=TIMES such as us=1.1, got ${JSON.stringify(text)}`)
+  return new Map([...before, [name, parseUsd(times)!]])
+}
+
 /** The price that the options say. @throws Refusal `usage` */
 export function written(model: string, options: SetOptions): PriceRow {
   const { tierAbove, tierInput = null, tierOutput = null, tierCacheRead = null } = options
@@ -95,6 +106,7 @@ export function written(model: string, options: SetOptions): PriceRow {
     rates: { input, output, cacheWrite5m, cacheWrite1h, cacheRead },
     tier: tierAbove === undefined ? null : { above: tierAbove, input: tierInput, output: tierOutput, ...cache },
     modes: options.mode ?? new Map(),
+    geo: options.geo ?? new Map(),
     webSearch: options.webSearch ?? null,
     source: 'gw price set',
     embedding: options.embedding ?? false,

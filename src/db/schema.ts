@@ -136,6 +136,7 @@ export interface UsageTable {
   cache_read_tokens: number
   web_searches: number
   mode: string | null
+  geo: string | null
   cost: bigint
   charged: bigint
   billing: string

@@ -18,6 +18,8 @@ export interface Peek {
   readonly maxTokens: number | undefined
   /** the service mode it asks for, '' for the standard one */
   readonly mode: string
+  /** where it asks to be computed, '' for wherever that costs nothing more */
+  readonly geo: string
   /** bytes of it that may become input tokens, so not the base64 of images; never fewer than the model can read */
   readonly promptBytes: number
   /** what its prompt may write into a cache */
@@ -53,6 +55,10 @@ export interface Meter {
   readonly promptTold: boolean
   /** Of that: the tokens of the answer, to its end. */
   readonly outputTold: boolean
+  /** A service mode was told, also the standard one. */
+  readonly modeTold: boolean
+  /** It was told where it was computed, also that it is of no concern. */
+  readonly geoTold: boolean
   /**
    * Something of the answer itself has passed: text that is not empty, or a part that says something by being there (a tool
    * that is called, a search). Not its frame: whoever has seen no more than that can still be given another answer.

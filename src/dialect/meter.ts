@@ -17,6 +17,8 @@ abstract class Reading {
   ended = false
   error: Meter['error']
   emitted = 0
+  modeTold = false
+  geoTold = false
   readonly #said = { prompt: false, output: false }
   readonly #wrong = { prompt: false, output: false, rest: false }
 

@@ -1,23 +1,74 @@
 // What a request used, in disjoint buckets whatever the dialect (spec/wire.md §4).
 
-/** Token counts, every token in exactly one bucket, and what else an upstream bills by. */
-export interface Usage {
+/** Token counts, every token in exactly one bucket. */
+export interface Tokens {
   input: number
   output: number
   cacheWrite5m: number
   cacheWrite1h: number
   cacheRead: number
+}
+
+/** The tokens of an answer, and what else an upstream bills by. */
+export interface Usage extends Tokens {
   /** searches of the web that a tool on the upstream's side made; billed each */
   webSearches: number
   /** the vendor's word for a service mode with rates of its own (`priority`, `flex`, `fast` …); '' is the standard one */
   mode: string
+  /** where it was computed, by the vendor's word, when that has a price of its own (`us`); '' when it has none */
+  geo: string
+  /** the calls that it took, each with a prompt of its own, when there was more than the one; see `summed` */
+  parts?: readonly Part[]
+}
+
+/** One of the calls that an answer took on the upstream's side (a compaction, an advisor …). */
+export interface Part extends Tokens {
+  /** '' for the model that was asked for */
+  model: string
+  /** whether the counts of the whole answer have it in them */
+  counted: boolean
+}
+
+export function noTokens(): Tokens {
+  return { input: 0, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
 }
 
 export function noUsage(): Usage {
-  return { input: 0, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0, webSearches: 0, mode: '' }
+  return { ...noTokens(), webSearches: 0, mode: '', geo: '' }
 }
 
 /** Tokens of the prompt: what a long-context price tier looks at. */
-export function promptTokens(usage: Usage): number {
-  return usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h
+export function promptTokens(tokens: Tokens): number {
+  return tokens.input + tokens.cacheRead + tokens.cacheWrite5m + tokens.cacheWrite1h
+}
+
+const promptBuckets = ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h'] as const
+const buckets = [...promptBuckets, 'output'] as const
+
+/**
+ * A usage with parts whose counts are the sums of them. What the answer's own counts have beyond the parts that are in them is a
+ * part, too: nothing that was told is free.
+ */
+export function summed(usage: Usage): Usage {
+  const { parts } = usage
+  if (!parts) return usage
+  const inside = sumOf(parts.filter(part => part.counted))
+  const rest: Part = { ...noTokens(), model: '', counted: true, output: Math.max(0, usage.output - inside.output) }
+  // How writes are split is not told in each place: what is missing is missing of the prompt as a whole.
+  let missing = Math.max(0, promptTokens(usage) - promptTokens(inside))
+  for (const bucket of promptBuckets) {
+    rest[bucket] = Math.min(missing, Math.max(0, usage[bucket] - inside[bucket]))
+    missing -= rest[bucket]
+  }
+  const all = promptTokens(rest) + rest.output > 0 ? [...parts, rest] : parts
+  return { ...usage, ...sumOf(all), parts: all }
+}
+
+// The largest count that a database column holds.
+const MOST = 2 ** 31 - 1
+
+function sumOf(parts: readonly Tokens[]): Tokens {
+  const sum = noTokens()
+  for (const part of parts) for (const bucket of buckets) sum[bucket] = Math.min(sum[bucket] + part[bucket], MOST)
+  return sum
 }

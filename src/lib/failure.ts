@@ -73,6 +73,12 @@ export const codes = {
     fault: 'downstream',
     text: 'Model %s has no price here, so it cannot be billed; use another model, or ask the operator to run "gw price set".',
   },
+  MODE_UNPRICED: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: 'Model %s has no price here in %s, so it cannot be billed; ask without it, or ask the operator to run "gw price set".',
+  },
   INSUFFICIENT_BALANCE: {
     status: 403,
     type: 'billing_error',

@@ -84,6 +84,23 @@ const steps: Record<keyof Step, Check> = {
     ephemeral_1h_input_tokens: whole(0),
     web_search_requests: whole(0),
     service_tier: text,
+    inference_geo: text,
+    iterations: list(
+      object(
+        {
+          type: text,
+          model: (value, path) => value === null || text(value, path),
+          input_tokens: whole(0),
+          output_tokens: whole(0),
+          cache_creation_input_tokens: whole(0),
+          cache_read_input_tokens: whole(0),
+          cache_creation: (value, path) =>
+            value === null ||
+            object({ ephemeral_5m_input_tokens: whole(0), ephemeral_1h_input_tokens: whole(0) })(value, path),
+        },
+        'type',
+      ),
+    ),
   }),
   pings: whole(0),
   headers,

@@ -33,9 +33,24 @@ export interface Counts {
   web_search_requests: number
 }
 
+/** One of the calls that an answer took on the provider's side; Messages lists them. */
+export interface Iteration {
+  type: string
+  model?: string | null
+  input_tokens?: number
+  output_tokens?: number
+  cache_creation_input_tokens?: number
+  cache_read_input_tokens?: number
+  cache_creation?: { ephemeral_5m_input_tokens?: number; ephemeral_1h_input_tokens?: number } | null
+}
+
 export interface Usage extends Counts {
   /** The vendor's word, `''` for the standard one; said by all but Gemini. `fast` is a speed in Messages. */
   service_tier: string
+  /** Where it was computed; said by Messages. Default: nothing of it. */
+  inference_geo?: string
+  /** Said by Messages at the end. Default: none. */
+  iterations?: Iteration[]
 }
 
 /**

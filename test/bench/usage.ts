@@ -280,6 +280,7 @@ function lines(n: number, now: number): UsageLine[] {
       cache_read_tokens: Math.floor(Math.random() * 60_000),
       web_searches: 0,
       mode: null,
+      geo: null,
       cost: String(Math.floor(Math.random() * 9e7)),
       charged: String(Math.floor(Math.random() * 9e7)),
       billing: 'balance',

@@ -29,7 +29,17 @@ t.test('a price is set, shown, changed and taken away', async t => {
     '0.01',
   ]
   const tier = ['--tier-above', '200000', '--tier-input', '2', '--tier-output', '6', '--tier-cache-read', '0.2']
-  const more = [...tier, '--mode', 'priority=2,8', '--mode', 'flex=0.5,2,0.05', '--from', '2026-01-01']
+  const more = [
+    ...tier,
+    '--mode',
+    'priority=2,8',
+    '--mode',
+    'flex=0.5,2,0.05',
+    '--geo',
+    'us=1.1',
+    '--from',
+    '2026-01-01',
+  ]
   const first = { layer: 'operator', model: 'own', from: '2026-01-01T00:00:00.000Z', replaces: null, changes: [] }
   t.match(await json([...full, ...more, '--dry-run']), first)
   t.same(await stored(), [], 'a dry run changes nothing')
@@ -59,6 +69,7 @@ t.test('a price is set, shown, changed and taken away', async t => {
       priority: { input: '2.00', output: '8.00', cache_write_5m: '2.50', cache_write_1h: '4.00', cache_read: '0.20' },
       flex: { input: '0.50', output: '2.00', cache_write_5m: '0.625', cache_write_1h: '1.00', cache_read: '0.05' },
     },
+    geo: { us: '1.10' },
     web_search: '0.01',
     source: 'gw price set',
   })
@@ -99,6 +110,13 @@ t.test('a price is set, shown, changed and taken away', async t => {
   t.match(await json('price rm OWN --from 2026-01-01 --yes'), [{ model: 'own', from: '2026-01-01T00:00:00.000Z' }])
   t.equal((await json<Json[]>('price rm own --yes')).length, 2)
   t.match(await gw('price rm own --yes'), { code: 6, stderr: /no price of "own" was set/ })
+})
+
+t.test('a region is how many times every rate, and only that', async t => {
+  for (const geo of ['us', 'us=', '=1.1', 'us=-1', 'us=1.1x'])
+    t.match(await gw([...own, '--geo', geo]), { code: 2, stderr: /--geo must be NAME=TIMES such as us=1\.1/ }, geo)
+  t.match(await gw([...own, '--geo', 'us=11']), { code: 5, stderr: /own: geo\.us is 11\.00 times every rate/ })
+  t.match((await gw(['price', 'show', 'claude-opus-5'])).stdout, /^ *geo us +× 1\.10$/m)
 })
 
 t.test('a price changes at its instant, for all layers', async t => {

@@ -100,6 +100,7 @@ t.test('rows of LiteLLM are read as they are meant', async t => {
   const opus = row('claude-opus-5')
   t.same(flat(opus.rates), [5n * G, 25n * G, 6_250_000_000n, 10n * G, 500_000_000n])
   t.same(modes(opus), { fast: [10n * G, 50n * G, 12_500_000_000n, 20n * G, G] }, 'fast multiplies; us is no mode')
+  t.strictSame([...opus.geo], [['us', 1_100_000_000n]], 'but a region')
   t.equal(opus.webSearch, 10_000_000n)
   t.match(opus, { vendor: 'anthropic', source: 'litellm', layer: 'operator', from: now })
 

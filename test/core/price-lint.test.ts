@@ -162,6 +162,14 @@ t.test('a finding says what is wrong with which field', async t => {
     [put(base, 'web_search', '10'), 'web_search', 'error', /divide by 1000/],
     [put(base, 'modes', { priority: { input: '6' } }), 'modes.priority.output', 'error', /is missing/],
     [put(base, 'modes', { flex: { input: '6', output: '30' } }), 'modes.flex.input', 'warning', /exchanged/],
+    [put(base, 'modes', undefined), 'modes.batch', 'warning', /is gone/],
+    [put(base, 'geo', { us: '11' }), 'geo.us', 'error', /11\.00 times every rate/],
+    [put(base, 'geo', { us: '0.9' }), 'geo.us', 'warning', /below 1/],
+    [put(base, 'geo', { us: '-1' }), 'geo.us', 'error', /negative/],
+    [put(base, 'geo', { us: 'twice' }), 'geo.us', 'error', /is no amount/],
+    [put(base, 'geo', { global: '1.1' }), 'geo.global', 'error', /is no region/],
+    [put(base, 'geo', { 'U S': '1.1' }), 'geo.U S', 'error', /no region’s name/],
+    [put(base, 'geo', '1.1'), 'geo', 'error', /must hold/],
     [put(base, 'cache_reed', '1'), 'cache_reed', 'warning', /is "cache_read" meant/],
     [put(base, 'tier', 'yes'), 'tier', 'error', /must hold rates/],
   ]
@@ -169,6 +177,11 @@ t.test('a finding says what is wrong with which field', async t => {
     const told = check([row]).filter(finding => finding.field === field && text.test(finding.text))
     t.match(told, [{ model: 'claude-sonnet-4-5', from: new Date(now), level }], `${field} ${text}`)
   }
+  const opus = inForce.find(row => row.model === 'claude-opus-5')!
+  t.match(
+    check([put(opus, 'geo', undefined)]).filter(({ field }) => field === 'geo.us'),
+    [{ level: 'warning', text: /is gone/ }],
+  )
   t.match(check([{ ...base, from: 'tomorrow' }]), [], 'a date that the import sets is no matter')
   const dated = JSON.stringify({ format: 1, prices: [{ ...base, from: 'tomorrow' }] })
   t.match(inspect(readPrices(dated, { file: 'f', now }), shipped).findings[0], { field: 'from', level: 'error' })
@@ -191,7 +204,7 @@ t.test('what was accepted, is free, embeds or is new is no error', async t => {
   }
   t.match(said([dear]), [{ field: 'cache_write_5m', level: 'error' }, { field: 'cache_write_1h' }, { field: 'input' }])
   t.same(said([{ ...dear, accepted: true }]), [])
-  const plain = { ...dear, model: 'own', rates: row!.rates }
+  const plain = { ...dear, model: 'own', rates: row!.rates, modes: new Map(), geo: new Map() }
   const older = { ...plain, from: now - 2 }
   const newer = { ...plain, from: now - 1, rates: { ...row!.rates, output: row!.rates.output! * 5n } }
   t.match(said([older, newer]), [{ field: 'output', from: new Date(now - 1), text: /from the price before/ }])

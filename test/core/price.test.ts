@@ -2,7 +2,7 @@
 import t from 'tap'
 import { cost, priceTable, type Request, shippedPrices, worstCase } from '../../src/core/price/price.ts'
 import type { Price, Rates } from '../../src/core/price/row.ts'
-import { noUsage, type Usage } from '../../src/dialect/usage.ts'
+import { noTokens, noUsage, type Part, type Usage } from '../../src/dialect/usage.ts'
 
 const random = (below: number) => Math.floor(Math.random() * below)
 
@@ -21,6 +21,7 @@ const price = (model: string, n: number, more: Partial<Price> = {}): Price => ({
   ...rates(n),
   tier: null,
   modes: new Map(),
+  geo: new Map(),
   webSearch: null,
   source: null,
   ...more,
@@ -139,6 +140,7 @@ t.test('tiers, modes and searches cost what an oracle of whole fractions says, h
   const some = (): Rates =>
     Object.fromEntries(columns.map(bucket => [bucket, BigInt(random(1e11))])) as unknown as Rates
   const modes = ['', 'priority', 'flex', 'unknown', '__proto__']
+  const regions = ['', 'us', 'unknown']
   const seen = new Map<string, number>()
   for (let i = 0; i < 5000; i++) {
     // Now and then as many as a double counts exactly.
@@ -147,6 +149,7 @@ t.test('tiers, modes and searches cost what an oracle of whole fractions says, h
       ...(Object.fromEntries(columns.map(bucket => [bucket, many(1e6)])) as unknown as Usage),
       webSearches: many(20),
       mode: modes[random(modes.length)]!,
+      geo: regions[random(regions.length)]!,
     }
     const [base, above] = [some(), random(3e6)]
     const tier = i % 2 ? { above, ...some() } : null
@@ -155,7 +158,9 @@ t.test('tiers, modes and searches cost what an oracle of whole fractions says, h
       ['flex', some()],
     ])
     const webSearch = i % 3 ? BigInt(random(1e8)) : null
-    const got = cost(usage, price('m', 0, { ...base, tier, modes: special, webSearch }))
+    const times = BigInt(random(3e9))
+    const geo = new Map([['us', times]])
+    const got = cost(usage, price('m', 0, { ...base, tier, modes: special, geo, webSearch }))
 
     const prompt =
       BigInt(usage.input) + BigInt(usage.cacheWrite5m) + BigInt(usage.cacheWrite1h) + BigInt(usage.cacheRead)
@@ -167,10 +172,26 @@ t.test('tiers, modes and searches cost what an oracle of whole fractions says, h
       const rate = rates.length > 0 ? rates.sort((a, b) => (a < b ? 1 : -1))[0]! : base[bucket]
       return total + BigInt(usage[bucket]) * rate
     }, 0n)
-    const exact = nearest(sum, 1_000_000n) + BigInt(usage.webSearches) * (webSearch ?? 0n)
+    const exact =
+      nearest(sum * (usage.geo === 'us' ? times : 10n ** 9n), 10n ** 15n) +
+      BigInt(usage.webSearches) * (webSearch ?? 0n)
     if (got !== exact) t.fail(`${JSON.stringify(usage)} costs ${got}, not ${exact}`)
   }
   t.equal(seen.size, 4, 'with and without tier, with and without mode')
+})
+
+t.test('calls of one answer cost what each costs at its own price, rounded together', async t => {
+  const part = (more: Partial<Part>): Part => ({ ...noTokens(), model: '', counted: true, ...more })
+  const mine = price('m', 1, { tier: { above: 100, ...rates(1000) } })
+  const others = new Map([['big', price('big', 7)]])
+  const of = (parts: Part[], more: Partial<Usage> = {}) =>
+    cost(used({ parts, ...more }), mine, name => others.get(name))
+  t.equal(of([part({ input: 250_000 }), part({ input: 250_000 })]), 500n, 'a tier is crossed by each by itself')
+  t.equal(of([part({ output: 30_000 }), part({ output: 19_999 })]), 0n, 'half a nano-USD less is none')
+  t.equal(of([part({ output: 30_000 }), part({ output: 20_000 })]), 1n, 'two parts of one are one')
+  t.equal(of([part({ model: 'big', output: 1_000_000 }), part({ output: 1_000_000 })]), 80n)
+  t.equal(of([part({ model: 'nobody', output: 1_000_000 })]), 0n, 'what costs nothing')
+  t.equal(of([part({ output: 1 })], { webSearches: 2 }), 0n)
 })
 
 t.test('a prompt above the tier reprices the whole request; one exactly at it does not', async t => {
@@ -236,6 +257,10 @@ t.test('no request costs more than its worst case, and some cost just that', asy
     [{ cacheWrites: '5m' }, 6n + 30n],
     [{ cacheWrites: '1h' }, 9n + 30n],
     [{ webSearches: 3 }, 5n + 30n + 21n],
+    [{ geo: 'us' }, 10n + 60n],
+    [{ geo: 'us', mode: 'fast', webSearches: 3 }, 20n + 120n + 21n],
+    [{ geo: 'eu' }, 5n + 30n],
+    [{ geo: 'nowhere' }, 5n + 30n],
     [{ inputTokens: 0, outputTokens: 0 }, 0n],
   ]
   const of = { input: 5n, output: 30n, cacheWrite5m: 6n, cacheWrite1h: 9n, cacheRead: 1n }
@@ -244,7 +269,11 @@ t.test('no request costs more than its worst case, and some cost just that', asy
     ['fast', { input: 10n, output: 60n, cacheWrite5m: 12n, cacheWrite1h: 18n, cacheRead: 2n }],
     ['flex', { input: 2n, output: 15n, cacheWrite5m: 3n, cacheWrite1h: 4n, cacheRead: 1n }],
   ])
-  const p = price('m', 0, { ...of, tier: long, modes, webSearch: 7n })
+  const geo = new Map([
+    ['us', 2_000_000_000n],
+    ['eu', 500_000_000n],
+  ])
+  const p = price('m', 0, { ...of, tier: long, modes, geo, webSearch: 7n })
   for (const [more, nano] of cases) {
     const request: Request = { inputTokens: 1_000_000, outputTokens: 1_000_000, cacheWrites: 'none', ...more }
     t.equal(worstCase(p, request), nano, JSON.stringify(more))

@@ -83,6 +83,7 @@ export function line(at: number, random: () => number, more: Partial<UsageLine> 
     cache_read_tokens: below(100_000),
     web_searches: below(3),
     mode: null,
+    geo: null,
     cost: String(BigInt(below(1e9)) * 1_000_003n),
     charged: String(below(1e9)),
     billing: 'balance',

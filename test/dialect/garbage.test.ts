@@ -24,12 +24,16 @@ const junk: unknown[] = [
   5,
 ]
 
-function sound({ complete, told, begun, error, emitted, mode, ...buckets }: View): boolean {
+function sound({ complete, told, begun, error, emitted, mode, geo, parts, ...buckets }: View): boolean {
   const whole = (n: unknown) => Number.isInteger(n) && (n as number) >= 0
   return (
     Object.values(buckets).every(n => whole(n) && (n as number) <= 2 ** 31 - 1) &&
     whole(emitted) &&
     typeof mode === 'string' &&
+    typeof geo === 'string' &&
+    (parts ?? []).every(
+      ({ model, counted, ...tokens }) => typeof model === 'string' && Object.values(tokens).every(whole),
+    ) &&
     typeof complete === 'boolean' &&
     typeof told === 'boolean' &&
     typeof begun === 'boolean' &&

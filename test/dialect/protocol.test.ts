@@ -5,7 +5,7 @@ import { messages } from '../../src/dialect/messages/messages.ts'
 import { messagesMeter } from '../../src/dialect/messages/meter.ts'
 import { renameBody, renameFrame } from '../../src/dialect/messages/rename.ts'
 import { SseCutter } from '../../src/dialect/sse.ts'
-import { noUsage, promptTokens, type Usage } from '../../src/dialect/usage.ts'
+import { noUsage, promptTokens, summed, type Usage } from '../../src/dialect/usage.ts'
 import { Failure } from '../../src/lib/failure.ts'
 import type { Step } from '../../src/mock/server.ts'
 import { ask, mockFor, streaming, whole } from '../mock/ask.ts'
@@ -1031,3 +1031,61 @@ const sum = (usage: object) =>
     (total, key) => total + (usage as Record<string, number>)[key]!,
     0,
   )
+
+t.test('an answer of several calls is the sum of them, whatever its own counts leave out', async t => {
+  const at = (usage: object) => {
+    const found: unknown[] = []
+    for (const streaming of [false, true]) {
+      const meter = messagesMeter(streaming)
+      const body = JSON.stringify({ type: 'message', content: [], usage })
+      meter.push(Buffer.from(streaming ? sse(start({ input_tokens: 1, output_tokens: 1 }), delta(usage), stop) : body))
+      meter.end()
+      const { input, output, cacheRead, cacheWrite5m, cacheWrite1h, parts } = summed(meter.usage)
+      found.push([[input, output, cacheRead, cacheWrite5m, cacheWrite1h], parts?.map(part => part.model), meter.told])
+    }
+    t.same(found[0], found[1], 'told by a stream as by a whole answer')
+    return found[0]
+  }
+  const top = { input_tokens: 23_000, output_tokens: 1000 }
+  const message = { type: 'message', model: null, ...top }
+  const compaction = { type: 'compaction', input_tokens: 180_000, output_tokens: 3500 }
+  const advice = { type: 'advisor_message', model: 'claude-opus-5', input_tokens: 823, output_tokens: 1612 }
+  t.same(at(top), [[23_000, 1000, 0, 0, 0], undefined, true])
+  t.same(at({ ...top, iterations: null }), [[23_000, 1000, 0, 0, 0], undefined, true])
+  t.same(at({ ...top, iterations: [] }), [[23_000, 1000, 0, 0, 0], undefined, true])
+  t.same(at({ ...top, iterations: [message] }), [[23_000, 1000, 0, 0, 0], undefined, true], 'one call is the answer')
+  t.same(at({ ...top, iterations: [compaction, message] }), [[203_000, 4500, 0, 0, 0], ['', ''], true])
+  t.same(at({ ...top, iterations: [message, advice] }), [[23_823, 2612, 0, 0, 0], ['', 'claude-opus-5'], true])
+  t.same(
+    at({ ...top, iterations: [compaction] }),
+    [[203_000, 4500, 0, 0, 0], ['', ''], true],
+    'what is in no call is counted all the same',
+  )
+  t.same(
+    at({
+      ...top,
+      cache_read_input_tokens: 7,
+      iterations: [{ type: 'message', input_tokens: 22_000, output_tokens: 990 }, compaction],
+    }),
+    [[203_000, 4500, 7, 0, 0], ['', '', ''], true],
+    'or in none as much',
+  )
+  t.same(
+    at({
+      ...top,
+      cache_creation_input_tokens: 9,
+      iterations: [
+        { ...message, cache_creation: { ephemeral_1h_input_tokens: 9 }, cache_creation_input_tokens: 9 },
+        compaction,
+      ],
+    }),
+    [[203_000, 4500, 0, 0, 9], ['', ''], true],
+    'a split that only a call has is no more tokens',
+  )
+  t.same(at({ ...top, iterations: [{ type: 'news', ...top }, message] }), [[46_000, 2000, 0, 0, 0], ['', ''], true])
+  t.same(
+    at({ ...top, iterations: [compaction, 'none', { ...message, input_tokens: -1 }] }),
+    [[203_000, 4500, 0, 0, 0], ['', '', ''], false],
+    'a call that cannot be read is not told',
+  )
+})

@@ -89,7 +89,7 @@ function truthOf(dialect: DialectName, told: Scripted): Usage {
   }
 }
 
-type Bucket = Exclude<keyof Usage, 'mode'>
+type Bucket = Exclude<keyof Usage, 'mode' | 'geo' | 'parts'>
 
 /** What was billed, in the meters' words. */
 const billedAs = (counts: Counts): Record<Bucket, number> => ({

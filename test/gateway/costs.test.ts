@@ -6,14 +6,15 @@ import t, { type Test } from 'tap'
 import { controlClient } from '../../src/control/client.ts'
 import type { SlotView, WaiterView } from '../../src/control/view.ts'
 import { addAccount } from '../../src/core/record/account.ts'
-import { addGroup } from '../../src/core/record/group.ts'
+import { addGroup, setGroup } from '../../src/core/record/group.ts'
 import { clearHealth } from '../../src/core/record/health.ts'
 import { createKey } from '../../src/core/record/key.ts'
 import { addUser } from '../../src/core/record/user.ts'
 import type { Seen } from '../../src/mock/server.ts'
+import { noCounts } from '../../src/mock/stats.ts'
 import type { Point, Step, Usage } from '../../src/mock/step.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
-import { chargedOf, costOf, nano, worstOf } from '../helpers/oracle.ts'
+import { chargedOf, costOf, nano, tokensOf, worstOf } from '../helpers/oracle.ts'
 
 // ---- what is asked ----
 
@@ -65,6 +66,60 @@ const shapes: Record<string, Shape> = {
       service_tier: 'fast',
     },
     more: { speed: 'fast' },
+  },
+  'in the batch tier, and in a region': {
+    model: 'claude-sonnet-5-5',
+    usage: {
+      input_tokens: 33,
+      output_tokens: 19,
+      ephemeral_1h_input_tokens: 7,
+      service_tier: 'batch',
+      inference_geo: 'us',
+    },
+    more: { inference_geo: 'us' },
+  },
+  'in a region that the workspace has': {
+    model: 'claude-haiku-5-5',
+    usage: { input_tokens: 31, output_tokens: 17, cache_read_input_tokens: 3, inference_geo: 'us' },
+  },
+  'anywhere, which an older model says otherwise': {
+    model: 'claude-haiku-4-5',
+    usage: { input_tokens: 31, output_tokens: 17, inference_geo: 'not_available' },
+  },
+  'with a compaction and an advisor, fast and in a region': {
+    model: 'claude-opus-4-8',
+    usage: {
+      input_tokens: 23_000,
+      output_tokens: 1000,
+      cache_read_input_tokens: 9,
+      service_tier: 'fast',
+      inference_geo: 'us',
+      iterations: [
+        { type: 'compaction', input_tokens: 180_000, output_tokens: 3500, cache_read_input_tokens: 17 },
+        { type: 'message', model: null, input_tokens: 22_001, output_tokens: 900 },
+        {
+          type: 'advisor_message',
+          model: 'claude-opus-5-20260724',
+          input_tokens: 823,
+          output_tokens: 1612,
+          cache_creation_input_tokens: 30,
+          cache_creation: { ephemeral_5m_input_tokens: 10, ephemeral_1h_input_tokens: 20 },
+        },
+        { type: 'message', input_tokens: 999, output_tokens: 100, cache_read_input_tokens: 9 },
+      ],
+    },
+    more: { speed: 'fast', inference_geo: 'us' },
+  },
+  'with calls below a tier that is crossed by their sum': {
+    model: 'claude-haiku-5-5',
+    usage: {
+      input_tokens: 180_000,
+      output_tokens: 70,
+      iterations: [
+        { type: 'message', input_tokens: 80_000, output_tokens: 30 },
+        { type: 'message', input_tokens: 100_000, output_tokens: 40 },
+      ],
+    },
   },
   'in a mode that is a factor': {
     model: 'claude-opus-5',
@@ -339,20 +394,16 @@ async function agrees(t: Test, gw: TestGateway, lanes: Lane[], all: Case[]): Pro
           ],
           searches: row.web_searches,
           mode: row.mode,
+          geo: row.geo,
           cost: row.cost,
           charged: row.charged,
           partial: expect === 'exact' ? row.partial : null,
         },
         {
-          tokens: [
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.ephemeral_5m_input_tokens,
-            usage.ephemeral_1h_input_tokens,
-            usage.cache_read_input_tokens,
-          ],
+          tokens: tokensOf(usage),
           searches: usage.web_search_requests,
           mode: usage.service_tier || null,
+          geo: usage.inference_geo === 'us' ? 'us' : null,
           cost,
           charged: chargedOf(cost, multiplier),
           partial: expect === 'exact' ? false : null,
@@ -542,6 +593,66 @@ t.test('what was not told of a usage is reckoned and flagged, and the answer goe
     const untold = await ask(undefined, '', stream)
     t.match(untold, { input_tokens: Math.ceil(bytes / 4), output_tokens: 0, partial: true }, 'one that is not counted')
   }
+})
+
+t.test('an answer costs what was served: as asked where it says nothing, flagged where that has no price', async t => {
+  const gw = await gateway(t, { group: { unknown_model: 'reject' } })
+  let rows = 0
+  const ask = async (asked: object & { model: string }, usage: object, stream = false) => {
+    gw.mock.script(gw.credential('a1'), {
+      body: answerWith({ input_tokens: 30, output_tokens: 50, ...usage }, 'x', stream),
+    })
+    await (await gw.send(hello({ stream, ...asked }))).text()
+    const { mode, geo, partial, cost } = (await gw.usage(++rows))[0]!
+    return { mode, geo, partial, cost }
+  }
+  const plain = (model: string, more: Partial<Usage>) =>
+    costOf(model, { ...noCounts, input_tokens: 30, output_tokens: 50, service_tier: '', ...more })
+  const [opus, haiku] = ['claude-opus-5', 'claude-haiku-4-5']
+  const both = { model: opus, speed: 'fast', inference_geo: 'us' }
+  const advice = (model: string) => ({
+    iterations: [{ type: 'advisor_message', model, input_tokens: 7, output_tokens: 11 }],
+  })
+  for (const stream of [false, true]) {
+    t.strictSame(
+      await ask(both, {}, stream),
+      { mode: 'fast', geo: 'us', partial: false, cost: plain(opus, { service_tier: 'fast', inference_geo: 'us' }) },
+      'what is not said was served as asked',
+    )
+    t.strictSame(
+      await ask(both, { speed: 'standard', inference_geo: 'global' }, stream),
+      { mode: null, geo: null, partial: false, cost: plain(opus, {}) },
+      'what is said counts',
+    )
+    t.strictSame(
+      await ask({ model: opus }, { speed: 'fast', inference_geo: 'us' }, stream),
+      { mode: 'fast', geo: 'us', partial: false, cost: plain(opus, { service_tier: 'fast', inference_geo: 'us' }) },
+      'whoever asked for it',
+    )
+    t.strictSame(
+      await ask({ model: haiku }, { service_tier: 'priority' }, stream),
+      { mode: 'priority', geo: null, partial: true, cost: plain(haiku, {}) },
+      'a mode without a price costs as the standard one and is flagged',
+    )
+    t.strictSame(
+      await ask({ model: haiku }, { inference_geo: 'eu' }, stream),
+      { mode: null, geo: 'eu', partial: true, cost: plain(haiku, {}) },
+      'so does a region',
+    )
+    t.match(
+      await ask({ model: haiku }, advice('nobody-knows'), stream),
+      { partial: true, cost: plain(haiku, { input_tokens: 37, output_tokens: 61 }) },
+      'a model without a price that took part costs as the one that was asked, and is flagged',
+    )
+  }
+  await setGroup(gw.database.db, 'main', { unknown_model: 'free', fallback_model: null })
+  await gw.inForce()
+  for (const stream of [false, true])
+    t.match(
+      await ask({ model: 'nobody-knows' }, advice(haiku), stream),
+      { partial: false, cost: plain(haiku, { input_tokens: 7, output_tokens: 11 }) },
+      'one with a price costs it, also where the asked one is free',
+    )
 })
 
 for (const drainMs of [0, 20_000])

@@ -151,6 +151,53 @@ t.test('a model without a price is refused, unless the group says what it costs'
   t.equal((await ask()).status, 400, 'a fallback without a price is none')
 })
 
+t.test('a mode or a region without a price is refused, unless the group says what it costs', async t => {
+  const gw = await gateway(t, { group: { unknown_model: 'reject' } })
+  const ask = (more: object) => gw.send(hello({ model: 'claude-haiku-4-5', ...more }))
+  for (const [more, what] of [
+    [{ speed: 'fast' }, /claude-haiku-4-5 has no price here in mode fast/],
+    [{ speed: 'f\u0000!' }, /in mode f__/],
+    [{ inference_geo: 'us' }, /in region us/],
+    [{ model: 'claude-opus-5', inference_geo: 'eu', speed: 'fast' }, /claude-opus-5 .* in region eu/],
+  ] as const) {
+    const refused = await ask(more)
+    t.equal(refused.status, 400)
+    t.match(await refused.json(), { error: { type: 'invalid_request_error', code: 'MODE_UNPRICED', message: what } })
+  }
+  t.equal(gw.mock.stats().requests, 0)
+  for (const more of [{ speed: 'standard' }, { inference_geo: 'global' }, { speed: null, inference_geo: null }])
+    t.equal((await ask(more)).status, 200, JSON.stringify(more))
+
+  await setGroup(gw.database.db, 'main', { unknown_model: 'free', fallback_model: null })
+  await gw.inForce()
+  t.equal((await ask({ speed: 'fast' })).status, 200)
+  t.match((await gw.usage(4))[0], { cost: 0n, mode: 'fast', partial: false })
+
+  await setGroup(gw.database.db, 'main', { unknown_model: 'fallback', fallback_model: 'claude-opus-5' })
+  await gw.inForce()
+  gw.mock.script('cred-a1', { usage: { input_tokens: 3, output_tokens: 5 } })
+  t.equal((await ask({ speed: 'fast' })).status, 200)
+  t.match((await gw.usage(5))[0], { cost: 3n * 10_000n + 5n * 50_000n, mode: 'fast', partial: false })
+
+  await setGroup(gw.database.db, 'main', { unknown_model: 'fallback', fallback_model: 'nobody-either' })
+  await gw.inForce()
+  t.equal(await codeOf(await ask({ speed: 'fast' })), 'MODE_UNPRICED')
+})
+
+t.test('what a mode and a region may cost is put aside, to the nano-USD', async t => {
+  const body = hello({ model: 'claude-opus-5', speed: 'fast', inference_geo: 'us' })
+  // Twice the rates, times 1.1: every two bytes a write to the cache at 6.25, and 64 tokens at 25.
+  const bytes = Buffer.byteLength(JSON.stringify(body))
+  const worst = BigInt(Math.ceil(bytes / 2)) * 13_750n + 64n * 55_000n
+  const gw = await gateway(
+    t,
+    rich({ accounts: [{ script: { usage: { input_tokens: 5, output_tokens: 63 } } }] }, worst - 1n),
+  )
+  t.equal(await codeOf(await gw.send(body)), 'INSUFFICIENT_BALANCE')
+  await move(gw.database.db, { user: 1, amount: 1n, kind: 'topup' })
+  await until(t, 'it is enough', async () => (await gw.send(body)).status === 200)
+})
+
 t.test('a request costs what its model cost when it began', async t => {
   const gw = await gateway(t, {
     accounts: [{ script: { hold: 'start', usage: { input_tokens: 3, output_tokens: 5 } } }],
@@ -165,6 +212,7 @@ t.test('a request costs what its model cost when it began', async t => {
     rates: { input: 7_000_000_000n, output: 9_000_000_000n, cacheWrite5m: null, cacheWrite1h: null, cacheRead: null },
     tier: null,
     modes: new Map(),
+    geo: new Map(),
     webSearch: null,
     source: null,
     embedding: false,

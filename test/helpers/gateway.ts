@@ -133,7 +133,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
     'usage.flush_interval': 10,
     ...setup.config,
   }
-  const mock = await startMock({ keep: 1_000 })
+  const mock = await startMock({ keep: 4_000 })
   t.teardown(() => mock.close())
   const database = await openDatabase(config, { migrate: false })
   t.teardown(() => database.close())

@@ -11,7 +11,8 @@ type Written = Partial<Record<Bucket, string | null>>
 interface Row extends Written {
   model: string
   tier?: Written & { above: number }
-  modes?: Record<string, Written> & { fast_multiplier?: string }
+  modes?: Record<string, Written> & { [mode: `${string}_multiplier`]: string }
+  geo?: Record<string, string>
   web_search?: string
 }
 
@@ -47,9 +48,11 @@ function instead(row: Row, written: Written): Rates {
 
 function ratesOf(row: Row, prompt: number, mode: string): Rates {
   if (row.tier && prompt > row.tier.above) return instead(row, row.tier)
-  if (mode === 'fast' && row.modes?.fast) return instead(row, row.modes.fast)
-  if (mode === 'fast' && row.modes?.fast_multiplier) {
-    const times = nano(row.modes.fast_multiplier)
+  const written = row.modes?.[mode]
+  if (written) return instead(row, written)
+  const multiplier = row.modes?.[`${mode}_multiplier`]
+  if (multiplier) {
+    const times = nano(multiplier)
     return Object.fromEntries(
       Object.entries(base(row)).map(([bucket, rate]) => [bucket, (rate * times) / 10n ** 9n]),
     ) as Rates
@@ -57,20 +60,53 @@ function ratesOf(row: Row, prompt: number, mode: string): Rates {
   return base(row)
 }
 
+type Tokens = Record<Bucket, number>
+
+/** The tokens of a whole answer, or of each of its calls; null stands for the model that was asked for. */
+function callsOf(usage: Usage): [model: string | null, Tokens][] {
+  if (!usage.iterations)
+    return [
+      [
+        null,
+        {
+          input: usage.input_tokens,
+          output: usage.output_tokens,
+          cache_write_5m: usage.ephemeral_5m_input_tokens,
+          cache_write_1h: usage.ephemeral_1h_input_tokens,
+          cache_read: usage.cache_read_input_tokens,
+        },
+      ],
+    ]
+  return usage.iterations.map(one => {
+    const hour = one.cache_creation?.ephemeral_1h_input_tokens ?? 0
+    const tokens = {
+      input: one.input_tokens ?? 0,
+      output: one.output_tokens ?? 0,
+      cache_write_5m: (one.cache_creation_input_tokens ?? 0) - hour,
+      cache_write_1h: hour,
+      cache_read: one.cache_read_input_tokens ?? 0,
+    }
+    return [one.model ?? null, tokens]
+  })
+}
+
+/** All tokens of an answer: input, output, writes of 5 minutes and of an hour, reads. */
+export function tokensOf(usage: Usage): number[] {
+  return buckets.map(bucket => callsOf(usage).reduce((sum, [, tokens]) => sum + tokens[bucket], 0))
+}
+
 /** List cost in nano-USD, rounded once, half up. */
 export function costOf(model: string, usage: Usage): bigint {
-  const row = rowOf(model)
-  const tokens: Record<Bucket, number> = {
-    input: usage.input_tokens,
-    output: usage.output_tokens,
-    cache_write_5m: usage.ephemeral_5m_input_tokens,
-    cache_write_1h: usage.ephemeral_1h_input_tokens,
-    cache_read: usage.cache_read_input_tokens,
+  let sum = 0n
+  for (const [other, tokens] of callsOf(usage)) {
+    const row = rowOf(other ?? model)
+    const prompt = tokens.input + tokens.cache_write_5m + tokens.cache_write_1h + tokens.cache_read
+    const rates = ratesOf(row, prompt, usage.service_tier)
+    const times = nano(row.geo?.[usage.inference_geo ?? ''] ?? '1')
+    for (const bucket of buckets) sum += BigInt(tokens[bucket]) * rates[bucket] * times
   }
-  const prompt = tokens.input + tokens.cache_write_5m + tokens.cache_write_1h + tokens.cache_read
-  const rates = ratesOf(row, prompt, usage.service_tier)
-  const sum = buckets.reduce((total, bucket) => total + BigInt(tokens[bucket]) * rates[bucket], 0n)
-  return (sum * 2n + 10n ** 6n) / (2n * 10n ** 6n) + BigInt(usage.web_search_requests) * nano(row.web_search ?? '0')
+  const searches = BigInt(usage.web_search_requests) * nano(rowOf(model).web_search ?? '0')
+  return (sum * 2n + 10n ** 15n) / (2n * 10n ** 15n) + searches
 }
 
 /** What is taken for a cost under a group's multiplier. */

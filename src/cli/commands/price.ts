@@ -6,6 +6,7 @@ import type { Found } from '../../core/price/price.ts'
 import type { Finding } from '../../core/price/read.ts'
 import type { Price, PriceRow, Rates } from '../../core/price/row.ts'
 import type { Db } from '../../db/connect.ts'
+import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import type { Act } from '../command.ts'
@@ -40,6 +41,7 @@ const record = (price: Price) => ({
   ...rates(price),
   tier: price.tier && { above: price.tier.above, ...rates(price.tier) },
   modes: Object.fromEntries([...price.modes].map(([mode, of]) => [mode, rates(of)])),
+  geo: Object.fromEntries(price.geo),
   web_search: price.webSearch,
   source: price.source,
 })
@@ -48,17 +50,19 @@ type Record = ReturnType<typeof record>
 const day = (date: Date) => date.toISOString().replace(/T00:00:00.000Z$/, '')
 
 // A mode a line: together they are too wide to be read.
-const view = <T extends Record>({ modes, from, ...price }: T) => ({
+const view = <T extends Record>({ modes, geo, from, ...price }: T) => ({
   ...price,
   from: day(from),
   ...Object.fromEntries(Object.entries(modes).map(([mode, of]) => [`mode ${mode}`, of])),
+  ...Object.fromEntries(Object.entries(geo).map(([name, times]) => [`geo ${name}`, `× ${formatUsd(times)}`])),
 })
 
-const row = ({ tier, from, modes, source, ...price }: Record & { state?: string }) => ({
+const row = ({ tier, from, modes, geo, source, ...price }: Record & { state?: string }) => ({
   ...price,
   from: from.toISOString().slice(0, 10),
   tier_above: tier?.above,
   modes: Object.keys(modes),
+  geo: Object.keys(geo),
 })
 
 const changed = (change: Change) => ({

@@ -39,6 +39,7 @@ function parse(text: string): UsageLine {
   if (typeof line !== 'object' || line === null || Array.isArray(line)) throw new BadLine('it is no JSON object')
   line.web_searches ??= 0
   line.mode ??= null
+  line.geo ??= null
   line.subscription_id ??= null
   return line
 }
@@ -50,6 +51,7 @@ const nullable = new Set<string>([
   'upstream_model',
   'upstream_request_id',
   'mode',
+  'geo',
   'subscription_id',
   'price',
   'first_token_ms',

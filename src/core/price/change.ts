@@ -4,7 +4,7 @@ import { bucketNames, buckets, type Price, type Rates } from './row.ts'
 
 /** One rate that a request is billed at before and after. */
 export interface Change {
-  /** `input`, `tier.output`, `modes.fast.input`, `web_search`; `tier.above` too, which counts tokens */
+  /** `input`, `tier.output`, `modes.fast.input`, `geo.us`, `web_search`; `tier.above` too, which counts tokens */
   field: string
   before: Nano
   after: Nano
@@ -22,12 +22,19 @@ export function changes(before: Price, after: Price): Change[] {
   if (before.tier || after.tier) found.push(...changedRates('tier.', before.tier ?? before, after.tier ?? after))
   for (const mode of new Set([...before.modes.keys(), ...after.modes.keys()]))
     found.push(...changedRates(`modes.${mode}.`, before.modes.get(mode) ?? before, after.modes.get(mode) ?? after))
+  for (const geo of new Set([...before.geo.keys(), ...after.geo.keys()])) {
+    const [old, now] = [before.geo.get(geo) ?? ONCE, after.geo.get(geo) ?? ONCE]
+    if (old !== now) found.push({ field: `geo.${geo}`, before: old, after: now })
+  }
   const [searched, searches] = [before.webSearch ?? 0n, after.webSearch ?? 0n]
   if (searched !== searches) found.push({ field: 'web_search', before: searched, after: searches })
   if (before.tier && after.tier && before.tier.above !== after.tier.above)
     found.push({ field: 'tier.above', before: BigInt(before.tier.above), after: BigInt(after.tier.above) })
   return found
 }
+
+// A multiplier is in billionths: what has none costs once its rates.
+const ONCE = 1_000_000_000n
 
 function changedRates(prefix: string, before: Rates, after: Rates): Change[] {
   return bucketNames.flatMap(bucket => {

@@ -122,6 +122,7 @@ function liteRow(model: string, row: LiteRow, from: number, findings: Finding[])
     rates,
     tier: liteTier(row, read, rates, written),
     modes: liteModes(row, read, rates, written),
+    geo: liteGeo(row),
     webSearch: liteSearch(row, reader(of, decimal, findings)),
     source: 'litellm',
     embedding,
@@ -145,7 +146,6 @@ function liteTier(row: LiteRow, read: Reader, rates: Written, written: Columns):
 
 function liteModes(row: LiteRow, read: Reader, rates: Written, written: Columns): PriceRow['modes'] {
   const modes = new Map<string, Written>()
-  // `{"fast": 2, "us": 1.1}`: of these only fast is a mode of service.
   const specific = row['provider_specific_entry']
   const fast = isObject(specific) ? decimal(specific['fast']) : undefined
   if (fast) modes.set('fast', multiply(rates, fast.nano))
@@ -158,6 +158,17 @@ function liteModes(row: LiteRow, read: Reader, rates: Written, written: Columns)
     else modes.set(mode, part)
   }
   return modes
+}
+
+/** `{"fast": 2, "us": 1.1}`: what is no mode of service there is a region, by two letters. */
+function liteGeo(row: LiteRow): PriceRow['geo'] {
+  const specific = row['provider_specific_entry']
+  const geo = new Map<string, bigint>()
+  for (const [name, value] of Object.entries(isObject(specific) ? specific : {})) {
+    const times = decimal(value)
+    if (/^[a-z]{2}$/.test(name) && times) geo.set(name, times.nano)
+  }
+  return geo
 }
 
 /** USD a search. It may depend on how much of the web a search reads, which no usage tells: then it is unknown. */
@@ -218,7 +229,8 @@ function keepUnnamed(row: PriceRow, table: PriceTable, findings: Finding[]): Pri
       modes.set(mode, rates)
       findings.push(kept(row, price, mode))
     }
-  return { ...row, modes, webSearch: row.webSearch ?? price.webSearch, vendor: price.vendor ?? row.vendor }
+  const geo = new Map([...price.geo, ...row.geo])
+  return { ...row, modes, geo, webSearch: row.webSearch ?? price.webSearch, vendor: price.vendor ?? row.vendor }
 }
 
 function kept({ model, from, rates }: PriceRow, price: Price, mode: string): Finding {

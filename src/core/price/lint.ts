@@ -17,8 +17,12 @@ const TIERS = { from: 1000, to: 10_000_000 }
 /** A tier or a mode is not this many times its base. */
 const SPREAD = 10n
 
+/** A multiplier of 1, in billionths. */
+const ONCE = 1_000_000_000n
+
 const modeName = /^[a-z][a-z0-9_-]{0,30}$/
 const standardModes = ['standard', 'default', 'auto']
+const anywhere = ['global', 'not_available']
 const cheapModes = ['flex', 'batch']
 const dearModes = ['priority', 'fast', 'ultrafast']
 
@@ -46,6 +50,7 @@ export function lint({ rows, findings }: Reading, against: readonly PriceRow[]):
     rates(row, say)
     tier(row, say)
     modes(row, say)
+    geo(row, say)
     search(row, say)
     twice(row, seen, say)
     jumps(row, before(row), say)
@@ -168,6 +173,18 @@ function modes(row: PriceRow, say: Say): void {
   }
 }
 
+function geo(row: PriceRow, say: Say): void {
+  for (const [name, times] of row.geo) {
+    const field = `geo.${name}`
+    if (!modeName.test(name)) say(field, 'is no region’s name; use the vendor’s word, such as us')
+    if (anywhere.includes(name)) say(field, 'is no region: what is computed anywhere has the rates of the price itself')
+    if (times < 0n) say(field, `is negative: ${formatUsd(times)}`)
+    else if (times >= SPREAD * ONCE || times * SPREAD <= ONCE)
+      say(field, `is ${formatUsd(times)} times every rate; check the decimal point`)
+    else if (times < ONCE) say(field, 'is below 1, although a region never costs less; is that so?', 'warning')
+  }
+}
+
 /** A tier or a mode of one column only is what a lost column looks like. */
 function needed(part: Written, prefix: string, row: PriceRow, say: Say): void {
   for (const bucket of ['input', 'output'] as const) {
@@ -249,7 +266,10 @@ function jumps(row: PriceRow, before: readonly [Price, string][], say: Say): voi
       once('tier', `is gone, which ${whose} has: long prompts would cost as short ones`, 'warning')
     for (const mode of old.modes.keys())
       if (!price.modes.has(mode))
-        once(`modes.${mode}`, `is gone, which ${whose} has: such requests would cost as standard ones`, 'warning')
+        once(`modes.${mode}`, `is gone, which ${whose} has: such requests would have no price`, 'warning')
+    for (const name of old.geo.keys())
+      if (!price.geo.has(name))
+        once(`geo.${name}`, `is gone, which ${whose} has: such requests would have no price`, 'warning')
     if (old.webSearch !== null && price.webSearch === null)
       once('web_search', `is gone, ${formatUsd(old.webSearch)} in ${whose}: searches would not be billed`, 'warning')
   }
@@ -272,8 +292,7 @@ const cacheBuckets = [
 /** Why a rate that nobody wrote jumps. */
 function gone(change: Change, row: PriceRow): string {
   const [, mode] = /^modes\.(.+)\.\w+$/.exec(change.field) ?? []
-  if (mode !== undefined && !row.modes.has(mode))
-    return ` (without mode ${mode} such requests are billed as standard ones)`
+  if (mode !== undefined && !row.modes.has(mode)) return ` (without mode ${mode} such requests have no price)`
   const [bucket, other] = cacheBuckets.find(([bucket]) => buckets[bucket] === change.field) ?? []
   if (bucket === undefined || row.rates[bucket] !== null) return ''
   return ` (without ${change.field} those tokens are billed as ${buckets[other!]})`

@@ -38,6 +38,9 @@ export async function writePrice(db: Db, row: PriceRow): Promise<void> {
       ...(row.modes.size > 0 && {
         modes: Object.fromEntries([...row.modes].map(([mode, written]) => [mode, digits(written)])),
       }),
+      ...(row.geo.size > 0 && {
+        geo: Object.fromEntries([...row.geo].map(([name, times]) => [name, String(times)])),
+      }),
       ...(row.webSearch !== null && { web_search: String(row.webSearch) }),
       ...(row.source !== null && { source: row.source }),
       ...(row.vendor !== null && { vendor: row.vendor }),

@@ -1,6 +1,6 @@
 // Prices: which one answers for a model's name at an instant, and what usage costs at it.
 import type { Db } from '../../db/connect.ts'
-import { promptTokens, type Usage } from '../../dialect/usage.ts'
+import { promptTokens, type Tokens, type Usage } from '../../dialect/usage.ts'
 import type { Nano } from '../../lib/money.ts'
 import { readShipped } from './file.ts'
 import { operatorRows } from './operator.ts'
@@ -24,6 +24,11 @@ export interface PriceTable {
 // A model and its dated releases cost the same; any other longer name is another model, however alike it looks
 // ("gpt-5" is not "gpt-5-mini"), so only these tails may be cut off.
 const releaseTail = /[-@](\d{4}-?\d{2}-?\d{2}|latest)$/
+
+/** Whether two names are of one model: a dated release and another, or none. */
+export function isSameModel(a: string, b: string): boolean {
+  return a === b || a.replace(releaseTail, '') === b.replace(releaseTail, '')
+}
 
 /** Compiles rows into a lookup; an operator's rows hide shipped rows of the same model, later rows earlier ones. */
 export function priceTable(rows: readonly Price[]): PriceTable {
@@ -69,13 +74,27 @@ function namesOf(name: string): string[] {
   return last === whole || last === '' ? [whole] : [whole, last]
 }
 
-/** Exact list cost: of tokens, rounded once, half up, to the nano-USD; and of web searches. */
-export function cost(usage: Usage, price: Price): Nano {
-  const tier = price.tier && promptTokens(usage) > price.tier.above ? price.tier : undefined
-  const mode = price.modes.get(usage.mode)
-  // No vendor says how the two combine; each bucket at the dearer of both is what we would be billed at most.
-  const rates = tier && mode ? dearest(tier, mode) : (tier ?? mode ?? price)
-  return ofTokens(usage, rates) + BigInt(usage.webSearches) * (price.webSearch ?? 0n)
+/**
+ * Exact list cost: of tokens, rounded once, half up, to the nano-USD; and of web searches. A mode or a region without a price
+ * costs as the standard one: `unpriced` tells.
+ * @param priceOf of a part's model; undefined: it costs nothing. Without it every part costs as the answer
+ */
+export function cost(usage: Usage, price: Price, priceOf?: (model: string) => Price | undefined): Nano {
+  const { parts, mode, geo } = usage
+  let sum = 0n
+  if (!parts) sum = weighed(usage, price, mode, geo)
+  else
+    for (const part of parts) {
+      const of = part.model === '' || !priceOf ? price : priceOf(part.model)
+      if (of) sum += weighed(part, of, mode, geo)
+    }
+  return rounded(sum) + BigInt(usage.webSearches) * (price.webSearch ?? 0n)
+}
+
+/** What of a service mode and a region has no price: `mode fast`, `region eu`; '' when both have, or are the standard. */
+export function unpriced(price: Price, { mode, geo }: { mode: string; geo: string }): string {
+  if (mode !== '' && !price.modes.has(mode)) return `mode ${mode}`
+  return geo !== '' && !price.geo.has(geo) ? `region ${geo}` : ''
 }
 
 export interface Request {
@@ -84,6 +103,8 @@ export interface Request {
   outputTokens: number
   /** the service mode that was asked for; absent: the standard one */
   mode?: string | undefined
+  /** the region that was asked for; absent: any */
+  geo?: string | undefined
   /**
    * what the prompt may write into a cache: nothing, for 5 minutes, or for an hour too. A vendor that caches unasked
    * (OpenAI from gpt-5.6 on) writes `5m`.
@@ -105,18 +126,37 @@ export function worstCase(price: Price, request: Request): Nano {
   const kept = cacheWrites === '1h' ? rates.cacheWrite1h : 0n
   const input = [rates.input, rates.cacheRead, written, kept].reduce(larger)
   const tokens = { input: inputTokens, output: outputTokens, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
-  return ofTokens(tokens, { ...rates, input }) + BigInt(request.webSearches ?? 0) * (price.webSearch ?? 0n)
+  // A region may be left for another, too, but none costs less than once.
+  const times = larger(price.geo.get(request.geo ?? '') ?? ONCE, ONCE)
+  return (
+    rounded(ofTokens(tokens, { ...rates, input }) * times) + BigInt(request.webSearches ?? 0) * (price.webSearch ?? 0n)
+  )
 }
 
-function ofTokens(usage: Pick<Usage, keyof Rates>, rates: Rates): Nano {
-  const sum =
-    BigInt(usage.input) * rates.input +
-    BigInt(usage.output) * rates.output +
-    BigInt(usage.cacheWrite5m) * rates.cacheWrite5m +
-    BigInt(usage.cacheWrite1h) * rates.cacheWrite1h +
-    BigInt(usage.cacheRead) * rates.cacheRead
-  return (sum + 500_000n) / 1_000_000n
+// A multiplier of 1, in billionths; and what sums are counted in: parts of a nano-USD, since rates are for a million tokens.
+const ONCE = 1_000_000_000n
+const PARTS = 1_000_000n * ONCE
+
+/** Tokens at the rates of their prompt's tier, mode and region, in `PARTS` of a nano-USD. */
+function weighed(tokens: Tokens, price: Price, mode: string, geo: string): bigint {
+  const tier = price.tier && promptTokens(tokens) > price.tier.above ? price.tier : undefined
+  const served = price.modes.get(mode)
+  // No vendor says how the two combine; each bucket at the dearer of both is what we would be billed at most.
+  const rates = tier && served ? dearest(tier, served) : (tier ?? served ?? price)
+  return ofTokens(tokens, rates) * (geo === '' ? ONCE : (price.geo.get(geo) ?? ONCE))
 }
+
+function ofTokens(tokens: Tokens, rates: Rates): bigint {
+  return (
+    BigInt(tokens.input) * rates.input +
+    BigInt(tokens.output) * rates.output +
+    BigInt(tokens.cacheWrite5m) * rates.cacheWrite5m +
+    BigInt(tokens.cacheWrite1h) * rates.cacheWrite1h +
+    BigInt(tokens.cacheRead) * rates.cacheRead
+  )
+}
+
+const rounded = (sum: bigint): Nano => (sum + PARTS / 2n) / PARTS
 
 const larger = (a: Nano, b: Nano) => (a > b ? a : b)
 const dearest = (a: Rates, b: Rates): Rates => eachBucket(bucket => larger(a[bucket], b[bucket]))

@@ -48,7 +48,18 @@ export function reader(of: { model: string; from: Date | null }, amount: Amount,
   }
 }
 
-const words = [...Object.values(buckets), 'model', 'vendor', 'from', 'tier', 'modes', 'web_search', 'source', 'note']
+const words = [
+  ...Object.values(buckets),
+  'model',
+  'vendor',
+  'from',
+  'tier',
+  'modes',
+  'geo',
+  'web_search',
+  'source',
+  'note',
+]
 const known = new Set([...words, 'embedding', 'accepted'])
 
 /**
@@ -79,6 +90,7 @@ export function readRow(
     rates,
     tier: readTier(read, fields['tier']),
     modes: readModes(read, fields['modes'], rates),
+    geo: readGeo(read, fields['geo']),
     webSearch: read.rate(fields['web_search'], 'web_search'),
     source: text(fields['source']),
     embedding: fields['embedding'] === true,
@@ -112,6 +124,16 @@ function readModes(read: Reader, value: unknown, rates: Written): PriceRow['mode
     if (fields !== undefined) modes.set(name, readRates(read, fields, `modes.${name}.`))
   }
   return modes
+}
+
+/** `{"us": "1.1"}`: how many times the rates of every token. */
+function readGeo(read: Reader, value: unknown): PriceRow['geo'] {
+  const geo = new Map<string, Nano>()
+  for (const [name, times] of Object.entries(object(read, value, 'geo') ?? {})) {
+    const multiplier = read.rate(times, `geo.${name}`)
+    if (multiplier !== null) geo.set(name, multiplier)
+  }
+  return geo
 }
 
 function object(read: Reader, value: unknown, field: string): Fields | undefined {

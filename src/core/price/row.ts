@@ -20,8 +20,10 @@ export interface Price extends Rates {
   from: number
   /** reprices the whole request when its prompt is longer than `above` tokens (exactly equal is still the base row) */
   tier: (Rates & { above: number }) | null
-  /** rates of a service mode, by the vendor's word; a mode that is not here is billed at the standard rates */
+  /** rates of a service mode, by the vendor's word; a mode that is not here has no price */
   modes: ReadonlyMap<string, Rates>
+  /** how many times its rates tokens cost that are computed in a region, by the vendor's word; in billionths */
+  geo: ReadonlyMap<string, Nano>
   /** nano-USD a search of the web; null: unknown, and not billed */
   webSearch: Nano | null
   /** where it was read, when known */
@@ -52,6 +54,8 @@ export interface PriceRow {
   rates: Written
   tier: (Written & { above: number | null }) | null
   modes: ReadonlyMap<string, Written>
+  /** multipliers in billionths */
+  geo: ReadonlyMap<string, Nano>
   webSearch: Nano | null
   /** where it was read */
   source: string | null
@@ -63,7 +67,7 @@ export interface PriceRow {
 
 /** The price that a row says, or undefined when it lacks the input or the output rate. */
 export function compile(row: PriceRow): Price | undefined {
-  const { model, vendor, layer, from, webSearch, source } = row
+  const { model, vendor, layer, from, geo, webSearch, source } = row
   const rates = complete(row.rates)
   if (rates === undefined) return undefined
   const { tier } = row
@@ -76,6 +80,7 @@ export function compile(row: PriceRow): Price | undefined {
     // Without its threshold a tier can be billed to nobody.
     tier: tier === null || tier.above === null ? null : { above: tier.above, ...derive(tier, row.rates, rates) },
     modes: new Map([...row.modes].map(([mode, written]) => [mode, derive(written, row.rates, rates)])),
+    geo,
     webSearch,
     source,
   }

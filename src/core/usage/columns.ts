@@ -23,6 +23,7 @@ export const rowColumns = {
   cache_read_tokens: 'integer',
   web_searches: 'integer',
   mode: 'text',
+  geo: 'text',
   cost: 'bigint',
   charged: 'bigint',
   billing: 'billing',

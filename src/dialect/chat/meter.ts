@@ -106,5 +106,6 @@ function finishes({ choices }: RawChunk): boolean {
 
 function take(meter: StreamMeter | BodyMeter, { usage: raw, service_tier }: RawChunk): void {
   meter.usage.mode = modeOf(service_tier) || meter.usage.mode
+  meter.modeTold ||= typeof service_tier === 'string'
   if (isNamed(raw)) takeInclusive(meter, raw.prompt_tokens, raw.prompt_tokens_details, raw.completion_tokens)
 }

@@ -15,16 +15,26 @@ import {
   textOf,
   typeOf,
 } from '../meter.ts'
+import { noTokens, type Part, type Tokens } from '../usage.ts'
+import { geoOf } from './geo.ts'
 
-interface RawUsage {
+interface RawTokens {
   input_tokens?: unknown
   output_tokens?: unknown
   cache_creation_input_tokens?: unknown
   cache_read_input_tokens?: unknown
   cache_creation?: { ephemeral_5m_input_tokens?: unknown; ephemeral_1h_input_tokens?: unknown } | null | undefined
+}
+interface RawUsage extends RawTokens {
   server_tool_use?: { web_search_requests?: unknown } | null | undefined
   service_tier?: unknown
   speed?: unknown
+  inference_geo?: unknown
+  iterations?: unknown
+}
+interface RawIteration extends RawTokens {
+  type?: unknown
+  model?: unknown
 }
 interface RawBlock {
   type?: unknown
@@ -158,40 +168,72 @@ const unlessZero = (value: unknown) => (count(value) === 0 ? null : value)
 function take(meter: StreamMeter | BodyMeter, raw: RawUsage | undefined, final: boolean): void {
   if (!isNamed(raw)) return
   const { usage } = meter
-  const { input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, cache_creation } = raw
-  const input = tokens(input_tokens)
-  const output = tokens(output_tokens)
-  usage.input = input ?? usage.input
-  usage.output = output ?? usage.output
-  usage.cacheRead = tokens(cache_read_input_tokens) ?? usage.cacheRead
+  const wrong = takeTokens(usage, raw)
   usage.webSearches = tokens(raw.server_tool_use?.web_search_requests) ?? usage.webSearches
   // Fast is the dearer of the two, and whoever has asked for it has no tier besides.
   usage.mode = modeOf(raw.speed) || modeOf(raw.service_tier) || usage.mode
+  meter.modeTold ||= typeof raw.speed === 'string' || usage.mode !== ''
+  usage.geo = geoOf(raw.inference_geo) || usage.geo
+  meter.geoTold ||= typeof raw.inference_geo === 'string'
+  if (Array.isArray(raw.iterations)) takeParts(meter, raw.iterations)
+  // Without the uncached part of the prompt what is told may be the smaller part of it.
+  const input = count(raw.input_tokens) !== undefined
+  const output = count(raw.output_tokens) !== undefined
+  if (input) meter.says('prompt')
+  if (wrong || input) meter.doubts('prompt', wrong)
+  if (output && final) meter.says('output')
+  if (output || isWrong(raw.output_tokens)) meter.doubts('output', isWrong(raw.output_tokens))
+  if (isWrong(raw.server_tool_use?.web_search_requests)) meter.doubts('rest', true)
+}
+
+/** @returns whether a count of the prompt is there that is none */
+function takeTokens(into: Tokens, raw: RawTokens): boolean {
+  const { input_tokens, cache_read_input_tokens, cache_creation_input_tokens, cache_creation } = raw
+  into.input = tokens(input_tokens) ?? into.input
+  into.output = tokens(raw.output_tokens) ?? into.output
+  into.cacheRead = tokens(cache_read_input_tokens) ?? into.cacheRead
   const total = count(cache_creation_input_tokens)
   const split5m = count(cache_creation?.ephemeral_5m_input_tokens)
   const split1h = count(cache_creation?.ephemeral_1h_input_tokens)
   if (split5m !== undefined || split1h !== undefined) {
-    usage.cacheWrite1h = bucket(split1h ?? 0)
+    into.cacheWrite1h = bucket(split1h ?? 0)
     // Where total and split disagree the larger is true: a missing split must not make a write free.
-    usage.cacheWrite5m = bucket(Math.max(split5m ?? 0, (total ?? 0) - usage.cacheWrite1h))
+    into.cacheWrite5m = bucket(Math.max(split5m ?? 0, (total ?? 0) - into.cacheWrite1h))
   } else if (total !== undefined) {
     // message_delta repeats the total without the split that message_start gave.
-    usage.cacheWrite1h = Math.min(usage.cacheWrite1h, total)
-    usage.cacheWrite5m = bucket(total - usage.cacheWrite1h)
+    into.cacheWrite1h = Math.min(into.cacheWrite1h, total)
+    into.cacheWrite5m = bucket(total - into.cacheWrite1h)
   }
-  const wrong =
+  return (
     isWrong(input_tokens) ||
     isWrong(cache_read_input_tokens) ||
     isWrong(cache_creation_input_tokens) ||
     isWrong(cache_creation?.ephemeral_5m_input_tokens) ||
     isWrong(cache_creation?.ephemeral_1h_input_tokens)
-  // Without the uncached part of the prompt what is told may be the smaller part of it.
-  if (input !== undefined) meter.says('prompt')
-  if (wrong || input !== undefined) meter.doubts('prompt', wrong)
-  if (output !== undefined && final) meter.says('output')
-  if (output !== undefined || isWrong(output_tokens)) meter.doubts('output', isWrong(output_tokens))
-  if (isWrong(raw.server_tool_use?.web_search_requests)) meter.doubts('rest', true)
+  )
 }
+
+// What the counts of a whole answer leave out. A kind that is not known is taken to be in them: their rest is then no larger.
+const apart = new Set<unknown>(['compaction', 'advisor_message'])
+
+/** The calls of an answer, of which each later event tells all again. One that is all there was says nothing more. */
+function takeParts(meter: StreamMeter | BodyMeter, iterations: unknown[]): void {
+  const parts: Part[] = []
+  for (const iteration of iterations as (RawIteration | null)[]) {
+    if (!isNamed(iteration)) {
+      meter.doubts('rest', true)
+      continue
+    }
+    const { type, model } = iteration
+    const part: Part = { ...noTokens(), model: nameOf(model), counted: !apart.has(type) }
+    if (takeTokens(part, iteration) || isWrong(iteration.output_tokens)) meter.doubts('rest', true)
+    parts.push(part)
+  }
+  const alone = parts.length === 1 && parts[0]!.counted && parts[0]!.model === ''
+  if (parts.length > 0 && !alone) meter.usage.parts = parts
+}
+
+const nameOf = (model: unknown) => (typeof model === 'string' && model.length <= 256 ? model : '')
 
 function tokens(value: unknown): number | undefined {
   const whole = count(value)

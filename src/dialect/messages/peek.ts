@@ -2,11 +2,12 @@
 import { Failure } from '../../lib/failure.ts'
 import type { Body, Peek, Span, WarmupPhrases } from '../dialect.ts'
 import { JsonError, scanObject, Word, Words } from '../json/scan.ts'
+import { geoOf } from './geo.ts'
 import { promptBytes } from './prompt.ts'
 import { sessionFields, sessionKey } from './session.ts'
 import { isWarmup } from './warmup.ts'
 
-const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', ...sessionFields])
+const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', 'inference_geo', ...sessionFields])
 
 const spelled = ['image', 'document', 'cache_control', '1h', 'web_search*'].map(text => new Word(text))
 const [IMAGE, DOCUMENT, CACHE_CONTROL, ONE_HOUR, WEB_SEARCH] = [0, 1, 2, 3, 4]
@@ -32,6 +33,7 @@ class MessagesPeek implements Peek {
   readonly stream: boolean
   readonly maxTokens: number | undefined
   readonly mode: string
+  readonly geo: string
   readonly #body: Buffer
   readonly #fields: ReadonlyMap<string, Span>
   readonly #words: Words
@@ -47,7 +49,8 @@ class MessagesPeek implements Peek {
     const maxTokens = this.#value('max_tokens')
     this.maxTokens = Number.isSafeInteger(maxTokens) && Number(maxTokens) >= 0 ? Number(maxTokens) : undefined
     const speed = this.#value('speed')
-    this.mode = typeof speed === 'string' && speed !== 'standard' ? speed : ''
+    this.mode = typeof speed === 'string' && speed !== 'standard' ? speed.replace(/[^\w.-]/g, '_').slice(0, 32) : ''
+    this.geo = geoOf(this.#value('inference_geo'))
   }
 
   get promptBytes(): number {

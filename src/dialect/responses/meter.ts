@@ -110,6 +110,7 @@ function written(output: unknown): number {
 function take(meter: StreamMeter | BodyMeter, response: RawResponse): void {
   const { usage } = meter
   usage.mode = modeOf(response.service_tier) || usage.mode
+  meter.modeTold ||= typeof response.service_tier === 'string'
   usage.webSearches = searches(response) || usage.webSearches
   if (isWrong(response.tool_usage?.web_search?.num_requests)) meter.doubts('rest', true)
   const raw = response.usage

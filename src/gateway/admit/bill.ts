@@ -3,11 +3,11 @@ import { usageLine } from '../../core/books/line.ts'
 import { balanceBucket, quotaBucket, takes, windowBucket } from '../../core/books/purse.ts'
 import { resetsAt, type WindowName, windowNames, windowsAt } from '../../core/books/window.ts'
 import type { Outcome } from '../../core/outcome.ts'
-import { cost, worstCase } from '../../core/price/price.ts'
+import { cost, isSameModel, unpriced, worstCase } from '../../core/price/price.ts'
 import type { Price } from '../../core/price/row.ts'
 import type { GroupFacts, KeyFacts, SubscriptionFacts } from '../../core/snapshot.ts'
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { promptTokens } from '../../dialect/usage.ts'
+import { promptTokens, summed } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
 import type { Want } from '../../store/store.ts'
@@ -54,7 +54,7 @@ export class Bill implements Disposable {
   #tokensTaken = 0
   #reserved = false
 
-  /** @throws Failure MODEL_UNPRICED, SUBSCRIPTION_NOT_FOUND, SUBSCRIPTION_INVALID */
+  /** @throws Failure MODEL_UNPRICED, MODE_UNPRICED, SUBSCRIPTION_NOT_FOUND, SUBSCRIPTION_INVALID */
   constructor(gw: Gateway, peek: Peek, caller: Caller, outcome: Outcome) {
     this.#gw = gw
     this.#peek = peek
@@ -65,7 +65,7 @@ export class Bill implements Disposable {
     const { onDisconnect } = this.#group
     this.stops = onDisconnect === 'stop'
     this.readOnMs = onDisconnect === 'stop' ? STOP_MS : onDisconnect === 'abort' ? 0 : onDisconnect.drainMs
-    const { price, source } = tariff(gw, this.#group, peek.model, outcome.at)
+    const { price, source } = tariff(gw, this.#group, peek, outcome.at)
     this.#price = price
     outcome.price = source
     this.#subscription = subscriptionOf(gw, caller)
@@ -89,6 +89,7 @@ export class Bill implements Disposable {
         inputTokens: input,
         outputTokens: output,
         mode: peek.mode,
+        geo: peek.geo,
         cacheWrites: peek.cacheWrites,
         webSearches: searches,
       }),
@@ -115,11 +116,8 @@ export class Bill implements Disposable {
     outcome.status = status
     const plain = meter !== undefined && isPlain(meter)
     outcome.partial = !plain || !meter.complete
-    outcome.usage = plain ? meter.usage : reckoned(meter, this.#peek, this.#most())
-    if (this.#price) {
-      outcome.cost = cost(outcome.usage, this.#price)
-      outcome.charged = this.#payable(outcome.cost)
-    }
+    outcome.usage = summed(plain ? meter.usage : reckoned(meter, this.#peek, this.#most()))
+    this.#priceIt(meter)
     outcome.durationMs = gw.now() - outcome.at
     gw.books.settle(usageLine(outcome))
     const payer = { key: this.#key.id, billing: this.#group.billing, subscription: outcome.subscription }
@@ -131,6 +129,40 @@ export class Bill implements Disposable {
     if (this.settled) return
     if (this.#reserved) this.#gw.wallet.release(this.#user, this.#outcome.id)
     this.#giveTokens(0)
+  }
+
+  /** What the usage costs. The upstream may have served what was not asked for, and other models may have taken part in it. */
+  #priceIt(meter: Meter | undefined): void {
+    const outcome = this.#outcome
+    const { usage } = outcome
+    // What it does not say it did as it was asked to.
+    if (!meter?.modeTold) usage.mode ||= this.#peek.mode
+    if (!meter?.geoTold) usage.geo ||= this.#peek.geo
+    const price = this.#price
+    if (!price && !usage.parts) return
+    outcome.cost = cost(usage, price ?? nothing, usage.parts && (model => this.#priceOfPart(model)))
+    outcome.charged = this.#payable(outcome.cost)
+    const asked = usage.mode === this.#peek.mode && usage.geo === this.#peek.geo
+    const without = price && !asked ? unpriced(price, usage) : ''
+    if (without !== '') this.#doubt(`${without}, in which ${outcome.upstreamModel} answered, has no price`)
+  }
+
+  /** The price of a model that took part in the answer; undefined: it costs nothing. */
+  #priceOfPart(model: string): Price | undefined {
+    const { at, upstreamModel } = this.#outcome
+    if (isSameModel(model, upstreamModel) || isSameModel(model, this.#peek.model)) return this.#price
+    const found = this.#gw.snapshot.prices.find(model, at)?.price
+    const { unknownModel } = this.#group
+    if (found || unknownModel === 'free') return found
+    const instead = unknownModel === 'reject' ? undefined : this.#gw.snapshot.prices.find(unknownModel.fallback, at)
+    if (!instead) this.#doubt(`model ${model}, which took part in the answer, has no price`)
+    return instead?.price ?? this.#price
+  }
+
+  /** It is billed, since it was served; whether rightly an operator must say. */
+  #doubt(what: string): void {
+    this.#outcome.partial = true
+    this.#gw.log.warn({ request: this.#outcome.id }, `${what}; run "gw price set"`)
   }
 
   // A subscription counts at list price (spec/domain.md §8.3).
@@ -212,23 +244,32 @@ export class Bill implements Disposable {
 }
 
 const ONE = 10_000n
+const nothing: Price = {
+  ...{ model: '', vendor: null, layer: 'operator', from: 0, source: null, tier: null, webSearch: null },
+  ...{ input: 0n, output: 0n, cacheWrite5m: 0n, cacheWrite1h: 0n, cacheRead: 0n, modes: new Map(), geo: new Map() },
+}
 const rateKey = (key: number): string => `key:${key}`
 
 const names: Record<WindowName, string> = { day: 'daily', week: 'weekly', month: 'monthly' }
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)
 
-/** The price in force when the request began, and where it is from; no price means free. */
+/**
+ * The price in force when the request began, and where it is from; no price means free. A mode or a region that is asked for and
+ * has no price is as a model that has none.
+ */
 function tariff(
   gw: Gateway,
   { unknownModel }: Terms,
-  model: string,
+  peek: Peek,
   at: number,
 ): { price: Price | undefined; source: string } {
+  const { model } = peek
   const found = gw.snapshot.prices.find(model, at)
-  if (found) return { price: found.price, source: sourceOf(found.price) }
+  const without = found ? unpriced(found.price, peek) : ''
+  if (found && without === '') return { price: found.price, source: sourceOf(found.price) }
   if (unknownModel === 'free') return { price: undefined, source: 'free' }
   const instead = unknownModel === 'reject' ? undefined : gw.snapshot.prices.find(unknownModel.fallback, at)
-  if (!instead) throw new Failure('MODEL_UNPRICED', [model])
+  if (!instead) throw found ? new Failure('MODE_UNPRICED', [model, without]) : new Failure('MODEL_UNPRICED', [model])
   return { price: instead.price, source: `fallback:${sourceOf(instead.price)}` }
 }
 

@@ -1,6 +1,6 @@
 // What a request used: what its upstream told and can be believed, and in place of the rest what its bytes amount to.
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { noUsage, promptTokens, type Usage } from '../../dialect/usage.ts'
+import { noTokens, noUsage, type Part, promptTokens, type Tokens, type Usage } from '../../dialect/usage.ts'
 
 /** The most that a request may use, by what it asks for. */
 export interface Most {
@@ -36,12 +36,22 @@ export function reckoned(meter: Meter | undefined, peek: Peek, most: Most): Usag
   else if (meter && !meter.outputTold)
     usage.output = Math.max(usage.output, Math.min(Math.ceil(meter.emitted / BYTES), most.output))
   if (usage.webSearches > MOST_SEARCHES) usage.webSearches = most.searches
+  if (usage.parts && !usage.parts.every(isPossibleOf))
+    usage.parts = usage.parts.map(part => (isPossibleOf(part) ? part : { ...part, ...mostOf(part, most) }))
   return usage
 }
 
-function isPossible(usage: Usage): boolean {
-  return promptTokens(usage) <= MOST_TOKENS && usage.output <= MOST_TOKENS && usage.webSearches <= MOST_SEARCHES
+/** A call that counts what no model has asked for no more than the request did. */
+function mostOf(part: Part, most: Most): Tokens {
+  const output = part.output > MOST_TOKENS ? most.output : part.output
+  return promptTokens(part) > MOST_TOKENS ? { ...noTokens(), input: most.input, output } : { ...part, output }
 }
+
+function isPossible(usage: Usage): boolean {
+  return isPossibleOf(usage) && usage.webSearches <= MOST_SEARCHES && (usage.parts?.every(isPossibleOf) ?? true)
+}
+
+const isPossibleOf = (tokens: Tokens) => promptTokens(tokens) <= MOST_TOKENS && tokens.output <= MOST_TOKENS
 
 /** What of the prompt is in no bucket was not cached, as far as anybody knows. */
 function raisePrompt(usage: Usage, tokens: number): void {

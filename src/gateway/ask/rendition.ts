@@ -170,6 +170,8 @@ class Unmetered implements Meter {
   readonly told = true
   readonly promptTold = true
   readonly outputTold = true
+  readonly modeTold = true
+  readonly geoTold = true
   readonly complete = true
   readonly begun = true
   readonly ended = false

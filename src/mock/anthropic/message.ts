@@ -3,7 +3,7 @@ import { streamed, whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Event, Reply } from '../dialect.ts'
 import { type Speech, speechOf } from '../speech.ts'
-import type { Step } from '../step.ts'
+import type { Step, Usage } from '../step.ts'
 import { cut } from '../words.ts'
 import { errorBody, errorOf } from './errors.ts'
 import { cumulative, written } from './usage.ts'
@@ -31,7 +31,7 @@ export function message(call: Call, step: Step): Reply {
 
   const first = { ...shell, content: [], stop_reason: null, stop_sequence: null }
   const events = [
-    event('message_start', { message: { ...first, usage: written({ ...usage, ...notYet }, step) } }),
+    event('message_start', { message: { ...first, usage: written(begun(usage), step) } }),
     ...blocks.flatMap((block, index) => blockEvents(block, index, step)),
     event('message_delta', { delta: stop, usage: cumulative(usage) }),
     event('message_stop', {}),
@@ -41,8 +41,8 @@ export function message(call: Call, step: Step): Reply {
   return { ...streamed({ events, usage, billedAfter: events.length - 1, error: broken }, step), keep }
 }
 
-/** What a stream's start cannot know. */
-const notYet = { output_tokens: 1, web_search_requests: 0 }
+/** Without what a stream's start cannot know. */
+const begun = ({ iterations, ...usage }: Usage): Usage => ({ ...usage, output_tokens: 1, web_search_requests: 0 })
 
 function blocksOf({ seed, thinking: thoughts, text: deltas, tools }: Speech): Block[] {
   const blocks: Block[] = []

@@ -23,7 +23,7 @@ export function written(usage: Usage, { usage: scripted = {} }: Step): Record<st
 export function cumulative(usage: Usage): Record<string, unknown> {
   const { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } = usage
   const side = { input_tokens, cache_creation_input_tokens, cache_read_input_tokens }
-  return { ...side, output_tokens, ...searched(usage) }
+  return { ...side, output_tokens, ...searched(usage), ...(usage.iterations && { iterations: usage.iterations }) }
 }
 
 function searched({ web_search_requests }: Usage) {
