@@ -120,7 +120,9 @@ function endOf(gw: Gateway, error: NodeJS.ErrnoException, socket: Connection): v
   socket.ending = true
   const { latest } = socket
   const failure = failureOf(error, gw.config)
-  if (!latest || latest.closed) refuse(gw, socket, failure)
+  // The rest of a request that has its answer already deserves no second one.
+  if (latest?.closed && !latest.req.complete) socket.destroySoon()
+  else if (!latest || latest.closed) refuse(gw, socket, failure)
   else if (!latest.req.complete && latest.down?.committed === false) {
     // Its own body is what went wrong.
     latest.shouldKeepAlive = false

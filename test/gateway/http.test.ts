@@ -355,3 +355,13 @@ t.test('what comes behind a request that waits for its answer does not answer it
   t.match(wire.text, /^HTTP\/1.1 200 OK\r\n[\s\S]*"here"/)
   t.match(wire.text, /\r\nconnection: close\r\n/i)
 })
+
+t.test('a request that was refused early is not answered twice, whatever comes of its body', async t => {
+  const gw = await gateway(t)
+  const wire = await connect(t, gw.url)
+  await wire.write(head('POST /v1/messages', { 'x-api-key': 'sk-bad', 'transfer-encoding': 'chunked' }) + '1\r\n{\r\n')
+  await wire.saw(/INVALID_API_KEY/)
+  await wire.write('-1\r\n')
+  await wire.end()
+  t.strictSame(wire.text.match(/HTTP\/1.1 \d+/g), ['HTTP/1.1 401'])
+})

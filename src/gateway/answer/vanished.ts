@@ -102,7 +102,7 @@ export function* unanswered(table: string, port: number): Generator<[client: str
 
 // sl: local rem st tx:rx tr:when retrnsmt uid timeout. The timer is 01 for bytes that are sent again, which retrnsmt counts, and 04
 // for probes of a full window, of which timeout counts those that nobody answered.
-const columns = /^([0-9A-F]+):([0-9A-F]{4}) .. .{8}:.{8} 0.:.{8} ([0-9A-F]{8}) +\d+ +(\d+)/
+const columns = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) .. .{8}:.{8} 0.:.{8} ([0-9A-F]{8}) +\d+ +(\d+)/
 
 // Words of 32 bits, each as this machine keeps it.
 function addressOf(hex: string): string {
