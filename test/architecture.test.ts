@@ -49,7 +49,7 @@ const fences: Record<string, readonly string[]> = {
   'string-width': ['lib'],
   'http-proxy-3': ['gateway'],
   pino: ['lib', 'gateway', 'daemon'],
-  yaml: ['config'],
+  yaml: ['config', 'cli'],
   'node:http': ['gateway', 'ops', 'control', 'mock', 'platform', 'daemon'],
   'node:https': ['gateway', 'ops', 'control', 'mock'],
   'node:sqlite': ['daemon'],

@@ -7,6 +7,7 @@ import { type UsageRecord, usagePages } from '../core/usage/rows.ts'
 import type { Database } from '../db/connect.ts'
 import { formatUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { csvField } from './csv.ts'
 import type { Shell } from './shell.ts'
 
 const columns = [
@@ -45,15 +46,6 @@ const csvHeader = `${columns.join(',')}\r\n`
 
 function csvLine(record: UsageRecord): string {
   return `${columns.map(column => csvField(record[column])).join(',')}\r\n`
-}
-
-function csvField(value: UsageRecord[keyof UsageRecord]): string {
-  if (value === null) return ''
-  if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'bigint') return formatUsd(value)
-  if (typeof value !== 'string') return String(value)
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
 /** Waits until stdout has taken the text. @returns false when its reader has left, as `head` does */

@@ -4,6 +4,7 @@ import type { Database } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Invocation } from './command.ts'
+import type { Format } from './format.ts'
 import { createOutput } from './output.ts'
 import type { Shell } from './shell.ts'
 
@@ -16,6 +17,10 @@ export interface Globals {
   debug?: boolean
   dryRun?: boolean
   yes?: boolean
+  /** of lists; elsewhere it may name a file */
+  output?: { format: Format } | string
+  columns?: string[]
+  headers?: boolean
 }
 
 class DryRun extends Error {}
@@ -31,7 +36,7 @@ export function openInvocation(
   signals: Pick<Invocation, 'ownSignals'>,
 ): OpenInvocation {
   const color = globals.color ?? true
-  const out = createOutput({ json: globals.json ?? false, color, shell })
+  const out = createOutput({ ...look(globals), color, shell })
   const dryRun = globals.dryRun ?? false
   let loaded: Promise<Loaded> | undefined
   let opened: Promise<Database> | undefined
@@ -109,6 +114,17 @@ export function openInvocation(
     },
   }
   return gw
+}
+
+/** How what is printed looks. @throws Refusal `usage` when options contradict one another */
+function look({ json = false, output, columns, headers = true }: Globals) {
+  const asked = typeof output === 'object' ? output.format : undefined
+  if (json && asked !== undefined && asked !== 'json')
+    throw new Refusal('usage', `--json and -o ${asked} exclude each other; give one of them`)
+  const format = asked ?? (json ? 'json' : 'table')
+  if (columns && /^(yaml|json|name)$/.test(format))
+    throw new Refusal('usage', `--columns goes with -o table, wide and csv; ${format} has no columns`)
+  return { format, columns, headers }
 }
 
 async function ask(shell: Shell, question: string): Promise<boolean> {

@@ -13,12 +13,15 @@ export async function run(word: string, module: CommandModule, args: readonly st
   const noun = define(word, module, shell, work => async (...given) => {
     const command = given.pop() as Command
     const signals = listen(shell)
-    const gw = openInvocation(command.optsWithGlobals<Globals>(), shell, { ownSignals: signals.stop })
     try {
-      const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted])
-      if (typeof result === 'number') code = result
+      const gw = openInvocation(command.optsWithGlobals<Globals>(), shell, { ownSignals: signals.stop })
+      try {
+        const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted])
+        if (typeof result === 'number') code = result
+      } finally {
+        await gw.close()
+      }
     } finally {
-      await gw.close()
       signals.stop()
     }
   })

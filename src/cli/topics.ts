@@ -48,6 +48,25 @@ gw config --help shows their options.`,
 
 A variable that begins with GW_ and is no setting is an error.`,
 
+  lists: () => `Lists
+
+Every list fits the terminal it is shown on: text gives first, then the columns that matter least go, and a line on
+stderr says which. Numbers and what names a record (ids, request ids, the beginning of a key) are never cut.
+
+  -o table      the default; into a pipe it is as wide as it is
+  -o wide       every column, however wide the terminal
+  -o csv        every field of the records, as RFC 4180 has it; times ISO 8601, money exact
+  -o yaml       the same as YAML
+  -o json       the same as --json
+  -o name       what names each record and nothing else: for xargs
+  --columns at,user,cost    only these, in this order, with table, wide and csv; fields of --json are columns, too
+  --no-headers  no heading
+
+Ages are short: 5m, 2h5m, 3d4h ago; "in 3d4h" is to come.
+
+  gw usage list --since 1h --columns request,user,model,charged
+  gw key list -o name | xargs -n1 gw key show`,
+
   money: () => `Money
 
 Amounts are decimal strings in USD, in and out: "12.50". They have at most nine decimals and are kept

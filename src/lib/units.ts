@@ -26,6 +26,18 @@ export function roughly(ms: number): string {
   return `${Math.round(ms / durations[unit]!)}${unit}`
 }
 
+/** The same for a column of a table, rounded in the smaller of its units: `45s 5m 2h5m 3d4h 12d`. */
+export function brief(ms: number): string {
+  if (ms < 59.5 * durations['s']!) return `${Math.round(ms / durations['s']!)}s`
+  if (ms < 59.5 * durations['m']!) return `${Math.round(ms / durations['m']!)}m`
+  const minutes = Math.round(ms / durations['m']!)
+  if (minutes < 10 * 60) return `${Math.floor(minutes / 60)}h${minutes % 60 === 0 ? '' : `${minutes % 60}m`}`
+  const hours = Math.round(ms / durations['h']!)
+  if (hours < 24) return `${hours}h`
+  if (hours < 10 * 24) return `${Math.floor(hours / 24)}d${hours % 24 === 0 ? '' : `${hours % 24}h`}`
+  return `${Math.round(ms / durations['d']!)}d`
+}
+
 /** The same in its two largest units, rounded up: `45s 4m12s 1h05m 2d03h`. */
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1000))

@@ -31,6 +31,8 @@ export interface Ran {
 export interface Options {
   env?: Record<string, string>
   stdin?: string
+  /** a terminal so wide, for the command in this process */
+  columns?: number
 }
 
 export interface Home {
@@ -88,7 +90,8 @@ export async function home(t: Test, more: Record<string, string> = {}): Promise<
       await writeFile(file, content)
       return file
     },
-    gw: (line, { env: more = {}, stdin } = {}) => inProcess(words(line), { ...env, ...more }, folder, stdin),
+    gw: (line, { env: more = {}, stdin, columns } = {}) =>
+      inProcess(words(line), { ...env, ...more }, folder, stdin, columns),
     async spawned(line, { env: more = {}, stdin, started } = {}) {
       const child = spawn(bin, words(line), { env: { ...env, ...more }, cwd: folder, stdio: 'pipe' })
       started?.(child)
@@ -136,11 +139,13 @@ async function inProcess(
   env: NodeJS.ProcessEnv,
   folder: string,
   input?: string,
+  columns?: number,
 ): Promise<Ran> {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   // Left open when there is no input: a command that reads all the same hangs, as it would on an idle pipe.
   if (input !== undefined) stdin.end(input)
   const said = Promise.all([text(stdout), text(stderr)])
+  if (columns !== undefined) Object.assign(stdout, { isTTY: true, columns })
   const ways: Omit<Shell, keyof EventEmitter> = {
     stdin,
     stdout,

@@ -16,7 +16,7 @@ function tame(text: string, { folder, env }: Home): string {
     .replaceAll(folder, 'FOLDER')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
-    .replaceAll(/\b(now|\d+[smhd] ago)\b */g, 'AGO ')
+    .replaceAll(/\b(now|\d+[smhd] ago|\d+[smhd](\d+[mh])?)\b */g, 'AGO ')
     .replaceAll(/sk-[\w-]{8,}(…|\.\.\.)?/g, 'KEY')
     .replaceAll(/"prefix": "[^"]+"/g, 'PREFIX')
 }

@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { sql } from 'kysely'
 import t from 'tap'
+import { parse } from 'yaml'
+import { columns as widthOf } from '../../src/lib/width.ts'
 import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { each, home, noTerminal } from './gw.ts'
@@ -76,6 +78,7 @@ await book(
   'UTC',
 )
 const recent = ['--since', '1d']
+const plain = { NO_COLOR: '1' }
 
 t.test('usage is listed and summed', async t => {
   t.match(await json(['usage', 'list', ...recent]), [
@@ -100,7 +103,7 @@ t.test('usage is listed and summed', async t => {
   t.equal((await json<unknown[]>('usage list --since 150m --until 90m')).length, 1)
   t.match(await json('usage list --model other --user bob --key dry --account main --group team'), [{ status: 500 }])
   t.same(await json('usage list --user eve'), [], 'somebody who used nothing')
-  t.match((await gw(['usage', 'list', ...recent])).stdout, /^1h ago +\S+001 +bob +dry +main +m +200 +10 +5 +3 +3 /m)
+  t.match((await gw(['usage', 'list', ...recent])).stdout, /^1h +\S+001 +bob +dry +main +m +200 +10 +5 +3 +3 /m)
 
   t.match(await json(['usage', 'stats', ...recent]), [
     {
@@ -288,4 +291,66 @@ t.test('old times that retention has dropped are said to be wider', async t => {
     stderr: /^retention has dropped .* from 2026-02-28T00:00:00.000Z until 2026-03-01T00:00:00.000Z\n$/,
   })
   t.match(JSON.parse(ran.stdout), [{ name: '2026-02-28', requests: 8 }])
+})
+
+t.test('80 columns show whose request it is, whole, and what it cost; and say what they do not show', async t => {
+  const many = ['usage', 'list', ...recent]
+  for (const columns of [120, 100, 80, 60]) {
+    const { stdout, stderr } = await gw(many, { columns, env: plain })
+    const [head, ...rows] = stdout.trimEnd().split('\n')
+    for (const line of [head!, ...rows]) t.ok(widthOf(line) <= columns, `${columns}: ${line}`)
+    t.match(head, /REQUEST .*CHARGED/)
+    for (const row of rows) t.match(row, / [0-9a-f]{8}-[0-9a-f]{4}-7000-8000-\d{12} .* 3\.000000001/)
+    t.match(stderr, /^not shown for want of room: .*first_ms; -o wide shows all, --columns a,b those you name\n$/)
+    t.equal(stderr.split('\n').length, 2, 'in one line')
+  }
+  const narrow = await gw(many, { columns: 40, env: plain })
+  t.match(narrow.stdout, /^REQUEST\n([0-9a-f-]{36}\n){3}$/)
+  const wide = await gw([...many, '-o', 'wide'], { columns: 80, env: plain })
+  t.match(wide.stdout.split('\n')[0], /^AT +REQUEST .* FIRST MS$/)
+  t.equal(wide.stderr, '')
+  t.match(await gw(many), { stdout: wide.stdout.replace(/\n.*/s, ''), stderr: '' }, 'no terminal, no limit')
+})
+
+t.test('a list is what other programs need', async t => {
+  const two = ['usage', 'list', '--since', '150m']
+  const chosen = await gw([...two, '--columns', 'status,charged,model', '--no-headers'], { columns: 80, env: plain })
+  t.same(chosen, { code: 0, stdout: '   200  3.000000001  m\n   500  3.000000001  other\n', stderr: '' })
+  t.match(await gw([...two, '--columns', 'upstream_model']), { stdout: 'UPSTREAM MODEL\nm\nm\n' })
+  t.match(await gw([...two, '--columns', 'statsu']), { code: 2, stderr: /there is no "statsu"; did you mean "status"/ })
+  t.match(await gw([...two, '--columns', 'a,,b']), { code: 2, stderr: /names separated by commas/ })
+  t.match(await gw([...two, '-o', 'xml']), { code: 2, stderr: /table wide csv yaml json name/ })
+  t.match(await gw([...two, '--json', '-o', 'csv']), { code: 2, stderr: /exclude each other/ })
+  t.match(await gw([...two, '-o', 'name', '--columns', 'user']), { code: 2, stderr: /--columns goes with/ })
+
+  const rows = await json<Record<string, unknown>[]>(two)
+  t.strictSame(JSON.parse((await gw([...two, '-o', 'json'])).stdout), rows)
+  t.strictSame(parse((await gw([...two, '-o', 'yaml'])).stdout), rows)
+  t.equal((await gw([...two, '-o', 'name'])).stdout, rows.map(row => `${row['request_id']}\n`).join(''))
+  const csv = (await gw([...two, '-o', 'csv'])).stdout.split('\r\n')
+  t.equal(csv[0], Object.keys(rows[0]!).join(','))
+  t.equal(csv[1]!.split(',')[0], rows[0]!['request_id'])
+  t.match(await gw([...two, '-o', 'csv', '--columns', 'at,cost']), {
+    stdout: `at,cost\r\n${rows[0]!['at']},1.50\r\n${rows[1]!['at']},1.50\r\n`,
+  })
+  t.match(await gw([...two, '-o', 'csv', '--columns', 'cost', '--no-headers']), { stdout: '1.50\r\n1.50\r\n' })
+  t.match(await gw('usage list --user eve -o yaml'), { code: 0, stdout: '[]\n' })
+  const all = await gw(['usage', 'list', '--all', '-o', 'csv', '--columns', 'model'])
+  t.equal(all.stdout.split('model\r\n').length, 2, 'one heading, however many pages')
+  t.match(await gw('group list -o name'), { stdout: 'team\n' })
+})
+
+t.test('keys at 80 columns: long names give, the prefix does not, and the end comes before the beginning', async t => {
+  const name = '東京の長い名前'.repeat(4)
+  await json('user add kim')
+  await json(['key', 'create', '--user', 'kim', '--name', name, '--expires', '30d'])
+  for (const columns of [200, 80, 40]) {
+    const { stdout } = await gw('key list', { columns, env: plain })
+    for (const line of stdout.trimEnd().split('\n')) t.ok(widthOf(line) <= columns, `${columns}: ${line}`)
+    const row = stdout.split('\n').find(line => line.includes('東'))!
+    if (columns === 40) continue
+    t.match(row, /sk-\S+… .*in 30d/)
+    if (columns === 200) t.match(stdout, / EXPIRES +CREATED\n/)
+    else t.notMatch(stdout, 'CREATED')
+  }
 })

@@ -7,7 +7,7 @@ import { Refusal } from '../../lib/refusal.ts'
 import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
 import type { Act, Invocation } from '../command.ts'
 import { type CredentialOptions, credentialOptions, readCredential, requireCredential } from '../credential.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
 
 interface Fields extends CredentialOptions {
@@ -70,14 +70,18 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list accounts, with live facts when the daemon runs')
     .action(
       act(async gw => {
         const { listAccounts } = await import('../../core/record/account.ts')
         const accounts = await shownLive(gw, await listAccounts(await gw.db()))
-        gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one')
+        gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one', [
+          'type',
+          'priority',
+          'platform',
+          'groups',
+        ])
       }),
     )
 

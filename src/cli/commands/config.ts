@@ -4,7 +4,7 @@ import path from 'node:path'
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Act } from '../command.ts'
-import { examples, writes } from '../declare.ts'
+import { examples, lists, writes } from '../declare.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('Configuration comes from flags, the environment and gw.yaml; "gw help config" tells more.')
@@ -21,8 +21,7 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('show')
+  lists(noun.command('show'))
     .description('every setting with the value in force; secrets are masked')
     .option('--origin', 'and where it comes from')
     .action(

@@ -4,7 +4,7 @@ import type { Group } from '../../core/record/group.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -69,6 +69,8 @@ const columns = (fields: Fields) => ({
   ...fields.onDisconnect,
 })
 
+const less = ['on_disconnect', 'unknown_model', 'exclusive', 'daily_limit', 'weekly_limit', 'monthly_limit']
+
 export function define(noun: Command, act: Act): void {
   noun.description('Groups pool the accounts of one platform; a key belongs to one group.')
   examples(noun, ['gw group add team --platform anthropic --multiplier 1.2', 'gw group set team --daily-limit 50'])
@@ -87,14 +89,13 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list groups')
     .action(
       act(async gw => {
         const { listGroups } = await import('../../core/record/group.ts')
         const groups = (await listGroups(await gw.db())).map(record)
-        gw.out.list(groups, ({ created_at, ...fields }) => fields, 'no groups yet; gw group add NAME makes one')
+        gw.out.list(groups, ({ created_at, ...fields }) => fields, 'no groups yet; gw group add NAME makes one', less)
       }),
     )
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Key } from '../../core/record/key.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -43,6 +43,9 @@ const row = ({ id, name, prefix, user, group, status, expires_at, created_at, ..
     created: created_at,
   }
 }
+
+// Nearly none has these.
+const less = ['created', 'tpm', 'rpm', 'allow_ip', 'models', 'concurrency', 'quota', 'used', 'group']
 
 /** Prints a record that carries the key itself. */
 function reveal(gw: Invocation, key: Key & { key: string }): void {
@@ -99,15 +102,14 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list keys that work')
     .option('--all', 'revoked ones too')
     .action(
       act(async (gw, options: { all?: boolean }) => {
         const { listKeys } = await import('../../core/record/key.ts')
         const keys = await listKeys(await gw.db(), { revoked: options.all ?? false })
-        gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one')
+        gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one', less)
       }),
     )
 

@@ -4,7 +4,8 @@ import type { Entry, EntryKind } from '../../core/books/ledger.ts'
 import type { Audit, Difference } from '../../core/record/audit.ts'
 import { formatUsd } from '../../lib/money.ts'
 import type { Act } from '../command.ts'
-import { examples } from '../declare.ts'
+import { examples, lists } from '../declare.ts'
+import type { ListOptions } from '../format.ts'
 import * as read from '../values.ts'
 import { defineRefused } from './refused.ts'
 
@@ -24,12 +25,19 @@ function summary({ users, entries, given, charged, subscriptions, balance }: Aud
   return `the books agree: ${counted}, ${sums}; ${formatUsd(subscriptions)} of subscriptions`
 }
 
+interface Asked {
+  user: string
+  since?: Date
+  kind?: EntryKind
+  limit?: number
+  before?: string
+}
+
 export function define(noun: Command, act: Act): void {
   noun.description('The ledger holds every movement of a balance, with the balance after it.')
   examples(noun, ['gw ledger show --user alice --since 7d', 'gw ledger verify', 'gw ledger refused list'])
 
-  noun
-    .command('show')
+  lists(noun.command('show'))
     .description("a user's entries, the newest first")
     .requiredOption('--user <user>', 'whose, by name or number')
     .option('--since <when>', 'a duration back, or a date; default: all there is', read.since('--since'))
@@ -37,8 +45,8 @@ export function define(noun: Command, act: Act): void {
     .option('--limit <n>', 'at most so many; default: 50', read.whole('--limit', 1, 1_000_000))
     .option('--before <entry>', 'only what is older than this entry: the next page')
     .action(
-      act(async (gw, options: { user: string; since?: Date; kind?: EntryKind; limit?: number; before?: string }) => {
-        const { user: ref, limit = 50, ...filter } = options
+      act(async (gw, options: ListOptions & Asked) => {
+        const { user: ref, limit = 50, output, columns, headers, ...filter } = options
         const [{ findOwner }, { listEntries }] = await Promise.all([
           import('../../core/record/user.ts'),
           import('../../core/books/ledger.ts'),
@@ -48,7 +56,7 @@ export function define(noun: Command, act: Act): void {
         // One more tells whether there is a next page.
         const entries = await listEntries(db, { ...filter, user: id, limit: limit + 1 })
         const page = entries.slice(0, limit)
-        gw.out.list(page, row, 'no entries')
+        gw.out.list(page, row, 'no entries', ['entry', 'actor', 'note', 'key', 'request'])
         if (entries.length > limit)
           gw.out.note(`older ones: gw ledger show --user ${name} --before ${page.at(-1)!.entry_id}`)
       }),

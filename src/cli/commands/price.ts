@@ -10,7 +10,7 @@ import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import type { Act } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import {
   contents,
   date,
@@ -85,8 +85,7 @@ export function define(noun: Command, act: Act): void {
     'gw price diff model_prices_and_context_window.json',
   ])
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('the prices that hold now, by model')
     .option('--model <text>', 'only models whose name holds this, or matches it with *')
     .option('--vendor <vendor>', 'only of this vendor')
@@ -198,7 +197,7 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  fileOptions(noun.command('diff'))
+  lists(fileOptions(noun.command('diff')))
     .description('what importing a file would change')
     .action(
       act(async (gw, file: string, options: FileOptions) => {
@@ -242,8 +241,7 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('lint')
+  lists(noun.command('lint'))
     .description('what is wrong with the prices in force, or with those of a file')
     .argument('[file]', "LiteLLM's map, or gw's own format; - is stdin")
     .option('--verbose', 'what is merely worth knowing, too')

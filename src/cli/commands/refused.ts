@@ -6,7 +6,7 @@ import type { Retried } from '../../core/books/retry.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { actor } from '../actor.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 
 interface Shown extends RefusedLine {
   request_id: string | null
@@ -31,13 +31,12 @@ export function defineRefused(ledger: Command, act: Act): void {
     .description('Usage lines of this data dir that could not be read or booked: they are charged to nobody.')
   examples(noun, ['gw ledger refused list', 'gw ledger refused retry --all', 'gw ledger refused drop 3 --yes'])
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('the lines and why they were refused, the oldest first')
     .action(
       act(async gw => {
         const { waiting } = await open(gw)
-        gw.out.list(waiting, row, 'no line is refused')
+        gw.out.list(waiting, row, 'no line is refused', ['user'])
       }),
     )
 

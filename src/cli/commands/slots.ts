@@ -4,7 +4,7 @@ import type { Cleared, SlotsToClear, SlotView } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { roughly } from '../../lib/units.ts'
 import type { Act } from '../command.ts'
-import { destroys, examples } from '../declare.ts'
+import { destroys, examples, lists } from '../declare.ts'
 import { daemon } from '../live.ts'
 
 const row = ({ kind, name, process, request_id, left_ms, age_ms, model, phase }: SlotView) => ({
@@ -22,13 +22,12 @@ export function define(noun: Command, act: Act): void {
   noun.description('A request holds a place of its user, its account and, where that has a limit, its key.')
   examples(noun, ['gw slots list', 'gw slots clear --account main'])
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list the places that are held, by any process, and until when unless they are renewed')
     .action(
       act(async gw => {
         const slots = await (await daemon(gw)).get<SlotView[]>('/slots')
-        gw.out.list(slots, row, 'no place is held')
+        gw.out.list(slots, row, 'no place is held', ['process', 'left', 'phase', 'model'])
       }),
     )
 

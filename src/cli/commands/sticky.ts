@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { BindingsToClear, BindingView, Cleared } from '../../control/view.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples } from '../declare.ts'
+import { destroys, examples, lists } from '../declare.ts'
 import { daemon } from '../live.ts'
 
 interface Filters {
@@ -17,8 +17,7 @@ export function define(noun: Command, act: Act): void {
   noun.description('A session goes back to the account that served it, model by model, while that can serve.')
   examples(noun, ['gw sticky show --account main', 'gw sticky clear --group team'])
 
-  noun
-    .command('show')
+  lists(noun.command('show'))
     .description('show sessions and their accounts, the latest first')
     .option('--session <session>', 'only this one')
     .option('--key <key>', 'only of this key: name, number or the beginning that is shown')

@@ -5,7 +5,7 @@ import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { roughly } from '../../lib/units.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
 
 interface Pair {
@@ -63,7 +63,7 @@ async function print(gw: Invocation, subscription: Subscription): Promise<void> 
 }
 
 async function printAll(gw: Invocation, subscriptions: readonly Subscription[], empty: string): Promise<void> {
-  gw.out.list(subscriptions.map(await presenter(gw)), row, empty)
+  gw.out.list(subscriptions.map(await presenter(gw)), row, empty, ['note', 'daily', 'weekly'])
 }
 
 /** A verb for one subscription. */
@@ -136,8 +136,7 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list subscriptions that run')
     .option('--user <user>', 'only of this user')
     .option('--group <group>', 'only of this group')

@@ -5,7 +5,8 @@ import type { UsageRecord } from '../../core/usage/rows.ts'
 import type { Dimension, UsageStats } from '../../core/usage/stats.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Act } from '../command.ts'
-import { examples } from '../declare.ts'
+import { examples, lists } from '../declare.ts'
+import type { ListOptions } from '../format.ts'
 import * as read from '../values.ts'
 
 // core/usage-stats.ts has this list too, but importing it costs 100 ms of --help; the type keeps the two the same.
@@ -31,6 +32,9 @@ const row = (u: UsageRecord) => ({
   ms: u.duration_ms,
   'first ms': u.first_token_ms,
 })
+
+// Whose request, which, and what it came to: that stays longest.
+const less = ['first ms', 'cache w', 'cache r', 'ms', 'key', 'account', 'in', 'out', 'user', 'status', 'model', 'at']
 
 const sums = (s: UsageStats) => ({
   name: s.name,
@@ -65,14 +69,14 @@ export function define(noun: Command, act: Act): void {
     'gw usage export --since 2026-10-01 --until 2026-11-01 --output october.csv',
   ])
 
-  filterOptions(noun.command('list'), 'all there is')
+  filterOptions(lists(noun.command('list')), 'all there is')
     .description('the newest requests first')
     .option('--limit <n>', 'at most so many; default: 50', read.whole('--limit', 1, 1_000_000))
     .option('--before <cursor>', 'those behind the last of another list, which named this cursor')
     .option('--all', 'all there are, page after page; with --json an object a line')
     .action(
-      act(async (gw, options: UsageFilter & { limit?: number; before?: string; all?: boolean }) => {
-        const { limit = 50, before, all = false, ...filter } = options
+      act(async (gw, options: UsageFilter & ListOptions & { limit?: number; before?: string; all?: boolean }) => {
+        const { limit = 50, before, all = false, output, columns, headers, ...filter } = options
         if (all && options.limit !== undefined)
           throw new Refusal('usage', '--all and --limit exclude each other; give one of them')
         const { cursorOf, listUsage, readCursor } = await import('../../core/usage/rows.ts')
@@ -80,7 +84,7 @@ export function define(noun: Command, act: Act): void {
         let place = before === undefined ? undefined : readCursor(before)
         if (!all) {
           const rows = await listUsage(db, { ...filter, before: place, limit })
-          gw.out.list(rows, row, 'no usage yet')
+          gw.out.list(rows, row, 'no usage yet', less)
           if (rows.length === limit) gw.out.note(`next page: ${nextPage(options, cursorOf(rows.at(-1)!))}`)
           return
         }
@@ -88,26 +92,26 @@ export function define(noun: Command, act: Act): void {
         for (let first = true; ; first = false) {
           const rows = await listUsage(db, { ...filter, before: place, limit: PAGE })
           if (gw.out.json && !(await told(gw.shell.stdout, rows.map(jsonLine).join('')))) return
-          if (!gw.out.json && (first || rows.length > 0)) gw.out.list(rows, row, 'no usage yet')
+          if (!gw.out.json && (first || rows.length > 0)) gw.out.list(rows, row, 'no usage yet', less)
           if (rows.length < PAGE || gw.shell.stdout.destroyed) return
           place = rows.at(-1)!
         }
       }),
     )
 
-  filterOptions(noun.command('stats'), '30d, by minute 1h')
+  filterOptions(lists(noun.command('stats')), '30d, by minute 1h')
     .description('sums, the dearest first; days, hours and minutes in their order (UTC)')
     .option('--by <what>', `${dimensions.join(', ')}; default: user`, read.oneOf('--by', dimensions))
     .action(
-      act(async (gw, options: UsageFilter & { by?: Dimension }) => {
+      act(async (gw, options: UsageFilter & ListOptions & { by?: Dimension }) => {
         const { usageStats } = await import('../../core/usage/stats.ts')
-        const { by = 'user', since, ...filter } = options
+        const { by = 'user', since, output, columns, headers, ...filter } = options
         const end = filter.until?.getTime() ?? Date.now()
         const from = since ?? new Date(Math.max(0, end - (by === 'minute' ? HOUR : MONTH)))
         const { rows, note } = await usageStats(await gw.db(), { ...filter, since: from, by })
         // A default is nothing that was asked for, and so nothing to be told about.
         if (note !== undefined && (since || filter.until)) gw.out.note(note)
-        gw.out.list(rows, sums, 'no usage yet')
+        gw.out.list(rows, sums, 'no usage yet', ['first ms', 'ms', 'cache w', 'cache r', 'errors', 'in', 'out'])
       }),
     )
 
@@ -146,10 +150,14 @@ would take for a formula (it begins with = + - @ or a tab) gets a ' in front. ND
 }
 
 /** The command line that lists what comes next. */
-function nextPage(options: object, cursor: string): string {
-  const words = Object.entries<unknown>({ ...options, before: cursor }).flatMap(([name, value]) => {
+function nextPage(options: ListOptions & object, cursor: string): string {
+  const { output, columns, headers, ...filter } = options
+  const words = Object.entries<unknown>({ ...filter, before: cursor }).flatMap(([name, value]) => {
     return value === undefined ? [] : [`--${name}`, value instanceof Date ? value.toISOString() : String(value)]
   })
+  if (output) words.push('-o', output.format)
+  if (columns) words.push('--columns', columns.join(','))
+  if (!headers) words.push('--no-headers')
   return [
     'gw usage list',
     ...words.map(word => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)),

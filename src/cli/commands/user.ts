@@ -4,7 +4,7 @@ import type { Movement } from '../../core/books/ledger.ts'
 import type { User } from '../../core/record/user.ts'
 import { actor } from '../actor.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, writes } from '../declare.ts'
+import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -43,13 +43,16 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  noun
-    .command('list')
+  lists(noun.command('list'))
     .description('list users')
     .action(
       act(async gw => {
         const { listUsers } = await import('../../core/record/user.ts')
-        gw.out.list(await listUsers(await gw.db()), view, 'no users yet; gw user add NAME makes one')
+        gw.out.list(await listUsers(await gw.db()), view, 'no users yet; gw user add NAME makes one', [
+          'created',
+          'email',
+          'concurrency',
+        ])
       }),
     )
 
