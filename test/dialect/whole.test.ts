@@ -67,6 +67,13 @@ t.test('the official SDK reads the same message in both', async t => {
   }
 })
 
+t.test('the official SDK reads it also where nothing was counted', async t => {
+  for (const usage of ['', ',"usage":null', ',"usage":[]']) {
+    const whole = `{${head},"content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn"${usage}}`
+    t.match(await sdk(messages.asStream(Buffer.from(whole))!), { content: [{ text: 'hi' }], stop_reason: 'end_turn' })
+  }
+})
+
 t.test('the meter reads the same usage in both', async t => {
   for (const [what, content] of Object.entries(cases)) {
     const whole = Buffer.from(message(content))

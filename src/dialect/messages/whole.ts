@@ -15,6 +15,8 @@ export function asStream(body: Buffer): Buffer | undefined {
   const content = contentOf(body)
   if (!content) return undefined
   const message = fieldsOf(body, 0)
+  // The official SDK reads it without looking whether it is there.
+  if (!message.get('usage')?.startsWith('{')) message.set('usage', uncounted)
   const started = [...message].map(([name, raw]) =>
     pair(name, name === 'content' ? '[]' : atTheEnd.has(name) ? 'null' : raw),
   )
@@ -38,6 +40,7 @@ function contentOf(body: Buffer): Span | undefined {
   }
 }
 const OPEN_BRACKET = 0x5b
+const uncounted = '{"input_tokens":0,"output_tokens":0}'
 
 /** The members of the object at `at`, as they stand. */
 function fieldsOf(body: Buffer, at: number): Map<string, string> {
