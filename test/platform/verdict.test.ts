@@ -381,6 +381,7 @@ t.test('4xx that is not this API’s answer is about the account, with a reason 
     [404, '{"error":{"message":"Invalid URL (POST /v1/messages)","type":"invalid_request_error"}}', 'foreign'],
     [404, '', 'foreign: answers nothing (status 404); is the base URL right?'],
     [410, 'gone', 'foreign'],
+    [501, page('Error response'), html('501: Error response')],
     [405, error('invalid_request_error', 'Method Not Allowed'), 'foreign'],
     // A base URL with /v1 behind it: the API answers, and knows no such place.
     [404, error('not_found_error', 'Not Found'), 'foreign doubtful: answers 404: Not Found; is the base URL right?'],

@@ -58,8 +58,10 @@ function decide(status: number, headers: IncomingHttpHeaders, said: Said, label:
   if (status === 401) return declined('auth', words || 'credential refused')
   if (status === 402) return declined('payment', words || 'payment required')
   if (status === 403) return declined('auth', words || 'forbidden', { scope: forbiddenScope(said) })
-  if (status < 500)
-    return said.outer === 'error' && said.type !== '' ? aboutRequest(status, said) : foreign(status, said)
+  const api = said.outer === 'error' && said.type !== ''
+  if (status < 500) return api ? aboutRequest(status, said) : foreign(status, said)
+  // Servers that know no POST say so.
+  if (status === 501 && !api) return foreign(status, said)
   // Neither a page nor a crash knows about more than the next minutes.
   const until = asked !== undefined && asked - now <= LONG_MS ? asked : undefined
   if (status === 529 || said.type === 'overloaded_error')
