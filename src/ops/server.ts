@@ -24,7 +24,10 @@ export function createOpsServer(options: {
     const send = (status: number, body: string, type = 'application/json') =>
       res.writeHead(status, { 'content-type': type }).end(body)
     const path = req.url?.split('?')[0]
-    if (req.method !== 'GET' && req.method !== 'HEAD') return send(405, '{"error":"only GET"}')
+    if (req.method !== 'GET' && req.method !== 'HEAD') {
+      res.setHeader('allow', 'GET, HEAD')
+      return send(405, '{"error":"only GET and HEAD"}')
+    }
     // Never asks a dependency: a lost database must not make a supervisor kill us.
     if (path === '/livez') return send(200, '{"status":"ok"}')
     // A page of anybody's may have its own name resolved to 127.0.0.1 and read what its browser then gets (DNS rebinding).

@@ -280,6 +280,8 @@ t.test('metrics on loopback are told to known names only', async t => {
   ])
     for (const path of ['/metrics', '/readyz']) t.equal(await told(host, path), 421, host + path)
   t.equal(await told('evil.example', '/livez'), 200, 'that we live is no secret')
+  const posted = await fetch(new URL('/metrics', url), { method: 'POST' })
+  t.strictSame([posted.status, posted.headers.get('allow')], [405, 'GET, HEAD'])
 })
 
 const stream = (gw: TestGateway, model: string) => post(gw.key, hello({ model, stream: true }))
