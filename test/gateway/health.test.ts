@@ -287,3 +287,36 @@ t.test('counting tokens has a health of its own, and fails over', async t => {
   t.equal((await gw.send(say('same'), count)).status, 502)
   await until(t, 'a dead credential is dead for all', async () => (await state(gw, 'b')).state === 'error')
 })
+
+t.test(
+  'an address that this node cannot reach is struck nowhere but here, and is our own trouble when there is no other',
+  async t => {
+    // No route leads to a multicast address: the kernel says ENETUNREACH.
+    const away = { baseUrl: 'http://224.0.0.1:9' }
+    const gw = await gateway(t, {
+      accounts: [...only('nowhere', away, away), ...only('elsewhere', away, away, { priority: 60 })],
+    })
+    const attempts: string[][] = []
+    const { outcomes } = gw.daemon.gateway
+    const { end } = outcomes
+    outcomes.end = outcome => {
+      attempts.push(outcome.attempts.map(a => a.account))
+      end(outcome)
+    }
+    const none = await gw.send(say('1', { model: 'nowhere' }))
+    t.match([none.status, none.headers.get('retry-after')], [503, '2'])
+    t.match(await none.json(), { error: { code: 'NODE_TROUBLE', message: /\(ENETUNREACH\)/ } })
+    for (let n = 1; n <= 8; n++) t.equal((await gw.send(say(`${n}`, { model: 'elsewhere' }))).status, 200)
+    await until(t, 'all are over', () => attempts.length === 9)
+    t.ok(
+      attempts.every(tried => tried.length <= 2),
+      'of those at one address only one is tried',
+    )
+    t.ok(
+      attempts.some(tried => tried.join() === 'elsewhere-3'),
+      'after some strikes none of them',
+    )
+    t.strictSame(await listHealth(gw.database.db, new Date(0)), [], 'nothing is stored')
+    for (const name of ['nowhere-1', 'nowhere-2']) t.match(await state(gw, name), { state: 'available', reason: null })
+  },
+)
