@@ -1,10 +1,8 @@
 // What an answer is: when it has begun, when it is over, and in which shape the client gets it.
-import { once } from 'node:events'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import Anthropic from '@anthropic-ai/sdk'
 import t, { type Test } from 'tap'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { serving } from '../helpers/serving.ts'
 
 type Event = [name: string, more?: object]
 const event = ([name, more = {}]: Event) => `event: ${name}\ndata: ${JSON.stringify({ type: name, ...more })}\n\n`
@@ -27,17 +25,6 @@ const overloaded: Event = ['error', { error: { type: 'overloaded_error', message
 
 const sse = { 'content-type': 'text/event-stream' }
 const json = { 'content-type': 'application/json' }
-
-/** An upstream of our own, for what the scripted provider does not do. */
-async function upstream(t: Test, listener: http.RequestListener): Promise<string> {
-  const server = http.createServer(listener).listen(0, '127.0.0.1')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  await once(server, 'listening')
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 /** A model each, served first by an account of its own that answers so, then by account `good`. */
 function each(t: Test, answers: Record<string, string>, headers: Record<string, string> = sse): Promise<TestGateway> {
@@ -112,7 +99,7 @@ t.test('once it has said something the client has it, and so it has what follows
 
 t.test('the time to the first token ends with the first token', async t => {
   const release = Promise.withResolvers<void>()
-  const baseUrl = await upstream(t, async (_req, res) => {
+  const baseUrl = await serving(t, async (_req, res) => {
     res.writeHead(200, sse).write(stream(start, ping, text))
     await release.promise
     res.end(stream(hi, closes, why, stop))
@@ -131,7 +118,7 @@ t.test('the time to the first token ends with the first token', async t => {
 t.test('the protocol’s end is the end, whatever the connection does', async t => {
   const closed = Promise.withResolvers<void>()
   let open = 0
-  const baseUrl = await upstream(t, (req, res) => {
+  const baseUrl = await serving(t, (req, res) => {
     open++
     req.socket.on('close', () => {
       open--
@@ -162,7 +149,7 @@ t.test('a stream that falls silent is kept open with pings between its events', 
   const [first, second] = [stream(start, text, hi), stream(hi, closes, why, stop)]
   const half = second.length / 2
   const between = Promise.withResolvers<void>()
-  const baseUrl = await upstream(t, async (_req, res) => {
+  const baseUrl = await serving(t, async (_req, res) => {
     res.writeHead(200, sse).write(first)
     await between.promise
     res.write(second.slice(0, 20))
@@ -205,7 +192,7 @@ t.test('a whole answer to a request for a stream is the stream that it would hav
 
 t.test('also after a ping has made it a stream', async t => {
   const release = Promise.withResolvers<void>()
-  const baseUrl = await upstream(t, async (_req, res) => {
+  const baseUrl = await serving(t, async (_req, res) => {
     await release.promise
     res.writeHead(200, json).end(JSON.stringify(message(blocks)))
   })
@@ -324,7 +311,7 @@ t.test('a whole answer is given more time than the head of a stream', async t =>
 
 t.test('interim answers do not keep a request alive', async t => {
   for (const everyMs of [0, 20]) {
-    const baseUrl = await upstream(t, (req, res) => {
+    const baseUrl = await serving(t, (req, res) => {
       const timer = setInterval(() => {
         for (let n = 0; n < (everyMs === 0 ? 200 : 1); n++) req.socket.write('HTTP/1.1 102 Processing\r\n\r\n')
       }, everyMs)

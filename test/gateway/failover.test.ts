@@ -1,12 +1,12 @@
 // Failover: whatever an account does wrong, the client sees one clean answer, or one clean end.
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
-import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Step } from '../../src/mock/step.ts'
 import { type AccountSetup, gateway, hello, only, type TestGateway } from '../helpers/gateway.ts'
 import { refused } from '../helpers/refused.ts'
+import { serving } from '../helpers/serving.ts'
 
 const html = { 'content-type': 'text/html' }
 const envelope = (type: string, message = type) => JSON.stringify({ type: 'error', error: { type, message } })
@@ -26,17 +26,6 @@ async function saying(t: Test, words = ''): Promise<number> {
   })
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
-}
-
-/** The URL of an upstream of our own, for what the scripted provider does not do. */
-async function serving(t: Test, listener: http.RequestListener): Promise<string> {
-  const server = http.createServer(listener).listen(0, '127.0.0.1')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  await once(server, 'listening')
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
 /** A port where nobody listens. */
