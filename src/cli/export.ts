@@ -35,6 +35,7 @@ const columns = [
   'duration_ms',
   'first_token_ms',
   'partial',
+  'geo',
 ] as const satisfies (keyof UsageRecord)[]
 
 /** One JSON object and a line end; money as decimal USD. */

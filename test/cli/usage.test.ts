@@ -180,11 +180,11 @@ t.test('an export as CSV', async t => {
   })
   const id = (i: number) => (JSON.parse(line(10 + i, old + i)) as { request_id: string }).request_id
   const row = (i: number, model: string, upstream: string, mode = '') =>
-    `${id(i)},2026-02-28T23:59:00.00${i}Z,bob,dry,team,main,anthropic,${model},${upstream},true,200,10,5,1,2,3,1,${mode},1.50,3.000000001,balance,100,10,false\r\n`
+    `${id(i)},2026-02-28T23:59:00.00${i}Z,bob,dry,team,main,anthropic,${model},${upstream},true,200,10,5,1,2,3,1,${mode},1.50,3.000000001,balance,100,10,false,\r\n`
   t.equal(
     readFileSync(file, 'utf8'),
     'request_id,at,user,key,group,account,platform,model,upstream_model,stream,status,input_tokens,output_tokens,cache_write_5m_tokens,' +
-      'cache_write_1h_tokens,cache_read_tokens,web_searches,mode,cost,charged,billing,duration_ms,first_token_ms,partial\r\n' +
+      'cache_write_1h_tokens,cache_read_tokens,web_searches,mode,cost,charged,billing,duration_ms,first_token_ms,partial,geo\r\n' +
       row(0, "'=1+1", 'vendor/m') +
       row(1, "'+a", "'+a", 'priority') +
       row(2, "'-a", "'-a") +
@@ -300,6 +300,7 @@ t.test('80 columns show whose request it is, whole, and what it cost; and say wh
     const [head, ...rows] = stdout.trimEnd().split('\n')
     for (const line of [head!, ...rows]) t.ok(widthOf(line) <= columns, `${columns}: ${line}`)
     t.match(head, /REQUEST .*CHARGED/)
+    if (columns > 110) t.match(head, /CHARGED +PARTIAL/, 'and whether a part of that is reckoned')
     for (const row of rows) t.match(row, / [0-9a-f]{8}-[0-9a-f]{4}-7000-8000-\d{12} .* 3\.000000001/)
     t.match(stderr, /^not shown for want of room: .*first_ms; -o wide shows all, --columns a,b those you name\n$/)
     t.equal(stderr.split('\n').length, 2, 'in one line')

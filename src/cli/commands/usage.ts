@@ -29,12 +29,27 @@ const row = (u: UsageRecord) => ({
   'cache w': u.cache_write_5m_tokens + u.cache_write_1h_tokens,
   'cache r': u.cache_read_tokens,
   charged: u.charged,
+  partial: u.partial,
   ms: u.duration_ms,
   'first ms': u.first_token_ms,
 })
 
 // Whose request, which, and what it came to: that stays longest.
-const less = ['first ms', 'cache w', 'cache r', 'ms', 'key', 'account', 'in', 'out', 'user', 'status', 'model', 'at']
+const less = [
+  'first ms',
+  'cache w',
+  'cache r',
+  'ms',
+  'partial',
+  'key',
+  'account',
+  'in',
+  'out',
+  'user',
+  'status',
+  'model',
+  'at',
+]
 
 const sums = (s: UsageStats) => ({
   name: s.name,
