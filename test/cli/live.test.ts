@@ -159,7 +159,7 @@ t.test('an account that was refused', async t => {
     t.match(await json('account clear first --dry-run'), { name: 'first', state: 'available', until: null })
     t.equal((await listHealth(db, new Date())).length, 1)
     t.match(await json('account clear first'), { name: 'first', state: 'available', until: null, reason: null })
-    await until(t, 'the daemon uses it again', () => !out(), 1_000)
+    await until(t, 'the daemon uses it again', () => !out())
     t.match(await json('account list'), [{ state: 'available' }])
     t.match(await gw('account clear frist'), { code: 6, stderr: /did you mean "first"/ })
   })
@@ -186,7 +186,7 @@ t.test('an account that was refused', async t => {
     t.match(ran.stdout, /^status +200$/m)
     t.match(ran.stdout, /^verdict +well$/m)
     t.match(ran.stdout, /^upstream request +req_\S+$/m)
-    await until(t, 'the daemon uses it again', () => !out(), 1_000)
+    await until(t, 'the daemon uses it again', () => !out())
     t.match(await json('account list'), [{ state: 'available' }])
   })
 

@@ -96,7 +96,7 @@ t.test('what one process learns another knows, and a restart neither forgets nor
   const until1 = (await state(gw, 'a')).until!
   const id = [...gw.daemon.gateway.snapshot.accounts.values()].find(a => a.name === 'a')!.id
   const known = (of: typeof other) => of.gateway.health.ailments(id)[0]?.until
-  await until(t, 'the other process knows', () => known(other) === Date.parse(until1), 1000)
+  await until(t, 'the other process knows', () => known(other) === Date.parse(until1))
   await other.stop(0)
   const again = await startDaemon(
     { ...gw.config, data_dir: `${gw.config['data_dir']}/2`, 'control.socket': `${gw.config['data_dir']}/2.sock` },
