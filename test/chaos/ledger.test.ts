@@ -55,7 +55,8 @@ function anyUsage(): Partial<Usage> {
     ephemeral_1h_input_tokens: sometimes(0.2, () => below(2_000)),
     cache_read_input_tokens: sometimes(0.4, () => below(20_000)),
     web_search_requests: sometimes(0.1, () => below(4)),
-    service_tier: random() < 0.1 ? 'fast' : '',
+    // Every model has a rate for it; one that has none is flagged.
+    service_tier: random() < 0.1 ? 'batch' : '',
   }
 }
 
