@@ -71,7 +71,8 @@ export function exchange(options: ExchangeOptions): Promise<Refused | undefined>
  * connecting → deciding → relaying → over.
  * deciding: the head is here, and what the client may have is kept back: of an error status until it is known whose it is
  * (there is no rendition then), of an answer until its rendition is ready, or all of it. relaying: the client sees bytes.
- * An answer is over with its dialect's last event, whatever its connection does. From any of them, when the client leaves: draining → over; the answer is read on for its usage, which is paid for anyway.
+ * An answer is over with its dialect's last event, whatever its connection does.
+ * From any of them, when the client leaves: draining → over; it is read on for what it cost, as its group says.
  */
 type State = 'connecting' | 'deciding' | 'relaying' | 'draining' | 'over'
 
@@ -188,7 +189,7 @@ class Exchange implements Handler, Watcher {
     this.#tried.error = reason
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
-    else if (timeouts.has(code ?? '') && this.#by.bill && !this.#by.call.stream) this.#tooLate(error)
+    else if (timeouts.has(code) && this.#by.bill && !this.#by.call.stream) this.#tooLate(error)
     else {
       const stale =
         this.#state === 'connecting' &&
@@ -308,7 +309,7 @@ class Exchange implements Handler, Watcher {
       // In a whole answer its status would call it a good one.
       this.#upstream.linger()
       this.#finish()
-      this.#done.reject(new Failure('REQUEST_REFUSED', [brief(error.message) || error.type]))
+      this.#done.reject(new Failure('REQUEST_REFUSED', [brief(message) || error.type]))
     }
   }
 
