@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { settingKeys } from '../src/config/schema.ts'
+import { callsOf } from './helpers/calls.ts'
 
 const root = path.join(import.meta.dirname, '../src')
 
@@ -210,3 +211,20 @@ function concerns(text: string): string[][] {
     named.filter(({ name }) => group.has(name)).reduce((sum, { part }) => sum + part.split('\n').length, 0)
   return [...new Set(groups.values())].filter(group => lines(group) >= 100).map(group => [...group])
 }
+
+t.test('no test matches a list by what it contains', async t => {
+  const tests = path.join(root, '../test')
+  for (const name of readdirSync(tests, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue
+    for (const { line, lists } of callsOf(readFileSync(path.join(tests, name), 'utf8'), 't.match'))
+      if (lists[1])
+        t.fail(
+          `test/${name}:${line}: t.match passes when a list has more than its pattern; use matchAll or t.strictSame`,
+        )
+  }
+  const refused = (source: string) => callsOf(source, 't.match').map(call => call.lists[1] ?? false)
+  for (const list of ['[1]', '{ a: [String] }', '{ a: { b: f([x]) } }', 'x || [/]/]', '[\n]', 'await [1]'])
+    t.strictSame(refused(`t.match(f(a[0], [9]), ${list}, 'why')`), [true], list)
+  for (const none of ['/[a-z]/', "'[1]'", 'a[0]', 'f()[0]', '{ a: /[[]/, b: "[" }', '`[`', 'a! [0]', '/* [ */ b'])
+    t.strictSame(refused(`t.match([1], ${none})`), [false], none)
+})

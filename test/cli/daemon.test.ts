@@ -1,10 +1,12 @@
 // The commands that meet a running daemon: serve, status, ping, top, try, and live facts in account list.
+
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { gateway } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { bin, home } from './gw.ts'
 
 const model = 'claude-sonnet-4-5'
@@ -49,7 +51,9 @@ t.test('one request tells its times and its cost', async t => {
     stdout: 'Hello\n',
     stderr: /^status 200 · first token \d+ ms · .* · cost 0\.0033 USD · account first\n$/,
   })
-  t.match(await json('usage list --limit 1', { env }), [{ model, cost, account: 'first', user: 'alice', stream: true }])
+  matchAll(t, await json('usage list --limit 1', { env }), [
+    { model, cost, account: 'first', user: 'alice', stream: true },
+  ])
 
   t.test('or what went wrong', async t => {
     const unknown = await gw(['try', '--model', model, 'hi', '--json'], { env: { ...env, GW_KEY: 'sk-unknown' } })
@@ -66,7 +70,7 @@ t.test('one request tells its times and its cost', async t => {
   t.test('and the daemon tells how it is', async t => {
     t.match(await gw('ping', { env }), { code: 0, stdout: /^pong [\d.]+ ms\n$/, stderr: '' })
     t.match(await json('ping', { env }), { pong: true, ms: Number })
-    t.match(await json('status', { env }), {
+    matchAll(t, await json('status', { env }), {
       phase: 'ready',
       listen: up.url,
       accounts: 1,
@@ -75,8 +79,8 @@ t.test('one request tells its times and its cost', async t => {
       degraded: [],
     })
     t.match((await gw('status', { env })).stdout, /^phase +ready$/m)
-    t.match(await json('top --once', { env }), { accounts: [{ name: 'first', slots: { used: 0, limit: 2 } }] })
-    t.match(await json('account list', { env }), [
+    matchAll(t, await json('top --once', { env }), { accounts: [{ name: 'first', slots: { used: 0, limit: 2 } }] })
+    matchAll(t, await json('account list', { env }), [
       { name: 'first', state: 'available', slots: { used: 0, limit: 2, waiting: 0 } },
     ])
     t.match((await gw('account list', { env })).stdout, / first +available .* 0\/2 +0 /)
@@ -109,7 +113,7 @@ t.test('serve runs in the foreground until it is told to stop', async t => {
   t.match(await gw('user add x --balance 1'), { code: 0, stderr: '' })
   child.kill('SIGTERM')
   t.same(await ended, [0, null])
-  t.match(await json('user list'), [{ name: 'x' }], 'and the records are there without it')
+  matchAll(t, await json('user list'), [{ name: 'x' }], 'and the records are there without it')
 })
 
 async function freeAddress(): Promise<string> {

@@ -1,10 +1,12 @@
 // Money that people move, the book in which it stands, and the check that nobody cooked it.
+
 import { userInfo } from 'node:os'
 import { sql } from 'kysely'
 import t from 'tap'
 import { requestId } from '../../src/lib/id.ts'
 import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { matchAll } from '../helpers/match.ts'
 import { each, home } from './gw.ts'
 
 const here = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
@@ -84,11 +86,11 @@ t.test('a balance is moved by who is named, and why', async t => {
   })
   t.match(shown.stdout, /^balance +10\.499999999$/m)
   t.match(shown.stdout, /^old balance +12\.50$/m)
-  t.match(await entries('--user bob'), [
+  matchAll(t, await entries('--user bob'), [
     { kind: 'adjustment', amount: '-2.000000001', balance: '10.499999999', actor: 'root2', note: 'too much' },
     { kind: 'topup', amount: '12.50', balance: '12.50', actor: me, note: 'invoice 7', entry_id: added['entry_id'] },
   ])
-  t.match(await entries('--user alice'), [{ kind: 'opening', amount: '10.00', balance: '10.00', actor: me }])
+  matchAll(t, await entries('--user alice'), [{ kind: 'opening', amount: '10.00', balance: '10.00', actor: me }])
 })
 
 t.test('a deduction stops at zero unless told otherwise', async t => {
@@ -144,7 +146,7 @@ t.test('a statement is read page by page', async t => {
   t.same(await entries('--user bob --since 2099-01-01'), [])
   await json('user add gone --balance 3')
   await json('user rm gone --yes')
-  t.match(await entries('--user gone'), [{ kind: 'opening' }], 'books outlive who they are about')
+  matchAll(t, await entries('--user gone'), [{ kind: 'opening' }], 'books outlive who they are about')
 })
 
 t.test('requests stand in the ledger, and all books agree', async t => {
@@ -153,7 +155,7 @@ t.test('requests stand in the ledger, and all books agree', async t => {
   await charge(0n)
   await charge(2_000_000_000n, { billing: 'subscription', subscription_id: subscription!.id })
   await charge(250_000_000n, { at: new Date(Date.now() - 70 * 86_400_000) })
-  t.match(await entries('--user alice'), [
+  matchAll(t, await entries('--user alice'), [
     { kind: 'charge', amount: '-0.25', balance: '8.249999999' },
     { kind: 'subscription', amount: '-2.00', balance: '8.499999999' },
     { kind: 'charge', amount: '-1.500000001', balance: '8.499999999', request_id: request, key: 'k', actor: null },
@@ -176,7 +178,7 @@ t.test('requests stand in the ledger, and all books agree', async t => {
     agree.stdout,
     /^the books agree: 3 users, \d+ entries, \d+\.\d+ given − 1\.750000002 charged = \d+\.\d+ left; 2\.00 of subscriptions\n$/,
   )
-  t.match(await json('ledger verify'), { ok: true, users: 3, charged: '1.750000002', differences: [] })
+  matchAll(t, await json('ledger verify'), { ok: true, users: 3, charged: '1.750000002', differences: [] })
   t.match(await json('ledger verify --user alice'), { ok: true, users: 1, given: '10.00', balance: '8.249999998' })
 })
 

@@ -1,9 +1,11 @@
 // What operators see of a running daemon and take back: slots, queue, sticky sessions, and accounts that were refused.
+
 import t from 'tap'
 import type { BindingView, SlotView, WaiterView } from '../../src/control/view.ts'
 import { findAccount, setAccountStatus } from '../../src/core/record/account.ts'
 import { listHealth } from '../../src/core/record/health.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { each, home } from './gw.ts'
 
 type Up = Awaited<ReturnType<typeof gateway>>
@@ -50,12 +52,12 @@ t.test('places that are held, and requests that wait for one', async t => {
   const table = await gw('slots list')
   t.match(table.stdout, /^KIND +NAME +PROCESS +REQUEST +LEFT +AGE +MODEL +PHASE\n/)
   t.match(table.stdout, /^account +first +[0-9a-f]{12} +[0-9a-f-]{36} +\d+s +\d+s +claude-\S+ +connecting$/m)
-  t.match(await json('account list'), [{ state: 'full', slots: { used: 1, limit: 1, waiting: 0 } }])
+  matchAll(t, await json('account list'), [{ state: 'full', slots: { used: 1, limit: 1, waiting: 0 } }])
 
   const waits = up.send(hello({ stream: true }))
   await until(t, 'one waits', async () => (await up.live()).waiting === 1)
   const queue = await json<WaiterView[]>('queue list')
-  t.match(queue, [{ for: 'account', user: 'alice', key: 'alice', group: 'main', stream: true, waited_ms: Number }])
+  matchAll(t, queue, [{ for: 'account', user: 'alice', key: 'alice', group: 'main', stream: true, waited_ms: Number }])
   t.match((await gw('queue list')).stdout, /^WAITED +FOR +USER .*\n\d+s +account +alice +alice +main /)
   t.match(await json('status'), { in_flight: 2, waiting: 1 })
   t.match((await gw('account list')).stdout, / first +full .* 1\/1 +1 /)
@@ -78,7 +80,7 @@ t.test('places that are held, and requests that wait for one', async t => {
     const { store } = up.daemon.gateway
     await store.acquire('slot:user:1', 'deadbeef0000:request', 0, 60_000)
     const left = async () => (await json<SlotView[]>('slots list')).filter(({ process }) => process === 'deadbeef0000')
-    t.match(await left(), [{ kind: 'user', name: 'alice', request_id: 'request', model: null, age_ms: null }])
+    matchAll(t, await left(), [{ kind: 'user', name: 'alice', request_id: 'request', model: null, age_ms: null }])
     // Both requests have a place of their user and their key, one has the account's.
     t.match(await gw('slots clear --dry-run'), { code: 0, stdout: '6 places cleared\n', stderr: /nothing changed/ })
     t.equal((await left()).length, 1)
@@ -103,13 +105,13 @@ t.test('sessions and the accounts they return to', async t => {
   await turn(one)
   await turn(two)
   const shown = await json<BindingView[]>('sticky show')
-  t.match(shown, [
+  matchAll(t, shown, [
     { account: 'first', key: 'alice', group: 'main', model: hello().model, at: /Z$/ },
     { account: 'first' },
   ])
   const session = shown[1]!.session
   t.match((await gw('sticky show')).stdout, /^SESSION +MODEL +KEY +GROUP +ACCOUNT +LAST TURN\n/)
-  t.match(await json(['sticky', 'show', '--session', session]), [{ session }])
+  matchAll(t, await json(['sticky', 'show', '--session', session]), [{ session }])
   t.equal((await json<unknown[]>(['sticky', 'show', '--session', session])).length, 1)
   const { id } = await findAccount(up.database.db, 'first')
   t.equal((await json<unknown[]>(`sticky show --account ${id} --key alice`)).length, 2, 'by name and by number')
@@ -145,11 +147,11 @@ t.test('an account that was refused', async t => {
     const expected = [{ state: 'rate_limited', status: 'active', until: /Z$/, reason: /\S/ }]
     const live = await json<{ until: string; reason: string }[]>('account list')
     t.match(live, expected)
-    t.match(live, [{ slots: { used: 0, limit: 0, waiting: 0 } }])
+    matchAll(t, live, [{ slots: { used: 0, limit: 0, waiting: 0 } }])
     const away = { env: { GW_CONTROL_SOCKET: `${up.config.data_dir}/nowhere.sock` } }
     const alone = await json<{ until: string; reason: string }[]>('account list', away)
     t.match(alone, expected)
-    t.match(alone, [{ slots: null, until: live[0]!.until, reason: live[0]!.reason }])
+    matchAll(t, alone, [{ slots: null, until: live[0]!.until, reason: live[0]!.reason }])
     t.match((await gw('account list', away)).stdout, / first +rate_limited .* -\/∞ .* in 1h +/)
     t.match(await json('account show first', away), { state: 'rate_limited', slots: null })
     t.match((await gw('account show first')).stdout, /^until +in 1h$/m)
@@ -160,7 +162,7 @@ t.test('an account that was refused', async t => {
     t.equal((await listHealth(db, new Date())).length, 1)
     t.match(await json('account clear first'), { name: 'first', state: 'available', until: null, reason: null })
     await until(t, 'the daemon uses it again', () => !out())
-    t.match(await json('account list'), [{ state: 'available' }])
+    matchAll(t, await json('account list'), [{ state: 'available' }])
     t.match(await gw('account clear frist'), { code: 6, stderr: /did you mean "first"/ })
   })
 
@@ -187,7 +189,7 @@ t.test('an account that was refused', async t => {
     t.match(ran.stdout, /^verdict +well$/m)
     t.match(ran.stdout, /^upstream request +req_\S+$/m)
     await until(t, 'the daemon uses it again', () => !out())
-    t.match(await json('account list'), [{ state: 'available' }])
+    matchAll(t, await json('account list'), [{ state: 'available' }])
   })
 
   await t.test('and what is wrong with it is told, never its credential', async t => {

@@ -1,7 +1,9 @@
 // The nouns an operator sets up, through the command line and into the database.
+
 import t from 'tap'
 import { openSecret } from '../../src/lib/secret.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { matchAll } from '../helpers/match.ts'
 import { each, home } from './gw.ts'
 
 const here = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
@@ -25,7 +27,7 @@ t.test('a user is added, found, changed and taken away', async t => {
 
   t.match(await json('user show alice'), added)
   t.match(await json(['user', 'show', String(added['id'])]), added, 'by number too')
-  t.match(await json('user list'), [{ name: 'alice' }])
+  matchAll(t, await json('user list'), [{ name: 'alice' }])
   t.match(await json('user set alice --concurrency 0 --status disabled --email none'), {
     concurrency: 0,
     status: 'disabled',
@@ -136,7 +138,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     'a=b',
     '--json',
   ])
-  t.match(JSON.parse(added.stdout), {
+  matchAll(t, JSON.parse(added.stdout), {
     name: 'main',
     platform: 'anthropic',
     type: 'apikey',
@@ -159,7 +161,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     const two = await json('account add two --platform openai --api-key-stdin', {
       stdin: ' sk-two \n',
     })
-    t.match(two, { groups: ['openai-default'] }, 'without --group it joins the default group')
+    matchAll(t, two, { groups: ['openai-default'] }, 'without --group it joins the default group')
     await json('account set two --api-key-stdin --map none --group none', { stdin: 'sk-three' })
     const { credential } = await db
       .selectFrom('accounts')
@@ -205,7 +207,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
   t.test('and rests while it is paused', async t => {
     const paused = await json(['account', 'pause', 'main', '--reason', 'invoice open'])
     t.match(paused, { status: 'paused', state: 'paused', reason: 'invoice open' })
-    t.match(await json('account list'), [{ name: 'main', state: 'paused' }, { name: 'two' }])
+    matchAll(t, await json('account list'), [{ name: 'main', state: 'paused' }, { name: 'two' }])
     t.match((await gw('account list')).stdout, /main +paused +anthropic +apikey +team +-\/3 +- +50 +- +invoice open/)
     t.match(await json('account resume main'), { status: 'active', state: 'available', reason: null })
     t.match((await gw('account show main')).stdout, /^model map +a=b, claude-\*=v\/claude-\*$/m)
@@ -234,7 +236,7 @@ t.test('a key is printed once', async t => {
   t.match(created.stdout, /^expires +in 30d$/m)
 
   const shown = await json('key show bob')
-  t.match(shown, {
+  matchAll(t, shown, {
     prefix: value.slice(0, 11),
     user: 'bob',
     group: 'team',
@@ -249,7 +251,7 @@ t.test('a key is printed once', async t => {
   const row = await db.selectFrom('api_keys').selectAll().where('name', '=', 'bob').executeTakeFirstOrThrow()
   t.notMatch(JSON.stringify(row), value)
 
-  t.match(await json('key set bob --models none --expires none --group none'), {
+  matchAll(t, await json('key set bob --models none --expires none --group none'), {
     models: [],
     expires_at: null,
     group: null,
@@ -297,9 +299,16 @@ t.test('a key is printed once', async t => {
     const dry = await json('key rotate bob --dry-run')
     t.match(dry, { used: '2.00' })
     const next = await json('key rotate bob --grace 1h')
-    t.match(next, { name: 'bob', user: 'bob', group: 'team', concurrency: 3, allow_ip: ['10.0.0.0/8'], key: /^sk-/ })
+    matchAll(t, next, {
+      name: 'bob',
+      user: 'bob',
+      group: 'team',
+      concurrency: 3,
+      allow_ip: ['10.0.0.0/8'],
+      key: /^sk-/,
+    })
     t.match(next, { quota: '2.50', used: '2.00' }, 'rotating refills no quota')
-    t.match(await db.selectFrom('key_usage').selectAll().orderBy('key_id').execute(), [
+    matchAll(t, await db.selectFrom('key_usage').selectAll().orderBy('key_id').execute(), [
       { key_id: shown['id'], used: 2_000_000_000n, carried: 0n },
       { key_id: next['id'], used: 2_000_000_000n, carried: 2_000_000_000n },
     ])
@@ -315,7 +324,8 @@ t.test('a key is printed once', async t => {
     t.match(await gw('key revoke bob'), { code: 5, stdout: '', stderr: /add --yes to revoke key "bob"/ })
     t.match(await json('key revoke bob --yes'), { status: 'revoked' })
     t.match(await gw('key rotate bob'), { code: 6 })
-    t.match(
+    matchAll(
+      t,
       (await json<{ name: string }[]>('key list')).map(key => key.name),
       ['bob-old'],
     )

@@ -1,4 +1,5 @@
 // gw usage: rows page by page, sums, and exports that a spreadsheet and a script can both trust.
+
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { sql } from 'kysely'
@@ -7,6 +8,7 @@ import { parse } from 'yaml'
 import { columns as widthOf } from '../../src/lib/width.ts'
 import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { matchAll } from '../helpers/match.ts'
 import { each, home, noTerminal } from './gw.ts'
 
 const here = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
@@ -81,7 +83,7 @@ const recent = ['--since', '1d']
 const plain = { NO_COLOR: '1' }
 
 t.test('usage is listed and summed', async t => {
-  t.match(await json(['usage', 'list', ...recent]), [
+  matchAll(t, await json(['usage', 'list', ...recent]), [
     {
       user: 'bob',
       key: 'dry',
@@ -101,11 +103,13 @@ t.test('usage is listed and summed', async t => {
   ])
   t.equal((await json<unknown[]>('usage list --since 90m')).length, 1)
   t.equal((await json<unknown[]>('usage list --since 150m --until 90m')).length, 1)
-  t.match(await json('usage list --model other --user bob --key dry --account main --group team'), [{ status: 500 }])
+  matchAll(t, await json('usage list --model other --user bob --key dry --account main --group team'), [
+    { status: 500 },
+  ])
   t.same(await json('usage list --user eve'), [], 'somebody who used nothing')
   t.match((await gw(['usage', 'list', ...recent])).stdout, /^1h +\S+001 +bob +dry +main +m +200 +10 +5 +3 +3 /m)
 
-  t.match(await json(['usage', 'stats', ...recent]), [
+  matchAll(t, await json(['usage', 'stats', ...recent]), [
     {
       name: 'bob',
       id: ids.user_id,
@@ -121,11 +125,11 @@ t.test('usage is listed and summed', async t => {
       first_token_ms: 10,
     },
   ])
-  t.match(await json(['usage', 'stats', '--by', 'model', ...recent]), [
+  matchAll(t, await json(['usage', 'stats', '--by', 'model', ...recent]), [
     { name: 'm', requests: 2 },
     { name: 'other', requests: 1 },
   ])
-  t.match(await json(['usage', 'stats', '--by', 'account', '--until', '150m', ...recent]), [
+  matchAll(t, await json(['usage', 'stats', '--by', 'account', '--until', '150m', ...recent]), [
     { name: '-', id: null, requests: 1 },
   ])
   await each(['key', 'account', 'group', 'day', 'hour', 'minute'], async by => {
@@ -277,7 +281,7 @@ t.test('progress is told on a terminal', { skip: noTerminal }, async t => {
 t.test('what is gone keeps its name in the books', async t => {
   await json('account rm main --yes')
   await json('user rm bob --yes')
-  t.match(await json('usage list --limit 1'), [{ account: 'main', user: 'bob' }])
+  matchAll(t, await json('usage list --limit 1'), [{ account: 'main', user: 'bob' }])
   t.equal((await json<unknown[]>('usage list --user bob')).length, 11)
 })
 
@@ -290,7 +294,7 @@ t.test('old times that retention has dropped are said to be wider', async t => {
     code: 0,
     stderr: /^retention has dropped .* from 2026-02-28T00:00:00.000Z until 2026-03-01T00:00:00.000Z\n$/,
   })
-  t.match(JSON.parse(ran.stdout), [{ name: '2026-02-28', requests: 8 }])
+  matchAll(t, JSON.parse(ran.stdout), [{ name: '2026-02-28', requests: 8 }])
 })
 
 t.test('80 columns show whose request it is, whole, and what it cost; and say what they do not show', async t => {

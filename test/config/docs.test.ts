@@ -6,6 +6,7 @@ import t from 'tap'
 import { exampleYaml, jsonSchema, referencePage } from '../../src/config/docs.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { envName, sections, settingKeys, settings } from '../../src/config/schema.ts'
+import { matchAll } from '../helpers/match.ts'
 
 t.test('the example file loads, as it is and with every line uncommented', async t => {
   const load = (yaml: string) =>
@@ -24,7 +25,7 @@ t.test('the generated files are those of this table', async t => {
   t.equal(readFileSync(new URL('docs/configuration.md', root), 'utf8'), referencePage(), 'run: npm run docs')
   t.equal(new Set(settingKeys.map(envName)).size, settingKeys.length, 'environment names are distinct')
   for (const key of settingKeys) t.ok(sections[key.includes('.') ? key.split('.')[0]! : ''], key)
-  t.match(jsonSchema(), {
+  matchAll(t, jsonSchema(), {
     properties: {
       workers: { type: 'integer', minimum: 1, maximum: 64, default: 1 },
       log: { properties: { level: { enum: ['trace', 'debug', 'info', 'warn', 'error'], default: 'info' } } },

@@ -1,4 +1,5 @@
 // Books with their thread, against a real Postgres: what was settled is booked once and told once, whatever dies in between.
+
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -18,6 +19,7 @@ import { requestId } from '../../src/lib/id.ts'
 import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { outageOf } from '../helpers/outage.ts'
 import { dice, everything, line, noon, populate } from './usage-books.ts'
 
@@ -205,7 +207,7 @@ t.test('lines that no disk takes go the same way', async t => {
   await books.close()
   await agrees(t, good)
   t.equal(log.length, 2)
-  t.match(log, [
+  matchAll(t, log, [
     /^error usage spool: cannot write/,
     /^error a usage line was refused .* while the disk takes nothing: /,
   ])

@@ -1,10 +1,12 @@
 // Import: LiteLLM's map with its traps, to the nano-dollar, and what would change.
+
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { readShipped } from '../../src/core/price/file.ts'
 import { inspect, matcher, plan, readPrices } from '../../src/core/price/import.ts'
 import { decimal } from '../../src/core/price/read.ts'
 import type { PriceRow, Written } from '../../src/core/price/row.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const text = readFileSync(new URL('../fixtures/litellm.json', import.meta.url), 'utf8')
 const now = Date.UTC(2026, 11, 1)
@@ -120,7 +122,8 @@ t.test('rows of LiteLLM are read as they are meant', async t => {
   t.equal(gpt.webSearch, null, 'a cost that depends on what no usage tells is not known')
 
   t.same(modes(row('gpt-5-nano')), { flex: [25_000_000n, 200_000_000n, null, null, 2_500_000n] })
-  t.match(
+  matchAll(
+    t,
     file.findings.filter(finding => finding.model === 'gpt-5-nano'),
     [{ field: 'modes.priority', level: 'info', text: /left out/ }],
   )
@@ -134,7 +137,8 @@ t.test('rows of LiteLLM are read as they are meant', async t => {
   t.same(flat(gemini.tier), [2_500_000_000n, 15n * G, null, null, 250_000_000n], 'no cache writes without a base')
   t.equal(gemini.vendor, 'google')
   t.equal(row('gemini-1.5-steps').tier?.above, 128_000)
-  t.match(
+  matchAll(
+    t,
     file.findings.filter(finding => finding.model === 'gemini-1.5-steps'),
     [{ field: 'tier', level: 'warning', text: /above 200k/ }],
   )
@@ -193,14 +197,14 @@ t.test('gw’s own format is read as it is shipped', async t => {
     { model: 'two', input: 1.1, output: 2 },
   ]
   const rows = readPrices(JSON.stringify({ format: 1, prices: [one, two] }), { file: 'f', now }).rows
-  t.match(rows, [
+  matchAll(t, rows, [
     { model: 'own', from: Date.UTC(2027, 0, 1) },
     { model: 'two', from: now, rates: { input: 1_100_000_000n } },
   ])
   const from = Date.UTC(2028, 0, 1)
   const later = readPrices(JSON.stringify({ format: 1, prices: [one, two, 7] }), { file: 'f', now, from })
-  t.match(later.rows, [{ from }, { from }])
-  t.match(later.findings, [{ level: 'error', field: 'prices[2]' }])
+  matchAll(t, later.rows, [{ from }, { from }])
+  matchAll(t, later.findings, [{ level: 'error', field: 'prices[2]' }])
 })
 
 t.test('a file that is neither is refused', async t => {

@@ -1,4 +1,5 @@
 // Lint: every way we know to damage a price list is seen, and a list that is right is left in peace.
+
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { readShipped } from '../../src/core/price/file.ts'
@@ -6,6 +7,7 @@ import { inspect, readPrices } from '../../src/core/price/import.ts'
 import { errors, lint } from '../../src/core/price/lint.ts'
 import { shippedPrices } from '../../src/core/price/price.ts'
 import type { PriceRow } from '../../src/core/price/row.ts'
+import { matchAll } from '../helpers/match.ts'
 
 type Row = Record<string, unknown> & { model: string; tier?: Record<string, unknown>; modes?: Record<string, unknown> }
 const file = JSON.parse(readFileSync(new URL('../../config/prices.json', import.meta.url), 'utf8')) as { prices: Row[] }
@@ -175,14 +177,15 @@ t.test('a finding says what is wrong with which field', async t => {
   ]
   for (const [row, field, level, text] of cases) {
     const told = check([row]).filter(finding => finding.field === field && text.test(finding.text))
-    t.match(told, [{ model: 'claude-sonnet-4-5', from: new Date(now), level }], `${field} ${text}`)
+    matchAll(t, told, [{ model: 'claude-sonnet-4-5', from: new Date(now), level }], `${field} ${text}`)
   }
   const opus = inForce.find(row => row.model === 'claude-opus-5')!
-  t.match(
+  matchAll(
+    t,
     check([put(opus, 'geo', undefined)]).filter(({ field }) => field === 'geo.us'),
     [{ level: 'warning', text: /is gone/ }],
   )
-  t.match(check([{ ...base, from: 'tomorrow' }]), [], 'a date that the import sets is no matter')
+  matchAll(t, check([{ ...base, from: 'tomorrow' }]), [], 'a date that the import sets is no matter')
   const dated = JSON.stringify({ format: 1, prices: [{ ...base, from: 'tomorrow' }] })
   t.match(inspect(readPrices(dated, { file: 'f', now }), shipped).findings[0], { field: 'from', level: 'error' })
 })
@@ -193,7 +196,7 @@ t.test('what was accepted, is free, embeds or is new is no error', async t => {
   const own: Row = { model: 'own', input: '1', output: '2' }
   t.same(said(own), [])
   t.same(said({ ...own, output: '0', embedding: true }), [])
-  t.match(said({ ...own, input: '0', output: '0' }), [{ level: 'warning', text: /free/ }])
+  matchAll(t, said({ ...own, input: '0', output: '0' }), [{ level: 'warning', text: /free/ }])
   t.same(said({ ...own, model: 'my-*' }), [])
   const [row] = shipped
   const dear = {
@@ -202,12 +205,17 @@ t.test('what was accepted, is free, embeds or is new is no error', async t => {
     from: now,
     rates: { ...row!.rates, input: 5n * row!.rates.input! },
   }
-  t.match(said([dear]), [{ field: 'cache_write_5m', level: 'error' }, { field: 'cache_write_1h' }, { field: 'input' }])
+  matchAll(t, said([dear]), [
+    { field: 'cache_write_5m', level: 'error' },
+    { field: 'cache_write_1h' },
+    { field: 'modes.batch.input' },
+    { field: 'input' },
+  ])
   t.same(said([{ ...dear, accepted: true }]), [])
   const plain = { ...dear, model: 'own', rates: row!.rates, modes: new Map(), geo: new Map() }
   const older = { ...plain, from: now - 2 }
   const newer = { ...plain, from: now - 1, rates: { ...row!.rates, output: row!.rates.output! * 5n } }
-  t.match(said([older, newer]), [{ field: 'output', from: new Date(now - 1), text: /from the price before/ }])
-  t.match(said([{ ...older, model: 'own*' }, newer]), [], 'a model owes nothing to the prefix that priced it')
-  t.match(said([older, { ...newer, model: 'own-latest' }]), [{ field: 'output' }], 'but its release does')
+  matchAll(t, said([older, newer]), [{ field: 'output', from: new Date(now - 1), text: /from the price before/ }])
+  matchAll(t, said([{ ...older, model: 'own*' }, newer]), [], 'a model owes nothing to the prefix that priced it')
+  matchAll(t, said([older, { ...newer, model: 'own-latest' }]), [{ field: 'output' }], 'but its release does')
 })

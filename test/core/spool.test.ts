@@ -1,4 +1,5 @@
 // The spool against a real Postgres: what was appended arrives, once, whatever happens in between.
+
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import {
@@ -25,6 +26,7 @@ import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { book, moverHere } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { matchAll } from '../helpers/match.ts'
 import { outageOf } from '../helpers/outage.ts'
 
 const noon = Date.UTC(2026, 10, 15, 12)
@@ -116,7 +118,7 @@ t.test(
 
     const spool = place.open()
     t.equal(spool.state().waiting, 40, 'what of it is moved already is not known')
-    t.match(place.log, [/^info replaying \d+ bytes/])
+    matchAll(t, place.log, [/^info replaying \d+ bytes/])
     const after = lines(3)
     for (const one of after) spool.append(one)
     t.equal(spool.state().waiting, 43)
@@ -295,7 +297,7 @@ t.test('while Postgres is away lines wait, and then all arrive once', async t =>
   await spool.drain(10_000)
   t.same(spool.state(), { waiting: 0, error: undefined })
   t.same(await place.rows(), idsOf(sent))
-  t.match(place.log, [/^error usage waits/, /^info usage is/, /^error usage waits/, /^info usage is/])
+  matchAll(t, place.log, [/^error usage waits/, /^info usage is/, /^error usage waits/, /^info usage is/])
   t.equal(place.log.length, 4)
 })
 

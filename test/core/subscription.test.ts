@@ -1,4 +1,5 @@
 // What a subscription's windows show at a moment, and that a user has one of a group.
+
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import type { WindowName } from '../../src/core/books/window.ts'
@@ -16,6 +17,7 @@ import {
 import { addUser } from '../../src/core/record/user.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const USD = 1_000_000_000n
 
@@ -64,7 +66,7 @@ t.test('in the database', async t => {
     const tries = await Promise.allSettled(Array.from({ length: 8 }, () => assignSubscription(db, pair)))
     t.equal(tries.filter(one => one.status === 'fulfilled').length, 1)
     for (const one of tries) if (one.status === 'rejected') t.match(one.reason, { kind: 'conflict' })
-    t.match(await listSubscriptions(db), [{ user: 'alice', group: 'pro', expires_at: lastExpiry }])
+    matchAll(t, await listSubscriptions(db), [{ user: 'alice', group: 'pro', expires_at: lastExpiry }])
     t.equal((await db.selectFrom('subscription_usage').selectAll().execute()).length, 1)
   })
 
@@ -88,6 +90,6 @@ t.test('in the database', async t => {
     await t.rejects(extendSubscription(db, 'alice/pro', 2), { kind: 'conflict', message: /has ended for good/ })
     t.same(await listSubscriptions(db, { user: 'alice', group: 'pro' }), [])
     await assignSubscription(db, pair)
-    t.match(await listSubscriptions(db, { all: true }), [{ status: 'revoked' }, { status: 'active' }])
+    matchAll(t, await listSubscriptions(db, { all: true }), [{ status: 'revoked' }, { status: 'active' }])
   })
 })

@@ -1,4 +1,5 @@
 // The till against a disk that refuses: no line is lost, none is booked twice, and whoever asks is told.
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -10,6 +11,7 @@ import { Outcome } from '../../src/core/outcome.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { moverHere } from '../helpers/booking.ts'
 import { until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const NEVER = 1e9
 const at = Date.UTC(2026, 10, 15, 12)
@@ -80,7 +82,7 @@ t.test('a line that Postgres will never take is set aside, and holds up nobody',
   for (let n = 0; n < 8; n++) till.take(line(n))
   await until(t, 'the others are booked', () => booked.length === 7)
   t.same(booked.toSorted(), [0, 1, 2, 4, 5, 6, 7].map(line))
-  t.match(log, [/cannot write/, /was refused .*: .*"m3"/])
+  matchAll(t, log, [/cannot write/, /was refused .*: .*"m3"/])
 })
 
 t.test('what the disk refuses goes past it', async t => {
@@ -93,7 +95,7 @@ t.test('what the disk refuses goes past it', async t => {
   till.take(line(2))
   await until(t, 'Postgres has them', () => booked.length === 2)
   t.same(booked.toSorted(), [line(1), line(2)])
-  t.match(log, [/^error usage spool: cannot write/])
+  matchAll(t, log, [/^error usage spool: cannot write/])
   disk(true)
   await until(t, 'it is open again', () => till.closed() === undefined)
   t.match(log.at(-1), /^info usage spool: the disk takes usage again/)

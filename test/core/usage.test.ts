@@ -1,10 +1,12 @@
 // Usage in the books: roll-ups that equal their rows, and pages that hold every row once.
+
 import { sql } from 'kysely'
 import t from 'tap'
 import type { UsageLine } from '../../src/core/books/line.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
 import { cursorOf, listUsage, type UsageRecord, usagePages } from '../../src/core/usage/rows.ts'
 import { plan, type UsageStats, usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
+import { matchAll } from '../helpers/match.ts'
 import {
   bookAll,
   books,
@@ -111,7 +113,8 @@ t.test('a name of any length has its sums, with all that begin alike', async t =
     line(noon, dice(1), { model: other }),
   ])
   const { rows } = await usageStats(db, { by: 'model' })
-  t.match(
+  matchAll(
+    t,
     rows.toSorted((a, b) => b.requests - a.requests),
     [
       { name: long, requests: 2 },
@@ -119,10 +122,10 @@ t.test('a name of any length has its sums, with all that begin alike', async t =
     ],
   )
   for (const since of [undefined, new Date(noon - 1)]) {
-    t.match((await usageStats(db, { by: 'day', model: `${long}a`, since })).rows, [{ requests: 2 }])
-    t.match((await usageStats(db, { by: 'day', model: other, since })).rows, [{ requests: 1 }])
+    matchAll(t, (await usageStats(db, { by: 'day', model: `${long}a`, since })).rows, [{ requests: 2 }])
+    matchAll(t, (await usageStats(db, { by: 'day', model: other, since })).rows, [{ requests: 1 }])
   }
-  t.match(await listUsage(db, { model: `${long}a`, limit: 5 }), [{ model: `${long}a` }], 'rows are told apart')
+  matchAll(t, await listUsage(db, { model: `${long}a`, limit: 5 }), [{ model: `${long}a` }], 'rows are told apart')
 })
 
 t.test('pages hold every row once, also of one millisecond, while new ones come', async t => {

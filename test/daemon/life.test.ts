@@ -1,4 +1,5 @@
 // The daemon's life as its operator sees it: signals, exit codes, and what a kill at any moment leaves behind.
+
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -30,6 +31,7 @@ import { bin, home, noTerminal } from '../cli/gw.ts'
 import { dataDir, type RunOptions, run, type Served, serve, setUp, spool } from '../helpers/daemon.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { hello, type Setup, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { freePort } from '../helpers/port.ts'
 import { refused } from '../helpers/refused.ts'
 import { connect, head, post, type Wire } from '../helpers/wire.ts'
@@ -114,7 +116,7 @@ t.test('SIGTERM: what is under way finishes, what is new is turned away, and not
   t.equal(await gw.end(), 0)
   t.equal(gw.stderr.includes('Error'), false)
   const rows = await usageIn(dir, url)
-  t.match(rows, [
+  matchAll(t, rows, [
     { status: 200, partial: false },
     { status: 200, partial: false },
   ])
@@ -231,7 +233,7 @@ for (const [what, drain, again] of [
     await refused(t, await whole, [503, 'api_error', 'DRAINING', message])
     t.equal(await gw.end(), 0)
     t.match(await mock.until(stats => stats.inFlight === 0), { aborted: 2 }, 'the provider is told')
-    t.match(await usageIn(dir, url), [{ partial: true, status: 503 }], 'what was used is on the bill')
+    matchAll(t, await usageIn(dir, url), [{ partial: true, status: 503 }], 'what was used is on the bill')
     t.equal(spool(dir), '')
   })
 
@@ -323,7 +325,7 @@ t.test('kill -9 under traffic: what a client has received is on the bill, once, 
     'nothing missing',
   )
   t.ok(ids.length <= mock.stats().billed.requests, 'nothing that the provider did not do')
-  t.match((await again.live()).users, [{ name: 'alice', slots: { used: 0, limit: 9 } }])
+  matchAll(t, (await again.live()).users, [{ name: 'alice', slots: { used: 0, limit: 9 } }])
   mock.script('*', { hold: true })
   const replies = Array.from({ length: 9 }, () => ask(again.url, key))
   await mock.until(stats => stats.holding === 9)
@@ -497,7 +499,7 @@ t.test('what it says of itself: control socket, probes, metrics', async t => {
 
   const socket = path.join(dir, 'gw.sock')
   t.equal(statSync(socket).mode & 0o777, 0o600)
-  t.match(await gw.status(), {
+  matchAll(t, await gw.status(), {
     version: /^\d+\.\d+\.\d+/,
     pid: gw.pid,
     started_at: /^\d{4}-\d\d-\d\dT/,
@@ -511,7 +513,7 @@ t.test('what it says of itself: control socket, probes, metrics', async t => {
     keys: 1,
     degraded: [],
   })
-  t.match(await gw.live(), {
+  matchAll(t, await gw.live(), {
     in_flight: 1,
     users: [{ name: 'alice', slots: { used: 1, limit: 3 } }],
     accounts: [
@@ -563,7 +565,7 @@ t.test('out of file descriptors no account is blamed, and clients are told to co
   const ops = async (path: string) => (await fetch(gw.opsUrl + path)).text()
   let ready = ''
   await until(t, 'there are files again', async () => (ready = await ops('/readyz').catch(() => '')) !== '')
-  t.match(JSON.parse(ready), { status: 'degraded', degraded: [/^this node: EMFILE: too many open files/] })
+  matchAll(t, JSON.parse(ready), { status: 'degraded', degraded: [/^this node: EMFILE: too many open files/] })
   t.match(await ops('/metrics'), '\ngw_node_trouble_total{code="EMFILE"} 10\n')
   const lines = () => (gw.stdout + gw.stderr).match(/EMFILE: too many open files[^(]*no account is blamed/g)
   await until(t, 'the log says so', () => lines() !== null)

@@ -1,7 +1,9 @@
 // What an answer is: when it has begun, when it is over, and in which shape the client gets it.
+
 import Anthropic from '@anthropic-ai/sdk'
 import t, { type Test } from 'tap'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { serving } from '../helpers/serving.ts'
 
 type Event = [name: string, more?: object]
@@ -132,7 +134,7 @@ t.test('the protocol’s end is the end, whatever the connection does', async t 
     const reply = await gw.send(hello({ stream: wants }))
     const said = await reply.text()
     if (wants) t.equal(said, stream(start, text, hi, closes, why, stop), 'the client has its answer')
-    else t.match(JSON.parse(said), { content: [{ type: 'text', text: 'hi' }], usage: { output_tokens: 9 } })
+    else matchAll(t, JSON.parse(said), { content: [{ type: 'text', text: 'hi' }], usage: { output_tokens: 9 } })
     // With one place each, the next could not be served if anything were still held.
     t.equal((await gw.send(hello({ stream: wants }))).status, 200, 'and its places are free')
     await until(t, 'the upstream’s connections are closed', () => open === 0)
@@ -223,7 +225,7 @@ t.test('a stream in answer to a request for the whole is gathered', async t => {
     t.match(reply.headers.get('content-type'), /^application\/json/)
     return await reply.text()
   }
-  t.match(JSON.parse(await whole('good')), {
+  matchAll(t, JSON.parse(await whole('good')), {
     type: 'message',
     content: [{ type: 'text', text: 'hihi' }],
     stop_reason: 'end_turn',
@@ -306,7 +308,7 @@ t.test('a whole answer is given more time than the head of a stream', async t =>
   const since = Date.now()
   await until(t, 'more time has passed than a stream would have had', () => Date.now() - since > 1000)
   gw.mock.release(gw.credential('slow'))
-  t.match(await (await reply).json(), { content: [{ text: 'from the slow one' }] })
+  matchAll(t, await (await reply).json(), { content: [{ text: 'from the slow one' }] })
 })
 
 t.test('interim answers do not keep a request alive', async t => {

@@ -1,8 +1,10 @@
 // Accounts that refuse: out for as long as it takes, back by themselves, and nobody hammers them meanwhile.
+
 import t from 'tap'
 import { listHealth } from '../../src/core/record/health.ts'
 import { startDaemon } from '../../src/daemon/main.ts'
 import { gateway, hello, only, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const say = (text: string, more: object = {}) => hello({ messages: [{ role: 'user', content: text }], ...more })
 const asked = (gw: TestGateway, account: string) => gw.mock.stats(gw.credential(account)).requests
@@ -304,7 +306,7 @@ t.test(
       end(outcome)
     }
     const none = await gw.send(say('1', { model: 'nowhere' }))
-    t.match([none.status, none.headers.get('retry-after')], [503, '2'])
+    matchAll(t, [none.status, none.headers.get('retry-after')], [503, '2'])
     t.match(await none.json(), { error: { code: 'NODE_TROUBLE', message: /\(ENETUNREACH\)/ } })
     for (let n = 1; n <= 8; n++) t.equal((await gw.send(say(`${n}`, { model: 'elsewhere' }))).status, 200)
     await until(t, 'all are over', () => attempts.length === 9)

@@ -1,4 +1,5 @@
 // Limits and bytes: places are given back whatever the client does, and what passes through is neither held nor changed.
+
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
@@ -7,6 +8,7 @@ import t, { type Test } from 'tap'
 import type { Stats } from '../../src/mock/stats.ts'
 import type { Step } from '../../src/mock/step.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 import { type Refusal, refused } from '../helpers/refused.ts'
 import { connect, head, post, sockets } from '../helpers/wire.ts'
 
@@ -48,8 +50,8 @@ t.test('a user has as many requests at once as it may, and not one more', async 
   for (const reply of replies) void reply.then(() => answered++)
   await gw.mock.until(stats => stats.holding === 5)
   await until(t, 'five wait, and the other 90 are told at once', () => answered === 90)
-  t.match((await gw.live()).users, [{ name: 'alice', slots: { used: 5, limit: 5 } }])
-  t.match((await gw.live()).users, [{ waiting: 5 }])
+  matchAll(t, (await gw.live()).users, [{ name: 'alice', slots: { used: 5, limit: 5 } }])
+  matchAll(t, (await gw.live()).users, [{ waiting: 5 }])
   gw.mock.release()
   await gw.mock.until(stats => stats.holding === 5 && stats.requests === 10)
   gw.mock.release()
@@ -158,7 +160,8 @@ t.test('a client that leaves takes its request with it, wherever that is', async
       t.strictSame({ aborted, requests }, { aborted: completed ? 0 : 1, requests: 1 }, `${name}, ${how}`)
       await until(t, `no socket is left: ${name}, ${how}`, () => sockets() === before)
       const { users, accounts, in_flight } = await gw.live()
-      t.match(
+      matchAll(
+        t,
         { users, accounts, in_flight },
         { users: [{ slots: { used: 0 } }], accounts: [{ slots: { used: 0 } }], in_flight: 0 },
       )
@@ -243,7 +246,7 @@ t.test('a slow reader slows the provider down, and loses nothing', async t => {
   const chunks: Buffer[] = []
   for await (const chunk of reply) chunks.push(chunk)
   t.equal(hash('sha256', Buffer.concat(chunks)), gw.mock.stats().bodies[0]!.responseSha256)
-  t.match(await gw.usage(1), [{ partial: false, status: 200 }])
+  matchAll(t, await gw.usage(1), [{ partial: false, status: 200 }])
 })
 
 t.test('a client that has stopped reading for good is let go of', async t => {

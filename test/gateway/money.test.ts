@@ -1,4 +1,5 @@
 // What a request may cost is put aside before it is sent, what it did cost is taken once, and nobody spends what is not there.
+
 import t, { type Test } from 'tap'
 import { listEntries, move } from '../../src/core/books/ledger.ts'
 import { writePrice } from '../../src/core/price/operator.ts'
@@ -10,6 +11,7 @@ import { Failure } from '../../src/lib/failure.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { formatUsd, parseUsd } from '../../src/lib/money.ts'
 import { gateway, hello, type Setup, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 
 // claude-sonnet-5-5, nano-USD a token (config/prices.json): its input could all be written to the cache.
 const price = { input: 2_000n, output: 10_000n, write: 2_500n }
@@ -138,13 +140,13 @@ t.test('a model without a price is refused, unless the group says what it costs'
   await setGroup(gw.database.db, 'main', { unknown_model: 'free', fallback_model: null })
   await gw.inForce()
   t.equal((await ask()).status, 200)
-  t.match(await gw.usage(1), [{ cost: 0n, charged: 0n }])
+  matchAll(t, await gw.usage(1), [{ cost: 0n, charged: 0n }])
 
   await setGroup(gw.database.db, 'main', { unknown_model: 'fallback', fallback_model: 'claude-sonnet-5-5' })
   await gw.inForce()
   gw.mock.script('cred-a1', { usage: { input_tokens: 3, output_tokens: 5 } })
   t.equal((await ask()).status, 200)
-  t.match(await gw.usage(2), [{ model: 'nobody-knows', cost: 3n * price.input + 5n * price.output }, {}])
+  matchAll(t, await gw.usage(2), [{ model: 'nobody-knows', cost: 3n * price.input + 5n * price.output }, {}])
 
   await setGroup(gw.database.db, 'main', { unknown_model: 'fallback', fallback_model: 'nobody-either' })
   await gw.inForce()
@@ -223,7 +225,7 @@ t.test('a request costs what its model cost when it began', async t => {
   t.equal((await under).status, 200)
   gw.mock.script('cred-a1', { usage: { input_tokens: 3, output_tokens: 5 } })
   t.equal((await gw.send(hello())).status, 200)
-  t.match(await gw.usage(2), [{ cost: 3n * 7_000n + 5n * 9_000n }, { cost: 3n * price.input + 5n * price.output }])
+  matchAll(t, await gw.usage(2), [{ cost: 3n * 7_000n + 5n * 9_000n }, { cost: 3n * price.input + 5n * price.output }])
 })
 
 t.test('a key spends its quota and no more, whatever its user has', async t => {
@@ -392,7 +394,7 @@ for (const stream of [true, false])
       await leaveAt(t, gw, s => s.holding === 1, stream)
       await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
       gw.mock.release()
-      t.match(await gw.usage(1), [
+      matchAll(t, await gw.usage(1), [
         {
           status: 499,
           partial: false,
@@ -509,7 +511,7 @@ t.test('with a full disk new requests are refused, and readiness says why', asyn
     const reply = await fetch(`${one.daemon.opsUrl}/readyz`)
     return { status: reply.status, body: (await reply.json()) as object }
   }
-  t.match(await ready(gw), { status: 503, body: { status: 'refusing', degraded: [/billing\.min_free_disk/] } })
+  matchAll(t, await ready(gw), { status: 503, body: { status: 'refusing', degraded: [/billing\.min_free_disk/] } })
   const refused = await gw.send(hello())
   t.equal(refused.status, 503)
   t.match(refused.headers.get('retry-after'), /^[1-9]\d*$/)

@@ -1,9 +1,11 @@
 // The official Anthropic SDK against the gateway: what its users call, and what they catch.
+
 import Anthropic, { APIError } from '@anthropic-ai/sdk'
 import type { Test } from 'tap'
 import t from 'tap'
 import type { Step } from '../../src/mock/step.ts'
 import { gateway, only, type Setup, type TestGateway } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const model = 'claude-sonnet-5-5'
 const ask = { model, max_tokens: 64, messages: [{ role: 'user' as const, content: 'hello' }] }
@@ -27,7 +29,7 @@ t.test('messages: whole, streamed, with tools and thinking', async t => {
 
   gw.mock.script('*', { text: 'hi there', usage })
   const whole = await client.messages.create(ask)
-  t.match(whole, {
+  matchAll(t, whole, {
     type: 'message',
     model,
     content: [{ type: 'text', text: 'hi there' }],
@@ -40,7 +42,7 @@ t.test('messages: whole, streamed, with tools and thinking', async t => {
   const stream = client.messages.stream(ask)
   const pieces: string[] = []
   stream.on('text', text => pieces.push(text))
-  t.match(await stream.finalMessage(), { model, content: [{ text: 'hi there' }], stop_reason: 'end_turn', usage })
+  matchAll(t, await stream.finalMessage(), { model, content: [{ text: 'hi there' }], stop_reason: 'end_turn', usage })
   t.strictSame(pieces, ['hi', ' ', 'there'])
   const types: string[] = []
   for await (const event of await client.messages.create({ ...ask, stream: true })) types.push(event.type)
@@ -57,7 +59,7 @@ t.test('messages: whole, streamed, with tools and thinking', async t => {
   gw.mock.script('*', { thinking: ['first ', 'this'], text: 'so' })
   const thinking = { type: 'enabled' as const, budget_tokens: 1024 }
   const thought = await client.messages.stream({ ...ask, thinking }).finalMessage()
-  t.match(thought.content, [
+  matchAll(t, thought.content, [
     { type: 'thinking', thinking: 'first this', signature: /./ },
     { type: 'text', text: 'so' },
   ])
@@ -171,7 +173,7 @@ t.test('the SDK’s own retries do not multiply ours', async t => {
   const { gw } = await withSdk(t, { accounts: [{ name: 'a' }, { name: 'b' }] })
   const client = new Anthropic({ baseURL: gw.url, apiKey: gw.key, maxRetries: 2 })
   gw.mock.script('*', [{ status: 500 }, { text: 'second' }])
-  t.match(await client.messages.create(ask), { content: [{ text: 'second' }] })
+  matchAll(t, await client.messages.create(ask), { content: [{ text: 'second' }] })
   t.equal(gw.mock.stats().requests, 2)
   t.equal(gw.mock.stats().bodies[1]!.headers['x-stainless-retry-count'], '0', 'it never noticed')
   gw.mock.reset()

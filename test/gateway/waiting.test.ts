@@ -1,8 +1,10 @@
 // Waiting for a place: in turn within a user, fairly between users, with pings, and never for ever.
+
 import t from 'tap'
 import { createKey } from '../../src/core/record/key.ts'
 import { addUser } from '../../src/core/record/user.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const say = (text: string, more: object = {}) => hello({ messages: [{ role: 'user', content: text }], ...more })
 const served = (gw: TestGateway) =>
@@ -105,11 +107,11 @@ t.test('waiting is for any account: whichever comes free first serves', async t 
   await gw.mock.until(s => s.holding === 2)
   replies.push(gw.send(say('3')))
   await until(t, 'the third waits', async () => (await gw.live()).waiting === 1)
-  t.match((await gw.live()).accounts, [
+  matchAll(t, (await gw.live()).accounts, [
     { name: 'a', state: 'full', waiting: 1 },
     { name: 'b', state: 'full', waiting: 1 },
   ])
-  t.match((await gw.live()).groups, [{ name: 'main', waiting: 1, slots: { used: 2, limit: 2 } }])
+  matchAll(t, (await gw.live()).groups, [{ name: 'main', waiting: 1, slots: { used: 2, limit: 2 } }])
   gw.mock.release('cred-b')
   await gw.mock.until(s => s.requests === 2 && s.holding === 1, 'cred-b')
   gw.mock.release()

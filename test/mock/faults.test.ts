@@ -1,7 +1,9 @@
 // The mock at its worst: every way in which a provider can be late, break off or garble.
+
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import Anthropic from '@anthropic-ai/sdk'
 import t from 'tap'
+import { matchAll } from '../helpers/match.ts'
 import { ask, mockFor, namesOf, rawly, streaming, whole } from './ask.ts'
 
 const start = ['message_start', 'content_block_start']
@@ -85,7 +87,7 @@ t.test('notices a client that goes away, wherever the reply is', async t => {
     await mock.until(stats => stats[reached] === 1, 'k')
     client.abort()
     const stats = await mock.until(stats => stats.aborted === 1, 'k')
-    t.match(stats, {
+    matchAll(t, stats, {
       inFlight: 0,
       completed: 0,
       billed: { requests: 0 },

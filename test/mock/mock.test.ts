@@ -1,9 +1,11 @@
 // The mock as a provider: the official SDK against it, its grammar, scripts and the stats it keeps.
+
 import { createHash } from 'node:crypto'
 import http from 'node:http'
 import { gzipSync } from 'node:zlib'
 import Anthropic from '@anthropic-ai/sdk'
 import t from 'tap'
+import { matchAll } from '../helpers/match.ts'
 import { ask, eventsOf, mockFor, namesOf, streaming, whole } from './ask.ts'
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
@@ -20,7 +22,7 @@ t.test('the official SDK creates, streams, counts and lists', async t => {
   t.match(created._request_id, /^req_mock/)
 
   const final = await sdk.messages.stream(question).finalMessage()
-  t.match(final.content, [{ type: 'text', text: /^This is claude-sonnet-5-5, answering \d+ bytes\.$/ }])
+  matchAll(t, final.content, [{ type: 'text', text: /^This is claude-sonnet-5-5, answering \d+ bytes\.$/ }])
   const { bytes } = mock.stats('k').bodies.at(-1)!
   t.equal(final.usage.input_tokens, Math.ceil(bytes / 4))
 

@@ -1,6 +1,8 @@
 // What every store promises about money.
+
 import type { Test } from 'tap'
 import type { Fact, Store, Want } from '../../src/store/store.ts'
+import { matchAll } from '../helpers/match.ts'
 import { until } from '../helpers/redis.ts'
 
 const LONG = 60_000
@@ -195,16 +197,17 @@ export function purseContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
     t.same(await ask(here, 'r', 6n, 1_790_086_400_000, 1_790_000_000_000), { held: false, bucket: 'day' }, 'still runs')
     const over = [1_790_086_400_000, 1_790_000_000_001] as const
     t.same(await ask(there, 'r', 96n, ...over), { held: false, bucket: 'day' })
-    t.match(
+    matchAll(
+      t,
       await there.purse(U),
       { buckets: [{ used: 95n, spent: 90n, start: 1_790_000_000_000 }] },
       'not for a refusal',
     )
     t.same(await ask(there, 'r', 60n, ...over), HELD)
-    t.match(await here.purse(U), { buckets: [{ used: 65n, spent: 0n, start: 1_790_086_400_000 }] })
+    matchAll(t, await here.purse(U), { buckets: [{ used: 65n, spent: 0n, start: 1_790_086_400_000 }] })
     t.same(await ask(here, 'next', 36n, 1_790_086_499_999, 1_790_000_000_001), { held: false, bucket: 'day' })
     t.same(await ask(here, 'next', 35n, 1_790_086_499_999, 1_790_000_000_001), HELD)
-    t.match(await there.purse(U), { buckets: [{ used: 100n, start: 1_790_086_400_000 }] }, 'begun once, not again')
+    matchAll(t, await there.purse(U), { buckets: [{ used: 100n, start: 1_790_086_400_000 }] }, 'begun once, not again')
   })
 
   t.test('a window that has not begun begins with the first who wants it', async t => {
@@ -215,7 +218,7 @@ export function purseContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
       want('new', 1n, undefined, { start: 5000, oldest: 0 }),
     ]
     t.same(await store!.reserve(U, 'r', wants, LONG), HELD)
-    t.match(await store!.purse(U), {
+    matchAll(t, await store!.purse(U), {
       buckets: [
         { used: 100n, spent: 0n, start: 5000 },
         { used: 1n, spent: undefined, start: undefined },
@@ -235,18 +238,18 @@ export function purseContract(t: Test, make: (t: Test) => Promise<Store[]>): voi
       await here.record(U, { facts: [fact('month', 90n, 1n, 1000)] })
       t.same(await ask(here, 'r', 60n), HELD)
       await here.record(U, { facts: [fact('month', 90n, 1n, 1000)] })
-      t.match(await there.purse(U), { buckets: [{ used: 60n, spent: 0n, start: 3000 }] }, 'the old fact is old')
+      matchAll(t, await there.purse(U), { buckets: [{ used: 60n, spent: 0n, start: 3000 }] }, 'the old fact is old')
       // A late batch of the old window is booked.
       await here.record(U, { facts: [fact('month', 95n, 2n, 1000)] })
       t.same(await ask(there, 'late', 41n), { held: false, bucket: 'month' })
       t.same(await ask(there, 'late', 40n), HELD)
       // The database began the window at its own time; had the store insisted on its own, the limit would be no limit.
       await there.record(U, { facts: [fact('month', 30n, 3n, 2500)], gone: ['r'] })
-      t.match(await here.purse(U), { buckets: [{ used: 70n, spent: 30n, start: 2500 }] })
+      matchAll(t, await here.purse(U), { buckets: [{ used: 70n, spent: 30n, start: 2500 }] })
       t.same(await ask(here, 'r', 31n), { held: false, bucket: 'month' })
       t.same(await ask(here, 'r', 30n), HELD)
       await here.record(U, { facts: [fact('month', 0n, 4n)] })
-      t.match(await there.purse(U), { buckets: [{ used: 70n, spent: 0n, start: undefined }] }, 'and may end it')
+      matchAll(t, await there.purse(U), { buckets: [{ used: 70n, spent: 0n, start: undefined }] }, 'and may end it')
     },
   )
 

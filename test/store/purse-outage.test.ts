@@ -1,6 +1,8 @@
 // Redis falls silent, dies, comes back empty: no money is lost from sight, none is counted twice.
+
 import t from 'tap'
 import type { Store } from '../../src/store/store.ts'
+import { matchAll } from '../helpers/match.ts'
 import { redisMissing, redisServer, until } from '../helpers/redis.ts'
 import { used } from './purse-contract.ts'
 import { inTrouble, two, well } from './two.ts'
@@ -58,8 +60,8 @@ t.test('while Redis is silent each process has its share of what was left', { sk
 
   await until(t, 'both are well again', () => well(stores))
   for (const store of stores) {
-    t.match(await store.purse(P), { buckets: [{ used: 74n, spent: 10n }], holders: ['one', 'one.2', 'other.2'] })
-    t.match(await store.purse('user:8'), { buckets: [{ used: 4n, spent: undefined }], holders: ['new'] })
+    matchAll(t, await store.purse(P), { buckets: [{ used: 74n, spent: 10n }], holders: ['one', 'one.2', 'other.2'] })
+    matchAll(t, await store.purse('user:8'), { buckets: [{ used: 4n, spent: undefined }], holders: ['new'] })
   }
   t.same(await reserve(other, 'late', 27n), FULL, 'limits are shared again')
   t.same(await reserve(other, 'late', 26n), HELD)
@@ -107,7 +109,7 @@ t.test('a Redis that is stopped in mid-flight leaves no phantom holds', { skip }
     await until(t, 'both are well again', () => well(stores))
     const left = answers.flatMap((held, i) => (held && `r${i}` !== gone ? [`r${i}`] : []))
     for (const store of stores)
-      t.match(await store.purse(purse), {
+      matchAll(t, await store.purse(purse), {
         buckets: [{ used: BigInt(left.length) + 1n, spent: 0n }],
         holders: ['before1', ...left].sort(),
       })
@@ -160,16 +162,21 @@ t.test('a window that began here while Redis was silent is not news to it', { sk
   process.kill(server.pid(), 'SIGSTOP')
   t.same(await ask(one, 'one.2', 41n, 2500, 1500), { held: false, bucket: 'a' })
   t.same(await ask(one, 'one.2', 40n, 2500, 1500), HELD, 'a share of all, with 10 held')
-  t.match(await one.purse(P), { buckets: [{ used: 50n, spent: 0n, start: 2500 }] })
+  matchAll(t, await one.purse(P), { buckets: [{ used: 50n, spent: 0n, start: 2500 }] })
   await until(t, 'both have noticed', () => inTrouble(stores))
-  t.match(await other.purse(P), { buckets: [{ used: 20n, spent: 0n, start: 2000 }] })
+  matchAll(t, await other.purse(P), { buckets: [{ used: 20n, spent: 0n, start: 2000 }] })
   process.kill(server.pid(), 'SIGCONT')
   await until(t, 'both are well again', () => well(stores))
-  t.match(await one.purse(P), { buckets: [{ used: 70n, spent: 0n, start: 2000 }] })
+  matchAll(t, await one.purse(P), { buckets: [{ used: 70n, spent: 0n, start: 2000 }] })
   t.same(await ask(one, 'one.3', 1n, 2500, 1500), HELD)
   process.kill(server.pid(), 'SIGSTOP')
   await until(t, 'both have noticed', () => inTrouble(stores))
-  t.match(await one.purse(P), { buckets: [{ used: 51n, spent: 0n, start: 2000 }] }, 'and has learned of the right one')
+  matchAll(
+    t,
+    await one.purse(P),
+    { buckets: [{ used: 51n, spent: 0n, start: 2000 }] },
+    'and has learned of the right one',
+  )
   process.kill(server.pid(), 'SIGCONT')
 })
 
