@@ -1,6 +1,7 @@
 // Answers that are none: whatever comes, a meter counts whole tokens and says nothing that was not there.
 import t from 'tap'
 import type { DialectName } from '../../src/dialect/dialect.ts'
+import { messages } from '../../src/dialect/messages/messages.ts'
 import { meters } from '../../src/dialect/table.ts'
 import { answer, goldens, metered, type View } from './answers.ts'
 import { generator, one, type Random, torn } from './random.ts'
@@ -126,4 +127,43 @@ t.test('garbage becomes no money, and never an exception', async t => {
         const ends = body.startsWith('event: response.completed') && text.startsWith('{"response"')
         t.ok(sound(seen) && !seen.told && (!seen.complete || ends), `${dialect}: ${body.slice(0, 60)}`)
       }
+})
+
+t.test('a message of garbage is put together, or is none, and never an exception', async t => {
+  const block = { type: 'text', text: 'a', citations: [{ n: 1 }], input: { a: 1 }, caller: { type: 'direct' } }
+  const delta = { type: 'text_delta', text: 'a', thinking: 'b', partial_json: '{}', citation: { n: 1 } }
+  const whole = { type: 'message', content: [block, block], usage: { input_tokens: 1, output_tokens: 1 } }
+  const events = [
+    { type: 'message_start', message: { ...whole, stop_reason: 'end_turn' } },
+    { type: 'content_block_start', index: 0, content_block: block },
+    { type: 'content_block_delta', index: 0, delta },
+    { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 1 } },
+    { type: 'message_stop' },
+  ]
+  const random = generator(20_261_128)
+  const wrong: string[] = []
+  const survives = (bytes: string) => {
+    try {
+      const gatherer = messages.gatherer()
+      gatherer.push(Buffer.from(bytes))
+      gatherer.end()
+      messages.asStream(Buffer.from(bytes))
+      for (const streaming of [true, false]) metered('messages', streaming, [Buffer.from(bytes)])
+    } catch (error) {
+      wrong.push(`${error} of ${bytes}`)
+    }
+  }
+  for (let n = 0; n < 500; n++) {
+    survives(JSON.stringify(spoilt(random, whole)))
+    survives(events.map(event => `data: ${JSON.stringify(spoilt(random, event))}\n\n`).join(''))
+  }
+  // A number that keeps its digits is no object as others are.
+  survives(
+    `data: ${JSON.stringify(events[1])}\n\ndata: ${JSON.stringify(events[2]).replaceAll(/"[ab{}]+"/g, '12345678901234567890')}\n\n`,
+  )
+  t.strictSame(wrong.slice(0, 2), [])
+  const odd = JSON.stringify({ ...whole, content: [null, 'a', [block], { type: 'text', text: 'kept' }] })
+  const text = messages.asStream(Buffer.from(odd))!.toString()
+  t.equal(text.split('content_block_start"').length, 2, 'what is no object is no block')
+  t.match(text, '"text":"kept"')
 })

@@ -136,9 +136,12 @@ function written(content: unknown): number {
   for (const block of Array.isArray(content) ? (content as RawBlock[]) : [])
     if (block?.type === 'text') bytes += textOf(block.text)
     else if (block?.type === 'thinking') bytes += textOf(block.thinking)
-    else if (block?.input !== undefined && !String(block.caller?.type).startsWith('code_execution'))
-      bytes += sizeOf(block.input)
+    else if (block?.input !== undefined && !byCode(block)) bytes += sizeOf(block.input)
   return bytes
+}
+
+function byCode({ caller }: RawBlock): boolean {
+  return typeof caller?.type === 'string' && caller.type.startsWith('code_execution')
 }
 
 /**

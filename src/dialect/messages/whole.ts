@@ -22,7 +22,9 @@ export function asStream(body: Buffer): Buffer | undefined {
   )
   const frames = [frame('message_start', [pair('message', object(started))])]
   let index = 0
-  for (const at of elements(body, content.start)) frames.push(...block(fieldsOf(body, at), index++))
+  // What is no object is no block, and there is no event for it.
+  for (const at of elements(body, content.start))
+    if (body[at] === OPEN_BRACE) frames.push(...block(fieldsOf(body, at), index++))
   const told = (names: readonly string[]) =>
     names.filter(name => message.has(name)).map(name => pair(name, message.get(name)!))
   frames.push(frame('message_delta', [pair('delta', object(told(inDelta))), ...told(besideDelta)]))
@@ -158,14 +160,17 @@ export class MessageGatherer implements Gatherer {
   #grow(index: number, { type, ...delta }: Fields): void {
     const block = this.#blocks[index]!
     for (const [name, value] of Object.entries(delta)) {
-      if (name === 'partial_json') this.#inputs[index] = (this.#inputs[index] ?? '') + String(value)
-      else if (name === 'citation') block['citations'] = [...((block['citations'] as unknown[]) ?? []), value]
+      if (name === 'partial_json') {
+        if (typeof value === 'string') this.#inputs[index] = (this.#inputs[index] ?? '') + value
+      } else if (name === 'citation') block['citations'] = [...listOf(block['citations']), value]
       else block[name] = typeof value === 'string' && typeof block[name] === 'string' ? block[name] + value : value
     }
   }
 }
 
 const MOST_BLOCKS = 100_000
+
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 
 /** The object's JSON; the member `name` is written as `raw` says, when it says something that is JSON. */
 function written(fields: Fields, name: string, raw: string | undefined): string {
