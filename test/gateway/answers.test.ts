@@ -1,5 +1,6 @@
 // What an answer is: when it has begun, when it is over, and in which shape the client gets it.
 
+import type { ServerResponse } from 'node:http'
 import Anthropic from '@anthropic-ai/sdk'
 import t, { type Test } from 'tap'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
@@ -85,7 +86,7 @@ t.test('once it has said something the client has it, and so it has what follows
     'why it ended': [start, why],
     'more than can be held back': [
       start,
-      ...Array.from({ length: 900 }, (): Event => ['ping', { pad: 'x'.repeat(300) }]),
+      ...Array.from({ length: 1200 }, (): Event => ['ping', { pad: 'x'.repeat(300) }]),
     ],
   }
   const gw = await each(
@@ -241,6 +242,94 @@ t.test('a stream in answer to a request for the whole is gathered', async t => {
     ['good', false, false],
     ['tool', false, false],
   ])
+})
+
+t.test('a whole answer is whole, whatever its connection does', async t => {
+  const body = JSON.stringify(message(blocks))
+  const after: Record<string, (res: ServerResponse) => unknown> = {
+    'is reset': res => res.socket!.resetAndDestroy(),
+    'closes within its framing': res => res.socket!.end('5\r\n'),
+    'stays open': () => {},
+  }
+  for (const [what, then] of Object.entries(after)) {
+    const baseUrl = await serving(t, (_req, res) => {
+      res.writeHead(200, json).write(body, () => then(res))
+    })
+    const accounts = [{ baseUrl, priority: 1 }, { name: 'second' }]
+    const gw = await gateway(t, { accounts, config: { 'timeouts.idle': 300 } })
+    for (const stream of [false, true]) {
+      const reply = await gw.send(hello({ stream }))
+      t.equal(reply.status, 200, what)
+      if (stream) t.equal(names(await reply.text()).at(-1), 'message_stop')
+      else t.equal(await reply.text(), body)
+    }
+    for (const row of await gw.usage(2)) t.match(row, { account: 'a1', partial: false, output_tokens: 9 })
+    t.strictSame(
+      (await gw.live()).accounts.map(a => a.state),
+      ['available', 'available'],
+    )
+  }
+})
+
+t.test('an answer is what its first byte says, whatever its label', async t => {
+  const whole = JSON.stringify(message(blocks))
+  const spoken = stream(start, text, hi, closes, why, stop)
+  for (const [body, headers] of [
+    [`\n ${whole}`, sse],
+    [spoken, json],
+    [`: hello\n\n${spoken}`, json],
+  ] as const) {
+    const gw = await each(t, { m: body }, headers)
+    const reply = await gw.send(hello({ model: 'm' }))
+    t.match(reply.headers.get('content-type'), /^application\/json/)
+    t.match(await reply.json(), { type: 'message', usage: { output_tokens: 9 } })
+    const streamed = await gw.send(hello({ model: 'm', stream: true }))
+    t.match(streamed.headers.get('content-type'), /^text\/event-stream/)
+    t.equal(names(await streamed.text()).at(-1), 'message_stop')
+    for (const row of await gw.usage(2)) t.match(row, { account: 'one0', partial: false, output_tokens: 9 })
+  }
+})
+
+t.test('an error that is cut short behind its last line is judged all the same', async t => {
+  const mistake: Event = ['error', { error: { type: 'invalid_request_error', message: 'messages: too many' } }]
+  const gw = await each(t, {
+    mistake: stream(start, mistake).slice(0, -2),
+    overloaded: stream(start, overloaded).slice(0, -2),
+  })
+  const said = await (await gw.send(hello({ model: 'mistake', stream: true }))).text()
+  t.match(said, '"message":"messages: too many"')
+  t.match(await (await gw.send(hello({ model: 'overloaded', stream: true }))).text(), '" good"')
+  const { accounts } = await gw.live()
+  t.strictSame(
+    accounts.map(a => a.reason),
+    [null, null, 'without overloaded: overloaded'],
+  )
+})
+
+t.test('a refusal too large to be kept back is told in the shape that the client expects', async t => {
+  const refusal = JSON.stringify({
+    type: 'error',
+    error: { type: 'invalid_request_error', message: `messages: ${'x'.repeat(100_000)}` },
+  })
+  const release = Promise.withResolvers<void>()
+  const gw = await gateway(t, {
+    accounts: [
+      {
+        baseUrl: await serving(t, async (_req, res) => {
+          await release.promise
+          res.writeHead(400, json).end(refusal)
+        }),
+      },
+    ],
+    config: { 'queue.ping_interval': 1000 },
+  })
+  const reply = await gw.send(hello({ stream: true }))
+  t.equal(reply.status, 200, 'the first ping has come')
+  release.resolve()
+  t.strictSame(names(await reply.text()), ['ping', 'error'])
+  const early = await gw.send(hello({ stream: true }))
+  t.equal(early.status, 400)
+  t.equal(await early.text(), refusal, 'byte for byte')
 })
 
 t.test("the client's own mistake is its own also where it comes in a 200", async t => {

@@ -43,6 +43,11 @@ const timeouts = new Set(['EHEADERS', 'EFIRSTTOKEN', 'EIDLE'])
 // What is read of an error to know whose it is; one larger than this is judged by what there is.
 const JUDGED_BYTES = 64 * 1024
 
+const SPACE = 0x20
+const jsonBegins = '{['
+// Its fields event, data, id and retry, and comments.
+const eventBegins = 'edir:'
+
 export interface ExchangeOptions {
   gw: Gateway
   call: Call
@@ -82,6 +87,7 @@ class Exchange implements Handler, Watcher {
   #headers: IncomingHttpHeaders = {}
   // The upstream streams, which is not always what the client asked for.
   #streaming = false
+  #looked = false
   #rendition: Rendition | undefined
   /** of an error body that is too large to be kept back */
   #large: Pieces | undefined
@@ -145,6 +151,7 @@ class Exchange implements Handler, Watcher {
   }
 
   data(chunk: Buffer): void {
+    if (!this.#looked) this.#look(chunk)
     switch (this.#state) {
       case 'relaying':
         this.#pass(this.#rendition ? this.#rendition.push(chunk) : this.#large!.push(chunk))
@@ -180,8 +187,17 @@ class Exchange implements Handler, Watcher {
   fail(error: NodeJS.ErrnoException): void {
     if (this.#state === 'over') return
     if (this.#state === 'draining') {
+      this.#meter?.end()
       this.#leave(this.#owed)
       return
+    }
+    // It has said all of it; its connection has not.
+    if (this.#state === 'deciding' && this.#rendition && !this.#streaming) {
+      const body = this.#rendition.end()
+      if (this.#meter!.complete && !this.#meter!.error) {
+        this.#endWhole(body)
+        return
+      }
     }
     const { message } = error
     const code = codeOf(error)
@@ -213,6 +229,19 @@ class Exchange implements Handler, Watcher {
     })
   }
 
+  // What is labelled wrongly: JSON begins with a bracket, which no line of an event does.
+  #look(chunk: Buffer): void {
+    let at = 0
+    while (at < chunk.length && chunk[at]! <= SPACE) at++
+    if (at === chunk.length) return
+    this.#looked = true
+    if (!this.#rendition || this.#by.call.route.kind !== 'generate') return
+    const begins = String.fromCharCode(chunk[at]!)
+    if (!(this.#streaming ? jsonBegins : eventBegins).includes(begins)) return
+    this.#headers['content-type'] = this.#streaming ? 'application/json' : 'text/event-stream'
+    this.#render(!this.#streaming)
+  }
+
   get #meter(): Meter | undefined {
     return this.#rendition?.meter
   }
@@ -238,7 +267,10 @@ class Exchange implements Handler, Watcher {
     outcome.firstTokenMs = gw.now() - outcome.at
     this.#upstream.begun()
     if (this.#streaming) down.stream(this.#status, idField(outcome))
-    else down.head(this.#status, relayedFields(this.#headers, outcome))
+    else {
+      down.quiet()
+      down.head(this.#status, relayedFields(this.#headers, outcome))
+    }
     this.#pass(this.#backlog.take())
   }
 
@@ -253,7 +285,8 @@ class Exchange implements Handler, Watcher {
     if (meter.begun) {
       this.#commit()
       if (!meter.ended) this.#endRelay(undefined)
-    } else this.#broken(meter.error?.message ?? 'answered with an empty stream')
+    } else if (meter.error) this.#refuseError(meter.error)
+    else this.#broken('answered with an empty stream')
   }
 
   #endWhole(body: Buffer): void {
@@ -320,7 +353,7 @@ class Exchange implements Handler, Watcher {
     const verdict = this.#platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
     this.#tried.errorType = readError(text).type
     if (!verdict.relay) this.#refuse(this.#status, verdict)
-    else if (body.length < JUDGED_BYTES) this.#answerWhole(body)
+    else if (body.length < JUDGED_BYTES || this.#by.down.committed) this.#answerWhole(body)
     else {
       this.#large = this.#concealer.pieces()
       this.#backlog.keep(this.#large.push(body))
