@@ -60,7 +60,10 @@ t.test('a stream is relayed byte for byte, and recorded', async t => {
   const reply = await gw.send(hello({ stream: true }))
   t.match(reply.headers.get('content-type'), /text\/event-stream/)
   const bytes = Buffer.from(await reply.arrayBuffer())
-  t.equal(createHash('sha256').update(bytes).digest('hex'), (await gw.mock.until(s => s.inFlight === 0)).bodies[0]!.responseSha256)
+  t.equal(
+    createHash('sha256').update(bytes).digest('hex'),
+    (await gw.mock.until(s => s.inFlight === 0)).bodies[0]!.responseSha256,
+  )
   const [row] = await gw.usage(1)
   t.match(row, { stream: true, input_tokens: 7, output_tokens: 3, partial: false })
   t.ok(row!.first_token_ms !== null)
