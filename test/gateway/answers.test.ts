@@ -392,6 +392,28 @@ t.test('a whole answer that takes too long ends, and is not asked for again', as
   }
 })
 
+t.test('an operator reads how an answer broke off', async t => {
+  const config = { 'timeouts.whole_answer': 300, 'timeouts.idle': 300 }
+  const breaks: [how: object, asked: object, reason: string][] = [
+    [{ hold: 'start' }, {}, 'no response head in time'],
+    [{ hold: 4, chunks: ['a', 'b', 'c'] }, { stream: true }, 'the stream fell silent'],
+    [{ reset: 4, chunks: ['a', 'b', 'c'] }, { stream: true }, 'connection reset'],
+    [{ close: 4, chunks: ['a', 'b', 'c'] }, { stream: true }, 'connection reset'],
+  ]
+  for (const [script, asked, reason] of breaks) {
+    const gw = await gateway(t, { config, accounts: [{ script }] })
+    await (await gw.send(hello(asked))).text()
+    const { health, snapshot } = gw.daemon.gateway
+    await until(
+      t,
+      'it is held against the account',
+      () => health.ailments([...snapshot.accounts.keys()][0]!).length > 0,
+    )
+    t.equal(health.ailments([...snapshot.accounts.keys()][0]!)[0]!.reason, reason)
+    await gw.usage(1)
+  }
+})
+
 t.test('a whole answer is given more time than the head of a stream', async t => {
   const config = { 'timeouts.response_header': 200, 'timeouts.whole_answer': 60_000 }
   const accounts = [

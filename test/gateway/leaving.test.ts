@@ -3,6 +3,7 @@ import t from 'tap'
 import type { NewGroup } from '../../src/core/record/group.ts'
 import type { Step } from '../../src/mock/step.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { serving } from '../helpers/serving.ts'
 
 const policies: Record<string, Omit<NewGroup, 'name' | 'platform'>> = {
   stop: { on_disconnect: 'stop' },
@@ -84,6 +85,26 @@ t.test('stop: what the input cost is waited for, and no more', async t => {
     gw.mock.release()
     const [row] = await gw.usage(1)
     t.match(row, { input_tokens: 30, cache_read_tokens: 200, output_tokens: 99, partial: false })
+  })
+  t.test('it is told at the end of a whole answer that is not the end of its connection', async t => {
+    const left = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const baseUrl = await serving(t, async (_req, res) => {
+      asked.resolve()
+      await left.promise
+      const body = { type: 'message', content: [{ type: 'text', text: 'hi' }], usage }
+      res.write(JSON.stringify(body), () => res.socket!.resetAndDestroy())
+    })
+    const gw = await gateway(t, { group: policies['stop']!, accounts: [{ baseUrl }] })
+    const leave = new AbortController()
+    const reply = gw.send(hello(), { signal: leave.signal }).catch(() => 'left')
+    await asked.promise
+    leave.abort()
+    await reply
+    await until(t, 'it is read on for the books', async () => (await used(gw)).user === 0)
+    left.resolve()
+    const [row] = await gw.usage(1)
+    t.match(row, { input_tokens: 30, cache_read_tokens: 200, output_tokens: 99, partial: false, status: 499 })
   })
   t.test('it is never told', async t => {
     const gw = await place(t, 'stop', { usage, hold: 'start' })

@@ -2,7 +2,7 @@
 
 import type { Outcome } from '../../core/outcome.ts'
 import { Failure } from '../../lib/failure.ts'
-import { codeOf, ownTrouble } from '../../lib/own-trouble.ts'
+import { codeOf } from '../../lib/own-trouble.ts'
 import { type Declined, networkVerdict } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream } from '../answer/downstream.ts'
@@ -120,10 +120,11 @@ export async function attempt(
   }
 }
 
-/** A stream that broke off, by our own trouble or by the upstream's. */
+/** An answer that broke off, by our own trouble or by the upstream's; one that only ended too early was closed under us. */
 function broken({ cause }: Failure): Declined {
   const code = cause instanceof Error ? codeOf(cause) : ''
-  return networkVerdict(ownTrouble(code) ? code : 'ECONNRESET')
+  // What had begun was connected: a socket's own time-out is a connection that was lost.
+  return networkVerdict(code === '' || code === 'ETIMEDOUT' ? 'ECONNRESET' : code)
 }
 
 /** Another account has answered the same request: what might have been the request's fault was the account's. */

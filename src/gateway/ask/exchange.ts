@@ -434,7 +434,7 @@ class Exchange implements Handler, Watcher {
     // The client has the end already, good or bad; what the connection did after it is of no interest.
     else if (this.#meter?.complete || this.#meter?.error) this.#endRelay(undefined)
     else if (error.code === 'EIDLE')
-      this.#break(new Failure('UPSTREAM_IDLE', [formatDuration(gw.config['timeouts.idle'])]))
+      this.#break(new Failure('UPSTREAM_IDLE', [formatDuration(gw.config['timeouts.idle'])], { cause: error }))
     else this.#break(new Failure('UPSTREAM_BROKE', [], { cause: error }))
   }
 
