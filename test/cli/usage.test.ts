@@ -20,6 +20,10 @@ await json('user add eve')
 await json('group add team --platform anthropic')
 await json(['account', 'add', 'main', '--platform', 'anthropic', '--group', 'team', '--api-key-file', apiKey])
 await json('key create --user bob --group team --name dry')
+// Of these nobody has used anything.
+await json('group add idle --platform anthropic')
+await json(['account', 'add', 'spare', '--platform', 'anthropic', '--group', 'idle', '--api-key-file', apiKey])
+await json('key create --user bob --group idle --name wet')
 const ids = {
   user_id: (await json<{ id: number }>('user show bob')).id,
   key_id: (await json<{ id: number }>('key show dry')).id,
@@ -106,7 +110,9 @@ t.test('usage is listed and summed', async t => {
   matchAll(t, await json('usage list --model other --user bob --key dry --account main --group team'), [
     { status: 500 },
   ])
-  t.same(await json('usage list --user eve'), [], 'somebody who used nothing')
+  for (const filter of ['--user eve', '--key wet', '--account spare', '--group idle', '--model none'])
+    for (const what of ['list', 'stats', 'export'])
+      t.equal((await gw(`usage ${what} --json ${filter}`)).stdout.replace('[]', '').trim(), '', `${what} ${filter}`)
   t.match((await gw(['usage', 'list', ...recent])).stdout, /^1h +\S+001 +bob +dry +main +m +200 +10 +5 +3 +3 /m)
 
   matchAll(t, await json(['usage', 'stats', ...recent]), [
