@@ -372,6 +372,25 @@ t.test('a count is whole, whatever its request says of streams', async t => {
   t.match(await reply.json(), { input_tokens: Number })
 })
 
+t.test('a count that is an error in a 200 is asked of the next, or told as an error', async t => {
+  const error = (type: string) => JSON.stringify({ type: 'error', error: { type, message: 'messages: no' } })
+  const path = '/v1/messages/count_tokens'
+  const gw = await each(t, { overloaded: error('overloaded_error'), mistake: error('invalid_request_error') }, json)
+  t.match(await (await gw.send(hello({ model: 'overloaded' }), { path })).json(), { input_tokens: Number })
+  const refused = await gw.send(hello({ model: 'mistake' }), { path })
+  t.equal(refused.status, 400)
+  t.match(await refused.json(), { error: { type: 'invalid_request_error', message: 'messages: no' } })
+})
+
+t.test('a page is no count, and its account is left alone for counting', async t => {
+  const gw = await each(t, { page: '<html>' }, { 'content-type': 'text/html' })
+  for (let n = 1; n <= 2; n++) {
+    const reply = await gw.send(hello({ model: 'page' }), { path: '/v1/messages/count_tokens' })
+    t.match(await reply.json(), { input_tokens: Number })
+  }
+  t.equal(gw.mock.stats(gw.credential('one0')).requests, 1)
+})
+
 t.test('a whole answer that takes too long ends, and is not asked for again', async t => {
   const config = { 'timeouts.whole_answer': 300, 'timeouts.first_token': 300, 'timeouts.idle': 300 }
   for (const hold of ['start', 0, 1] as const) {

@@ -11,7 +11,7 @@ import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
-import { brief, type Declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
+import { brief, type Declined, declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
@@ -364,12 +364,12 @@ class Exchange implements Handler, Watcher {
   // No answer in this dialect; the account may be behind a proxy that is not well.
   #broken(reason: string): void {
     const elsewhere = this.#status >= 300 || this.#headers['content-type']?.includes('html')
-    const asked = elsewhere ? `${reason}; is the base URL right?` : reason
-    this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason: asked })
+    if (elsewhere) this.#refuse(502, declined('foreign', `${reason}; is the base URL right?`))
+    else this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
   }
 
-  #refuse(status: number, declined: Declined, stale = false, code = ''): void {
-    const verdict = { ...declined, reason: this.#concealer.text(declined.reason) }
+  #refuse(status: number, said: Declined, stale = false, code = ''): void {
+    const verdict = { ...said, reason: this.#concealer.text(said.reason) }
     this.#tried.error = verdict.reason
     this.#tried.status = status
     this.#upstream?.abort()

@@ -31,7 +31,7 @@ export interface Rendered {
   /** whether the upstream streams, and whether the client is given a stream */
   from: boolean
   to: boolean
-  /** false for an answer that has no usage: whatever it says is whole and good */
+  /** false for an answer that has no usage: whatever it says is whole and good, unless it is an error */
   metered: boolean
   /** the client's name for the model, where the upstream was asked for another */
   restore: string | undefined
@@ -51,7 +51,7 @@ class PassingStream implements Rendition {
   readonly #restored: ((events: Buffer) => Buffer) | undefined
 
   constructor({ dialect, metered, restore }: Rendered) {
-    this.meter = metered ? dialect.meter(true) : new Unmetered()
+    this.meter = metered ? dialect.meter(true) : new Unmetered(dialect.meter(true))
     this.#restored = restore === undefined ? undefined : dialect.restored(true, restore)
   }
 
@@ -88,7 +88,7 @@ class PassingWhole implements Rendition {
   readonly #restored: ((body: Buffer) => Buffer) | undefined
 
   constructor({ dialect, metered, restore }: Rendered) {
-    this.meter = metered ? dialect.meter(false) : new Unmetered()
+    this.meter = metered ? dialect.meter(false) : new Unmetered(dialect.meter(false))
     this.#restored = restore === undefined ? undefined : dialect.restored(false, restore)
   }
 
@@ -164,7 +164,7 @@ class Gathered implements Rendition {
   }
 }
 
-/** Of an answer without usage. */
+/** Of an answer without usage, which still may be an error. */
 class Unmetered implements Meter {
   readonly usage = noUsage()
   readonly told = true
@@ -175,8 +175,20 @@ class Unmetered implements Meter {
   readonly complete = true
   readonly begun = true
   readonly ended = false
-  readonly error = undefined
   readonly emitted = 0
-  push(): void {}
-  end(): void {}
+  readonly #meter: Meter
+
+  constructor(meter: Meter) {
+    this.#meter = meter
+  }
+
+  get error(): Meter['error'] {
+    return this.#meter.error
+  }
+  push(chunk: Buffer): void {
+    this.#meter.push(chunk)
+  }
+  end(): void {
+    this.#meter.end()
+  }
 }
