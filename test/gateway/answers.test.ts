@@ -289,6 +289,7 @@ t.test('an answer is what its first byte says, whatever its label', async t => {
     [`\n ${whole}`, sse],
     [spoken, json],
     [`: hello\n\n${spoken}`, json],
+    [spoken, { 'content-type': 'Text/Event-Stream' }],
   ] as const) {
     const gw = await each(t, { m: body }, headers)
     const reply = await gw.send(hello({ model: 'm' }))

@@ -131,7 +131,7 @@ class Exchange implements Handler, Watcher {
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
     if (typeof id === 'string') outcome.upstreamRequestId = status < 400 ? id : this.#concealer.text(id)
-    const type = headers['content-type'] ?? ''
+    const type = headers['content-type']?.toLowerCase() ?? ''
     const { stream } = call
     // What says nothing of itself is taken for what was asked for.
     const streams = call.route.kind === 'generate' && (type.includes('text/event-stream') || (stream && type === ''))
@@ -363,7 +363,7 @@ class Exchange implements Handler, Watcher {
 
   // No answer in this dialect; the account may be behind a proxy that is not well.
   #broken(reason: string): void {
-    const elsewhere = this.#status >= 300 || this.#headers['content-type']?.includes('html')
+    const elsewhere = this.#status >= 300 || /html/i.test(this.#headers['content-type'] ?? '')
     if (elsewhere) this.#refuse(502, declined('foreign', `${reason}; is the base URL right?`))
     else this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
   }
