@@ -2,9 +2,9 @@
 import zlib from 'node:zlib'
 import t, { type Test } from 'tap'
 import { createEngine } from '../../src/gateway/ask/engine/create.ts'
-import type { Engine, Handler, Head } from '../../src/gateway/ask/engine/engine.ts'
+import type { Engine, Head } from '../../src/gateway/ask/engine/engine.ts'
 import { type Patience, Silence } from '../../src/gateway/ask/engine/silence.ts'
-import { Upstream } from '../../src/gateway/ask/upstream.ts'
+import { type Listener, Upstream } from '../../src/gateway/ask/upstream.ts'
 import { answering, closes, type Line, type Peer, peer, turn } from '../helpers/peer.ts'
 import { engineContract } from './engine-contract.ts'
 
@@ -41,7 +41,7 @@ const LONG = 60_000
 const patient: Patience = { connect: LONG, responseHeader: LONG, firstToken: LONG, idle: LONG }
 
 /** A request through all that is put around an engine. */
-class Heard implements Handler {
+class Heard implements Listener {
   upstream!: Upstream
   answer: Head | undefined
   error: NodeJS.ErrnoException | undefined
@@ -63,6 +63,9 @@ class Heard implements Handler {
   fail(error: NodeJS.ErrnoException): void {
     this.error = error
     this.over.resolve()
+  }
+  crashed(error: unknown): void {
+    this.over.reject(error)
   }
 }
 

@@ -40,6 +40,11 @@ t.test('a dialect is added by one folder and two table rows', async t => {
   const [row] = await gw.usage(1)
   t.match(row, { model: 'echo-1', upstream_model: 'up/echo', input_tokens: 3, output_tokens: 2, partial: false })
 
+  const boom = await gw.send('echo-1 boom\n', { path })
+  t.equal(boom.status, 500)
+  t.equal(await boom.text(), 'no INTERNAL_ERROR\n', 'a mistake in a dialect ends its request, and nothing else')
+  t.equal((await gw.send('echo-1 hello there\n', { path })).status, 200)
+
   const refused = await gw.send('echo-1 busy\n', { path })
   t.equal(refused.status, 503)
   t.equal(await refused.text(), 'no UPSTREAM_OVERLOADED\n', 'errors are told in its own words')

@@ -20,10 +20,10 @@ import type { Call } from '../enter/receive.ts'
 import { pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { Backlog } from './backlog.ts'
-import type { Handler, Head } from './engine/engine.ts'
+import type { Head } from './engine/engine.ts'
 import { endToEnd, idField, patience, relayedFields } from './hop.ts'
 import { type Rendition, rendition } from './rendition.ts'
-import { Upstream } from './upstream.ts'
+import { type Listener, Upstream } from './upstream.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
 export interface Refused {
@@ -81,7 +81,7 @@ export function exchange(options: ExchangeOptions): Promise<Refused | undefined>
  */
 type State = 'connecting' | 'deciding' | 'relaying' | 'draining' | 'over'
 
-class Exchange implements Handler, Watcher {
+class Exchange implements Listener, Watcher {
   #state: State = 'connecting'
   #status = 0
   #headers: IncomingHttpHeaders = {}
@@ -213,6 +213,13 @@ class Exchange implements Handler, Watcher {
         (error.code === 'ECONNRESET' || error.code === 'EPIPE')
       this.#refuse(0, { ...networkVerdict(code), reason }, stale, code)
     }
+  }
+
+  /** A mistake of ours ends this request, as an internal error. */
+  crashed(error: unknown): void {
+    clearTimeout(this.#patience)
+    this.#finish()
+    this.#done.reject(error)
   }
 
   // ---- deciding ----

@@ -7,11 +7,17 @@ import { type Patience, type Silence, Watched } from './engine/silence.ts'
 // How long an answer's own end is waited for when its dialect has said that it is over.
 const LINGER_MS = 1000
 
+/** Who asked. */
+export interface Listener extends Handler {
+  /** A mistake of ours in what it did with an answer; it hears nothing more. */
+  crashed(error: unknown): void
+}
+
 export class Upstream extends Watched implements Handler {
   #over = false
   #paused = false
   #begun = false
-  readonly #listener: Handler
+  readonly #listener: Listener
   #decoder: Decoder | undefined
   readonly #silence: Silence
   readonly #controller: Controller
@@ -22,7 +28,7 @@ export class Upstream extends Watched implements Handler {
     request: UpstreamRequest,
     body: Body,
     patience: Patience,
-    listener: Handler,
+    listener: Listener,
     fresh = false,
   ) {
     super(patience)
@@ -91,13 +97,17 @@ export class Upstream extends Watched implements Handler {
     this.#silence.enter(this, this.patience.firstToken, 'EFIRSTTOKEN')
     if (head.headers['content-encoding'] !== undefined)
       this.#decoder = decoderFor(head, this.#plain(), this.#controller)
-    this.#listener.head(head)
+    try {
+      this.#listener.head(head)
+    } catch (error) {
+      this.#crash(error)
+    }
   }
 
   data(bytes: Buffer): void {
     if (this.#begun && !this.#paused) this.#silence.heard(this)
     if (this.#decoder) this.#decoder.data(bytes)
-    else this.#listener.data(bytes)
+    else this.#tell(bytes)
   }
 
   end(): void {
@@ -109,7 +119,11 @@ export class Upstream extends Watched implements Handler {
     if (this.#over) return
     // What failed may be our reading of it only: then the connection still stands.
     this.abort()
-    this.#listener.fail(error)
+    try {
+      this.#listener.fail(error)
+    } catch (thrown) {
+      this.#crash(thrown)
+    }
   }
 
   expired(error: NodeJS.ErrnoException): void {
@@ -118,7 +132,7 @@ export class Upstream extends Watched implements Handler {
 
   #plain(): Plain {
     return {
-      data: bytes => this.#listener.data(bytes),
+      data: bytes => this.#tell(bytes),
       end: () => this.#end(),
       fail: error => this.fail(error),
     }
@@ -126,7 +140,25 @@ export class Upstream extends Watched implements Handler {
 
   #end(): void {
     this.#finish()
-    this.#listener.end()
+    try {
+      this.#listener.end()
+    } catch (error) {
+      this.#crash(error)
+    }
+  }
+
+  #tell(bytes: Buffer): void {
+    try {
+      this.#listener.data(bytes)
+    } catch (error) {
+      this.#crash(error)
+    }
+  }
+
+  // We are called by a socket: what is thrown here would end the process, and with it every other request.
+  #crash(error: unknown): void {
+    this.abort()
+    this.#listener.crashed(error)
   }
 
   #finish(): void {
