@@ -81,6 +81,8 @@ function namesOf(name: string): string[] {
  */
 export function cost(usage: Usage, price: Price, priceOf?: (model: string) => Price | undefined): Nano {
   const { parts, mode, geo } = usage
+  // As nearly all are.
+  if (!parts && geo === '' && usage.webSearches === 0) return roundedOnce(ofTokens(usage, ratesFor(usage, price, mode)))
   let sum = 0n
   if (!parts) sum = weighed(usage, price, mode, geo)
   else
@@ -127,10 +129,10 @@ export function worstCase(price: Price, request: Request): Nano {
   const input = [rates.input, rates.cacheRead, written, kept].reduce(larger)
   const tokens = { input: inputTokens, output: outputTokens, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
   // A region may be left for another, too, but none costs less than once.
-  const times = larger(price.geo.get(request.geo ?? '') ?? ONCE, ONCE)
-  return (
-    rounded(ofTokens(tokens, { ...rates, input }) * times) + BigInt(request.webSearches ?? 0) * (price.webSearch ?? 0n)
-  )
+  const geo = request.geo ? price.geo.get(request.geo) : undefined
+  const sum = ofTokens(tokens, input === rates.input ? rates : { ...rates, input })
+  const cost = geo === undefined || geo <= ONCE ? roundedOnce(sum) : rounded(sum * geo)
+  return request.webSearches ? cost + BigInt(request.webSearches) * (price.webSearch ?? 0n) : cost
 }
 
 // A multiplier of 1, in billionths; and what sums are counted in: parts of a nano-USD, since rates are for a million tokens.
@@ -139,11 +141,14 @@ const PARTS = 1_000_000n * ONCE
 
 /** Tokens at the rates of their prompt's tier, mode and region, in `PARTS` of a nano-USD. */
 function weighed(tokens: Tokens, price: Price, mode: string, geo: string): bigint {
+  return ofTokens(tokens, ratesFor(tokens, price, mode)) * (geo === '' ? ONCE : (price.geo.get(geo) ?? ONCE))
+}
+
+function ratesFor(tokens: Tokens, price: Price, mode: string): Rates {
   const tier = price.tier && promptTokens(tokens) > price.tier.above ? price.tier : undefined
-  const served = price.modes.get(mode)
+  const served = mode === '' ? undefined : price.modes.get(mode)
   // No vendor says how the two combine; each bucket at the dearer of both is what we would be billed at most.
-  const rates = tier && served ? dearest(tier, served) : (tier ?? served ?? price)
-  return ofTokens(tokens, rates) * (geo === '' ? ONCE : (price.geo.get(geo) ?? ONCE))
+  return tier && served ? dearest(tier, served) : (tier ?? served ?? price)
 }
 
 function ofTokens(tokens: Tokens, rates: Rates): bigint {
@@ -156,7 +161,10 @@ function ofTokens(tokens: Tokens, rates: Rates): bigint {
   )
 }
 
-const rounded = (sum: bigint): Nano => (sum + PARTS / 2n) / PARTS
+const HALF = PARTS / 2n
+const rounded = (sum: bigint): Nano => (sum + HALF) / PARTS
+/** Of a sum that no region multiplies: the same, in numbers that are cheaper by half. */
+const roundedOnce = (sum: bigint): Nano => (sum + 500_000n) / 1_000_000n
 
 const larger = (a: Nano, b: Nano) => (a > b ? a : b)
 const dearest = (a: Rates, b: Rates): Rates => eachBucket(bucket => larger(a[bucket], b[bucket]))

@@ -11,8 +11,9 @@ import { type Route, routeOf } from './routes.ts'
 
 export interface Caller {
   key: KeyFacts
-  /** by which the snapshot knows the key */
+  /** by which the snapshot knows the key, and the one that it was found in */
   digest: string
+  foundIn: Gateway['snapshot']
   user: UserFacts
   group: GroupFacts | null
   platform: Platform
@@ -38,12 +39,12 @@ export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, rout
   const platform = group?.platform ?? 'anthropic'
   if (route.platforms.length > 0 && !route.platforms.includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
-  return { key, digest, user: key.user, group, platform }
+  return { key, digest, foundIn: gw.snapshot, user: key.user, group, platform }
 }
 
 /** The caller's key as it is by now; one that is gone meanwhile as it was, since its next request is refused. */
-export function keyNow(gw: Gateway, { key, digest }: Caller): KeyFacts {
-  return gw.snapshot.key(digest) ?? key
+export function keyNow(gw: Gateway, { key, digest, foundIn }: Caller): KeyFacts {
+  return gw.snapshot === foundIn ? key : (gw.snapshot.key(digest) ?? key)
 }
 
 // Each that is not known costs a digest; nobody has a reason to bring more.

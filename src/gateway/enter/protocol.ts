@@ -32,9 +32,16 @@ export function originForm(target: string): string {
 // As nearly all are, and quickly seen.
 const usual = /^[\w.-]+(?::\d{1,5})?$/
 
+// What a connection says once it says with every request.
+let lastUsual: string | undefined
+
 /** `gw.example`, `192.0.2.7:8080`, `[::1]:80` */
 export function isAuthority(text: string): boolean {
-  if (usual.test(text)) return true
+  if (text === lastUsual) return true
+  if (usual.test(text)) {
+    lastUsual = text
+    return true
+  }
   const [, v6, name] = /^(?:\[([0-9a-f:.]+)\]|([\w.~!$&'()*+;=%-]+))(?::\d{0,5})?$/i.exec(text) ?? []
   return name !== undefined || (v6 !== undefined && isIPv6(v6))
 }
