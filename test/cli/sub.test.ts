@@ -199,7 +199,7 @@ t.test('what is used of its limits is shown, and nothing of a window that is ove
   })
   const left = (resetsAt(start, 'day', zone) - now) / 1000
   t.ok(shown.daily.resets_in_seconds <= Math.ceil(left) && shown.daily.resets_in_seconds > left - 60)
-  t.match((await gw('sub show alice/pro')).stdout, /^daily +0\.50 of 2\.00 \(25%\), resets in \d+[hms]$/m)
+  t.match((await gw('sub show alice/pro')).stdout, /^daily +0\.50 of 2\.00 \(25%\), resets in \d+[dhms]$/m)
 
   await use(windowsAt(start - 1, zone).start)
   const before = await db.selectFrom('subscription_usage').selectAll().execute()
