@@ -456,8 +456,7 @@ class Exchange implements Listener, Watcher {
   #tooLate(cause: Error): void {
     const failure = new Failure('UPSTREAM_TIMEOUT', [formatDuration(this.#upstream.limit)], { cause })
     this.#settle(failure.status)
-    this.#finish()
-    this.#done.reject(failure)
+    this.#break(failure)
   }
 
   // ---- the client leaves ----

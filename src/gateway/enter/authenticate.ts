@@ -50,21 +50,22 @@ export function keyNow(gw: Gateway, { key, digest, foundIn }: Caller): KeyFacts 
 // Each that is not known costs a digest; nobody has a reason to bring more.
 const MOST_PRESENTED = 8
 
+/** A key of ours, and the digest by which the snapshot knows it. */
+type Found = Pick<Caller, 'key' | 'digest'>
+
 // The one of ours. What else is presented is a leftover of the client's environment, and goes nowhere.
-function keyOf(gw: Gateway, values: readonly string[], ip: string): { key: KeyFacts; digest: string } {
+function keyOf(gw: Gateway, values: readonly string[], ip: string): Found {
   if (values.length === 0) throw new Failure('API_KEY_REQUIRED')
   if (values.length > MOST_PRESENTED) throw new Failure('KEYS_DIFFER')
   const limit = gw.config['limits.bad_keys']
-  let ours: KeyFacts | undefined
-  let digest = ''
+  let ours: Found | undefined
   for (const value of values) {
-    const key = known(gw, value) ?? (gw.brake.restMs(ip, limit) > 0 ? undefined : lookUp(gw, value))
-    if (!key) continue
-    if (ours && ours.id !== key.id) throw new Failure('KEYS_DIFFER')
-    ours = key
-    digest = remembered.get(gw.secret)!.get(value)!
+    const found = known(gw, value) ?? (gw.brake.restMs(ip, limit) > 0 ? undefined : lookUp(gw, value))
+    if (!found) continue
+    if (ours && ours.key.id !== found.key.id) throw new Failure('KEYS_DIFFER')
+    ours = found
   }
-  if (ours) return { key: ours, digest }
+  if (ours) return ours
   const restMs = gw.brake.restMs(ip, limit)
   if (restMs > 0) throw new Failure('TOO_MANY_BAD_KEYS', [limit], { retryAfterMs: restMs })
   gw.brake.bad(ip)
@@ -75,15 +76,16 @@ function keyOf(gw: Gateway, values: readonly string[], ip: string): { key: KeyFa
 // so strangers cannot make this grow.
 const remembered = new WeakMap<Secret, Map<string, string>>()
 
-function known(gw: Gateway, value: string): KeyFacts | undefined {
+function known(gw: Gateway, value: string): Found | undefined {
   const digest = remembered.get(gw.secret)?.get(value)
-  return digest === undefined ? undefined : gw.snapshot.key(digest)
+  const key = digest === undefined ? undefined : gw.snapshot.key(digest)
+  return key && { key, digest: digest! }
 }
 
 // Longer than any key of ours.
 const LONGEST = 512
 
-function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
+function lookUp(gw: Gateway, value: string): Found | undefined {
   if (value.length > LONGEST) return undefined
   const digest = digestKey(gw.secret.digest(value))
   const key = gw.snapshot.key(digest)
@@ -91,5 +93,5 @@ function lookUp(gw: Gateway, value: string): KeyFacts | undefined {
   let of = remembered.get(gw.secret)
   if (!of) remembered.set(gw.secret, (of = new Map()))
   of.set(value, digest)
-  return key
+  return { key, digest }
 }
