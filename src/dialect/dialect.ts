@@ -1,8 +1,10 @@
 // A wire language, whichever side speaks it. One implementation a dialect, in a folder each.
 import type { Failure } from '../lib/failure.ts'
+import type { Codec } from './middle/codec.ts'
+import type { DialectName } from './middle/form.ts'
 import type { Usage } from './usage.ts'
 
-export type DialectName = 'messages' | 'responses' | 'chat' | 'gemini'
+export type { DialectName }
 
 /** Half-open byte range of a value in a body. */
 export interface Span {
@@ -30,6 +32,8 @@ export interface Peek {
   session(headers: NodeJS.Dict<string | string[]>): string
   /** The body for an upstream of the same dialect that calls the model so: edited in place, every other byte stays. */
   mapped(model: string): Body
+  /** The dialect to answer in, where the request asks for another framing than its route's; undefined: that. */
+  readonly answersIn?: Dialect
   /** Whether it is a throw-away request that an account may have answered here. */
   isWarmup(phrases: WarmupPhrases): boolean
 }
@@ -75,6 +79,12 @@ export interface Meter {
   readonly emitted: number
 }
 
+/** Whole events in another framing. */
+export interface Reframing {
+  push(events: Buffer): Buffer
+  end(): Buffer
+}
+
 /** Puts the events of a stream together. */
 export interface Gatherer {
   push(chunk: Buffer): void
@@ -96,6 +106,15 @@ export interface Dialect {
   readonly name: DialectName
   /** `path` is the route's, in which some dialects say model and action. @throws Failure BODY_INVALID, MODEL_REQUIRED */
   peek(body: Buffer, path: string): Peek
+  /** How it is translated; undefined: bytes only pass. */
+  readonly codec?: Codec
+  /** the content type of its streams */
+  readonly streamType: string
+  /**
+   * The events of a stream in another framing than that of server-sent events, which upstreams have; kept state is of one answer.
+   * Undefined: as they are.
+   */
+  readonly reframed?: () => Reframing
   /** Keeps an idle stream open while the caller waits. */
   readonly ping: Buffer
   /** The body of an error answer. */

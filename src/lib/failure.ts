@@ -280,6 +280,12 @@ export const codes = {
     fault: 'downstream',
     text: 'model: %s (no account here serves it)',
   },
+  UNTRANSLATABLE: {
+    status: 400,
+    type: 'invalid_request_error',
+    fault: 'downstream',
+    text: '%s: %s.',
+  },
   REQUEST_REFUSED: { status: 400, type: 'invalid_request_error', fault: 'downstream', text: '%s' },
   REQUEST_TOO_LARGE: {
     status: 413,
@@ -357,12 +363,14 @@ export class Failure extends Error {
   readonly retryAfterMs: number | undefined
   /** headers that belong to it (`allow` …), names and values in turn */
   readonly fields: readonly string[]
+  /** the field of the request that it is about, in the client's own words; undefined: none */
+  readonly param: string | undefined
 
   /** `values` fill the `%s` and `%d` of the code's text, in order. */
   constructor(
     code: FailureCode,
     values: readonly (string | number)[] = [],
-    options: ErrorOptions & { retryAfterMs?: number; fields?: readonly string[] } = {},
+    options: ErrorOptions & { retryAfterMs?: number; fields?: readonly string[]; param?: string } = {},
   ) {
     const kind: FailureKind = codes[code]
     let i = 0
@@ -377,6 +385,7 @@ export class Failure extends Error {
     this.fault = kind.fault
     this.retryAfterMs = options.retryAfterMs
     this.fields = options.fields ?? none
+    this.param = options.param
   }
 }
 

@@ -15,6 +15,8 @@ export const messages: Dialect = {
 
   peek: peekMessages,
 
+  streamType: 'text/event-stream',
+
   // The official SDKs drop events without an event line, so a ping needs one too.
   ping: Buffer.from('event: ping\ndata: {"type":"ping"}\n\n'),
 

@@ -1,0 +1,42 @@
+// What a model can do: data (config/models.json), never an if in code.
+import type { Effort, Ttl } from './form.ts'
+
+export interface ModelFacts {
+  /** temperature, top_p: taken; refused; or taken only while the model does not reason */
+  sampling: 'yes' | 'no' | 'withoutReasoning'
+  topK: boolean
+  /** takes stop sequences */
+  stop: boolean
+  /** a tool may be forced (any, required, by name) */
+  forcedTools: boolean
+  /** a tool may be forced while it thinks */
+  forcedWhileThinking: boolean
+  /** modes of thinking that it takes; none: it does not think */
+  thinking: readonly ('off' | 'auto' | 'budget' | 'betweenTools')[]
+  /** with thinking off, the highest effort that it takes; undefined: any */
+  offUpTo?: Effort
+  /** efforts that it takes, lowest first; none: it takes no effort */
+  efforts: readonly Effort[]
+  /** budgets of thinking that it takes, in tokens */
+  budget: { least: number; most: number }
+  /** the most output tokens it can be asked for */
+  maxOutput: number
+  /** explicit cache breakpoints, with these lifetimes; none: it takes none */
+  cacheTtls: readonly Ttl[]
+  /** a system turn in the middle of the conversation */
+  midSystem: boolean
+  /** the developer role */
+  developer: boolean
+  /** anthropic-version of a request that we make */
+  version: string
+  /** the first call of a step must carry its proof (Gemini 3) */
+  callSeals: boolean
+  /** a tool's result may carry media */
+  resultMedia: boolean
+  /** functions and its own search at once */
+  searchWithTools: boolean
+  /** assistant turns carry their phase */
+  phases: boolean
+  /** schemas of answers beside functions */
+  schemaWithTools: boolean
+}
