@@ -85,7 +85,7 @@ type Sent = Pick<Tested, 'ok' | 'status' | 'duration_ms' | 'upstream_request_id'
 
 async function send(platform: Platform, account: AccountFacts, credential: Credential, model: string): Promise<Sent> {
   const { networkVerdict } = await import('../platform/verdict.ts')
-  const { call, body } = platform.probe(model)
+  const { call, body } = platform.probe(model, account)
   const request = platform.prepare(call, account, credential)
   const begun = performance.now()
   const answer = (status: number | null, id: string | null, verdict: Sent['verdict']): Sent => ({

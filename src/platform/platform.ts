@@ -33,8 +33,8 @@ export interface UpstreamRequest {
 
 export interface Platform {
   readonly name: PlatformName
-  /** The dialect in which it answers a route. */
-  speaks(route: { dialect: DialectName }): DialectName
+  /** The dialect in which an account answers a route. */
+  speaks(account: AccountFacts, route: { dialect: DialectName; kind: string }): DialectName
   prepare(call: UpstreamCall, account: AccountFacts, credential: Credential): UpstreamRequest
   /** What an error status means; `body` is its beginning. `now` is Unix ms. */
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict
@@ -42,6 +42,6 @@ export interface Platform {
   judgeEvent(type: string, message: string, now: number): Verdict
   /** the model of a probe when nobody names one: cheap, and open to every account */
   readonly probeModel: string
-  /** The cheapest real request there is. */
-  probe(model: string): Probe
+  /** The cheapest real request there is, in the dialect of the account. */
+  probe(model: string, account: AccountFacts): Probe
 }

@@ -51,8 +51,14 @@ export interface Declined {
   reason: string
 }
 
+/** The client's own: it is told. `seals`: its proofs of reasoning were refused, so it may be sent once without them. */
+export interface Relayed {
+  relay: true
+  seals?: true
+}
+
 /** What an upstream's answer means for the call. */
-export type Verdict = { relay: true } | Declined
+export type Verdict = Relayed | Declined
 
 /** The HTTP status that says the same, for errors that came without one. */
 export const statusOfClass: Record<VerdictClass, number> = {

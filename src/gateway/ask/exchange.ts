@@ -228,7 +228,7 @@ class Exchange implements Listener, Watcher {
     const { call, candidate } = this.#by
     this.#streaming = streaming
     this.#rendition = rendition({
-      dialect: dialectNamed(this.#platform.speaks(call.route)),
+      dialect: dialectNamed(this.#platform.speaks(candidate.account, call.route)),
       from: streaming,
       to: call.stream,
       metered: call.route.kind === 'generate',

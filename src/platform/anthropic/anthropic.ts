@@ -28,7 +28,7 @@ export const anthropic: Platform = {
   name: 'anthropic',
 
   // The routes' table says which of them it is reached by: in all of those bytes pass.
-  speaks: route => route.dialect,
+  speaks: (_account, route) => route.dialect,
 
   prepare(call, account, credential): UpstreamRequest {
     const known = targets.get(account)
