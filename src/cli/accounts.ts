@@ -69,10 +69,23 @@ const iso = (at: number | null) => (at === null ? null : new Date(at).toISOStrin
 
 /** A line of `gw account list`. */
 export function row(account: ShownAccount): object {
-  const { id, name, platform, type, groups, priority, concurrency, state, reason, slots } = account
+  const { id, name, platform, dialect, type, groups, priority, concurrency, state, reason, slots } = account
   const used = slots ? `${slots.used}/${slots.limit || '∞'}` : `-/${concurrency || '∞'}`
   const until = account.until === null ? null : new Date(account.until)
-  return { id, name, state, platform, type, groups, slots: used, waiting: slots?.waiting, priority, until, reason }
+  return {
+    id,
+    name,
+    state,
+    platform,
+    dialect,
+    type,
+    groups,
+    slots: used,
+    waiting: slots?.waiting,
+    priority,
+    until,
+    reason,
+  }
 }
 
 /** All of one account, for people. */

@@ -48,7 +48,7 @@ export const accountRows = (db: Db) =>
   db
     .selectFrom('accounts')
     .select(['id', 'name', 'platform', 'type', 'credential', 'base_url', 'concurrency', 'priority', 'status', 'reason'])
-    .select(['model_map', 'intercept_warmup', 'expires_at', 'deleted_at'])
+    .select(['dialect', 'model_map', 'intercept_warmup', 'expires_at', 'deleted_at'])
 type AccountRow = Awaited<ReturnType<ReturnType<typeof accountRows>['executeTakeFirstOrThrow']>>
 
 export function accountFacts(row: AccountRow): AccountFacts {
@@ -58,6 +58,7 @@ export function accountFacts(row: AccountRow): AccountFacts {
     platform: row.platform,
     type: row.type,
     baseUrl: row.base_url,
+    dialect: row.dialect,
     concurrency: row.concurrency,
     priority: row.priority,
     status: row.status,

@@ -1,5 +1,5 @@
 // What every request needs to know, in memory: read from Postgres, never changed; the next one shares with it what is the same.
-import type { Platform } from '../db/schema.ts'
+import type { AccountDialect, Platform } from '../db/schema.ts'
 import { allowList } from '../lib/address.ts'
 import type { Nano } from '../lib/money.ts'
 import type { WindowName } from './books/window.ts'
@@ -46,6 +46,8 @@ export interface AccountFacts {
   readonly platform: Platform
   readonly type: 'apikey' | 'oauth'
   readonly baseUrl: string | null
+  /** of platform openai: which of its dialects the server speaks */
+  readonly dialect: AccountDialect
   /** 0 or less: no limit */
   readonly concurrency: number
   readonly priority: number

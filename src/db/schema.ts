@@ -54,6 +54,9 @@ export interface ProxiesTable {
   deleted_at: Date | null
 }
 
+/** Which of OpenAI's dialects an account's server speaks; auto: Responses at api.openai.com, Chat Completions elsewhere. */
+export type AccountDialect = 'auto' | 'responses' | 'chat'
+
 export interface AccountsTable {
   id: Generated<number>
   name: string
@@ -61,6 +64,7 @@ export interface AccountsTable {
   type: 'apikey' | 'oauth'
   credential: Buffer
   base_url: string | null
+  dialect: Generated<AccountDialect>
   concurrency: number
   priority: number
   status: Generated<'active' | 'paused' | 'error'>

@@ -185,6 +185,23 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     t.match(await json('account rm three --yes'), { name: 'three' })
   })
 
+  t.test('of platform openai it says which dialect its server speaks', async t => {
+    matchAll(t, await json('account show two'), { dialect: 'auto' })
+    matchAll(t, await json('account set two --dialect chat'), { dialect: 'chat' })
+    t.match((await gw('account list')).stdout, /two +available +openai +chat +apikey/)
+    matchAll(t, await json('account set two --dialect responses --concurrency 3'), { dialect: 'responses' })
+    t.match(await json('account show main'), { dialect: null })
+    t.match(await gw('account set main --dialect chat'), {
+      code: 2,
+      stderr: /--dialect chat is for accounts of platform openai/,
+    })
+    t.match(await gw('account set two --dialect claude'), { code: 2, stderr: /one of auto responses chat/ })
+    const four = ['account', 'add', 'four', '--api-key-file', apiKey, '--dialect', 'chat', '--platform']
+    t.match(await gw([...four, 'gemini']), { code: 2, stderr: /an account of gemini speaks its own/ })
+    t.match(await json([...four, 'openai']), { dialect: 'chat' })
+    t.match(await json('account rm four --yes'), { name: 'four' })
+  })
+
   t.test('which is refused in words that do not repeat it', async t => {
     const add = ['account', 'add', 'bad', '--platform', 'anthropic']
     const several = await here.file('several', `${secret}\n${secret}\n`)
@@ -208,7 +225,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     const paused = await json(['account', 'pause', 'main', '--reason', 'invoice open'])
     t.match(paused, { status: 'paused', state: 'paused', reason: 'invoice open' })
     matchAll(t, await json('account list'), [{ name: 'main', state: 'paused' }, { name: 'two' }])
-    t.match((await gw('account list')).stdout, /main +paused +anthropic +apikey +team +-\/3 +- +50 +- +invoice open/)
+    t.match((await gw('account list')).stdout, /main +paused +anthropic +- +apikey +team +-\/3 +- +50 +- +invoice open/)
     t.match(await json('account resume main'), { status: 'active', state: 'available', reason: null })
     t.match((await gw('account show main')).stdout, /^model map +a=b, claude-\*=v\/claude-\*$/m)
     t.match(await json('account set main --intercept-warmup'), { intercept_warmup: true })

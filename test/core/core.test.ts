@@ -108,6 +108,7 @@ t.test('select', async t => {
     platform: 'anthropic',
     type: 'apikey',
     baseUrl: null,
+    dialect: 'auto',
     concurrency: 0,
     priority: 50,
     status: 'active',

@@ -19,6 +19,7 @@ function account(id: number): AccountFacts {
     platform: 'anthropic',
     type: 'apikey',
     baseUrl: null,
+    dialect: 'auto',
     concurrency: one([0, 1, 2, 3, 10]),
     priority: one([1, 1, 2, 50]),
     status: one(['active', 'active', 'active', 'active', 'paused', 'error']),

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Account } from '../../core/record/account.ts'
 import type { Db } from '../../db/connect.ts'
-import { type Platform, platforms } from '../../db/schema.ts'
+import { type AccountDialect, type Platform, platforms } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
 import type { Act, Invocation } from '../command.ts'
@@ -15,6 +15,7 @@ interface Fields extends CredentialOptions {
   concurrency?: number
   priority?: number
   map?: Record<string, string>
+  dialect?: AccountDialect
   interceptWarmup?: boolean
 }
 
@@ -24,6 +25,11 @@ function fieldOptions(command: Command): Command {
     .option('--concurrency <n>', 'requests at once, 0 = no limit', read.concurrency)
     .option('--priority <n>', '1 to 100, the lowest is chosen first', read.whole('--priority', 1, 100))
     .option('--map <model=upstream>', 'serve only such models, under the upstream name; repeat it', read.mapping)
+    .option(
+      '--dialect <dialect>',
+      'of platform openai: responses, chat, or auto for responses at api.openai.com and chat elsewhere',
+      read.oneOf('--dialect', ['auto', 'responses', 'chat']),
+    )
     .option('--intercept-warmup', 'answer throw-away requests of clients (warmup.*) here, not upstream')
     .option('--no-intercept-warmup', 'send them upstream as all others')
 }
@@ -54,7 +60,7 @@ export function define(noun: Command, act: Act): void {
         const credential = await requireCredential(gw.shell, options)
         const { addAccount } = await import('../../core/record/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
-        const { platform, baseUrl, map, group, interceptWarmup } = options
+        const { platform, baseUrl, dialect, map, group, interceptWarmup } = options
         const account = await change(gw, db =>
           addAccount(db, secret, {
             name,
@@ -62,7 +68,8 @@ export function define(noun: Command, act: Act): void {
             ...credential,
             concurrency: options.concurrency ?? config['defaults.account_concurrency'],
             priority: options.priority ?? config['defaults.account_priority'],
-            ...read.given({ base_url: baseUrl, model_map: map, groups: group, intercept_warmup: interceptWarmup }),
+            ...read.given({ base_url: baseUrl, dialect, model_map: map, groups: group }),
+            ...read.given({ intercept_warmup: interceptWarmup }),
           }),
         )
         if (account.groups.length === 0 && !gw.dryRun)
@@ -77,6 +84,7 @@ export function define(noun: Command, act: Act): void {
         const { listAccounts } = await import('../../core/record/account.ts')
         const accounts = await shownLive(gw, await listAccounts(await gw.db()))
         gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one', [
+          'dialect',
           'type',
           'priority',
           'platform',
@@ -109,8 +117,8 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
         const credential = await readCredential(gw.shell, options)
-        const { name, baseUrl, concurrency, priority, map, group, interceptWarmup } = options
-        const fields = { name, base_url: baseUrl, concurrency, priority, model_map: map, groups: group }
+        const { name, baseUrl, dialect, concurrency, priority, map, group, interceptWarmup } = options
+        const fields = { name, base_url: baseUrl, dialect, concurrency, priority, model_map: map, groups: group }
         const changes = read.change({
           ...fields,
           intercept_warmup: interceptWarmup,

@@ -1,7 +1,7 @@
 // Accounts: one upstream credential each, with its own concurrency and priority.
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
-import type { Platform } from '../../db/schema.ts'
+import type { AccountDialect, Platform } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { findGroup, listGroups } from './group.ts'
@@ -15,6 +15,8 @@ export interface Account {
   type: 'apikey' | 'oauth'
   groups: string[]
   base_url: string | null
+  /** which of OpenAI's dialects its server speaks; null where the platform has one */
+  dialect: AccountDialect | null
   concurrency: number
   /** 1..100, lower is chosen first */
   priority: number
@@ -30,6 +32,8 @@ export interface Account {
 export interface AccountChange {
   name?: string
   base_url?: string | null
+  /** of platform openai only */
+  dialect?: AccountDialect
   concurrency?: number
   priority?: number
   status?: Account['status']
@@ -61,9 +65,10 @@ export async function findAccount(db: Db, ref: string): Promise<Account> {
   return pick('account', await listAccounts(db), ref)
 }
 
-/** @throws Refusal `conflict` when the name is taken, `missing` for an unknown group, `usage` for one of another platform */
+/** @throws Refusal `conflict` when the name is taken, `missing` for an unknown group, `usage` for one of another platform or a dialect that it has not */
 export async function addAccount(db: Db, secret: Secret, account: NewAccount): Promise<Account> {
   checkName('account', account.name)
+  checkDialect(account.platform, account.dialect)
   const { groups, credential, model_map, base_url, ...plain } = account
   const row = {
     ...plain,
@@ -85,6 +90,7 @@ export async function addAccount(db: Db, secret: Secret, account: NewAccount): P
 export async function setAccount(db: Db, secret: Secret, ref: string, change: AccountChange): Promise<Account> {
   const found = await findAccount(db, ref)
   if (change.name !== undefined) checkName('account', change.name)
+  checkDialect(found.platform, change.dialect)
   const { groups, credential, model_map, base_url, ...plain } = change
   const row = {
     ...plain,
@@ -157,6 +163,14 @@ export function origin(text: string): string {
   return url.origin + url.pathname.replace(/\/+$/, '').replace(/\/(v1|v1beta|v1internal)$/, '')
 }
 
+function checkDialect(platform: Platform, dialect: AccountDialect | undefined): void {
+  if (dialect !== undefined && platform !== 'openai')
+    throw new Refusal(
+      'usage',
+      `--dialect ${dialect} is for accounts of platform openai, which has two; an account of ${platform} speaks its own`,
+    )
+}
+
 async function bind(db: Db, account: { id: number; platform: Platform }, groups: readonly string[]): Promise<void> {
   const ids = []
   for (const ref of groups) {
@@ -200,6 +214,7 @@ function selectAccounts(db: Db) {
       'expires_at',
       'created_at',
     ])
+    .select(sql<AccountDialect | null>`case when platform = 'openai' then dialect end`.as('dialect'))
     .select(
       sql<
         string[]
