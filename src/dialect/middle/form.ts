@@ -13,6 +13,8 @@ export type Ext = Partial<Record<DialectName, Record<string, Json>>>
 // ---- request ----
 
 export interface Ask {
+  /** the client's; what things are called in it says `fieldsOf` */
+  dialect: DialectName
   model: string
   stream: boolean
   system: Text[]

@@ -12,6 +12,7 @@ const nobody: Issuer = { platform: 'openai', scope: '00000000', model: '' }
 function asked(): Asked {
   return {
     ask: {
+      dialect: 'messages',
       model: '',
       stream: true,
       system: [],
