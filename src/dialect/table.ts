@@ -5,9 +5,13 @@ import { geminiMeter } from './gemini/meter.ts'
 import { messages } from './messages/messages.ts'
 import { messagesMeter } from './messages/meter.ts'
 import { responsesMeter } from './responses/meter.ts'
+import { responses } from './responses/responses.ts'
 
 /** By name: those that clients may speak. */
-export const dialects = new Map<DialectName, Dialect>([['messages', messages]])
+export const dialects = new Map<DialectName, Dialect>([
+  ['messages', messages],
+  ['responses', responses],
+])
 
 /** @throws Error for a dialect that no row names: a route or a platform promises what is not there */
 export function dialectNamed(name: DialectName): Dialect {

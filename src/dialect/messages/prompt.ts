@@ -1,11 +1,8 @@
 // How much a Messages body will be to its model, in bytes of text: images and documents are other than their base64.
 import type { Span } from '../dialect.ts'
 import { elements, members, valueEnd } from '../json/walk.ts'
+import { DOCUMENT_BYTES, IMAGE_BYTES } from '../media-bytes.ts'
 
-// What an image counts as: at two bytes a token more than any is billed for.
-const IMAGE_BYTES = 10_000
-// A document that is only named, by URL or file: some hundred pages of it.
-const DOCUMENT_BYTES = 400_000
 const QUOTE = 0x22
 
 /**
