@@ -37,7 +37,7 @@ const mayImport: Record<string, readonly string[]> = {
 }
 
 // What the corridor may know of languages and vendors: their faces, never one of them. Matched by the path in src/.
-const faces = [/^dialect\/[^/]+$/, /^platform\/(platform|verdict|table)\.ts$/]
+const faces = [/^dialect\/(middle\/)?[^/]+$/, /^platform\/(platform|verdict|table)\.ts$/]
 
 // A third-party name, and the only folders that may say it.
 const fences: Record<string, readonly string[]> = {

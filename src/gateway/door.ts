@@ -150,7 +150,7 @@ const LINGER_MS = 5_000
 function refuse(gw: Gateway, socket: Connection, failure: Failure, req?: IncomingMessage): void {
   const outcome = gw.outcomes.begin(req ?? {}, plain(socket.remoteAddress ?? ''))
   const { id } = outcome
-  const body = tongueOf(outcome.path).error(failure, id)
+  const body = tongueOf({ headers: req?.headers ?? {}, url: req?.url ?? '' }, outcome.path).error(failure, id)
   const fields = ['content-type', 'application/json', 'content-length', String(body.length), 'connection', 'close']
   fields.push('x-request-id', id, 'request-id', id, ...failure.fields)
   let head = `HTTP/1.1 ${failure.status} ${http.STATUS_CODES[failure.status]}\r\n`

@@ -22,7 +22,7 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
     req,
     res,
     ticket: outcome,
-    dialect: tongueOf(outcome.path),
+    dialect: tongueOf(req, outcome.path),
     stallMs: gw.config['timeouts.idle'],
     crowd: gw.live,
   })
@@ -51,7 +51,7 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
 }
 
 async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome: Outcome): Promise<void> {
-  const found = findRoute(outcome.method, outcome.path)
+  const found = findRoute(req, outcome.path)
   const { kind } = found.route
   down.dialect = found.dialect
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.

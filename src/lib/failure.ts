@@ -149,7 +149,7 @@ export const codes = {
     status: 400,
     type: 'invalid_request_error',
     fault: 'downstream',
-    text: "This key's group serves platform %s; use route %s.",
+    text: "This key's group serves platform %s, which has nothing for %s; it can use %s.",
   },
   NOT_FOUND: { status: 404, type: 'not_found_error', fault: 'downstream', text: 'No route %s.' },
   METHOD_NOT_ALLOWED: {

@@ -7,7 +7,7 @@ import { Failure } from '../../lib/failure.ts'
 import type { Secret } from '../../lib/secret.ts'
 import type { Gateway } from '../gateway.ts'
 import { presented } from './presented.ts'
-import { type Route, routeOf } from './routes.ts'
+import { generating, type Route } from './routes.ts'
 
 export interface Caller {
   key: KeyFacts
@@ -36,9 +36,9 @@ export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, rout
   if (!key.user.active) throw new Failure('USER_INACTIVE')
   if (!key.allows(ip)) throw new Failure('ACCESS_DENIED')
   const { group } = key
-  const platform = group?.platform ?? 'anthropic'
-  if (route.platforms.length > 0 && !route.platforms.includes(platform))
-    throw new Failure('WRONG_PLATFORM', [platform, routeOf[platform]])
+  const platform = route.force ?? group?.platform ?? 'anthropic'
+  if (route.platforms && !route.platforms.includes(platform))
+    throw new Failure('WRONG_PLATFORM', [platform, `${route.method} ${route.path}`, generating])
   return { key, digest, foundIn: gw.snapshot, user: key.user, group, platform }
 }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import type { Dialect, Peek } from '../../dialect/dialect.ts'
+import type { Ask } from '../../dialect/middle/form.ts'
 import { carriesCredential, holdsCredential } from '../../lib/credentials.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatDuration, formatSize } from '../../lib/units.ts'
@@ -16,12 +17,16 @@ export interface Call {
   /** the client's */
   dialect: Dialect
   req: IncomingMessage
+  /** with its query */
+  path: string
   /** with `?`, without the parameters that carry keys; or '' */
   query: string
   body: Buffer
   peek: Peek
   /** the client wants a stream, and the route has one */
   stream: boolean
+  /** the request in the middle form, once somebody needs it translated; see `askOf` */
+  ask: Ask | undefined
 }
 
 /**
@@ -32,11 +37,15 @@ export async function receive(gw: Gateway, req: IncomingMessage, found: Found, d
   const raw = await readBody(gw, req, down)
   const body = await decode(gw, raw, req.headers['content-encoding'])
   if (body.length === 0) throw new Failure('BODY_EMPTY')
-  const { route, dialect } = found
-  const peek = dialect.peek(body, down.ticket.path)
+  const { route } = found
+  const query = queryOf(req.url ?? '')
+  const path = `${down.ticket.path}${query}`
+  const peek = found.dialect.peek(body, path)
+  const dialect = peek.answersIn ?? found.dialect
+  down.dialect = dialect
   if (holdsCredential(peek.model)) throw new Failure('MODEL_IS_KEY')
   const stream = peek.stream && route.kind === 'generate'
-  return { route, dialect, req, query: queryOf(req.url ?? ''), body, peek, stream }
+  return { route, dialect, req, path, query, body, peek, stream, ask: undefined }
 }
 
 function readBody(gw: Gateway, req: IncomingMessage, down: Downstream): Promise<Buffer> {
