@@ -103,6 +103,7 @@ export const sections: Readonly<Record<string, string>> = {
   sticky: 'Sticky sessions',
   failover: 'Failover',
   warmup: 'Warmup requests, answered here for accounts that ask for it',
+  translate: 'Translation between dialects',
   billing: 'Billing',
   usage: 'Usage records',
   keys: 'Client keys',
@@ -224,6 +225,11 @@ export const settings = {
     list(),
     'extract a 2-3 word title',
     'A system text that contains one of these makes a warmup request.',
+  ),
+  'translate.auto_cache': live(
+    boolean(),
+    'true',
+    'Clients that cannot ask for a prompt cache have it asked for them where a vendor can place it by itself: without it every turn of a conversation is paid in full.',
   ),
   'billing.overdraft': live(
     usd(),

@@ -106,6 +106,8 @@ export class Outcome implements Ticket {
   usage: Usage = noUsage()
   /** the upstream answered, but its final usage never came */
   partial = false
+  /** what a translation left out or changed of the request, by the client's own names; `~` marks what was changed */
+  dropped: readonly string[] = []
   cost: Nano = 0n
   charged: Nano = 0n
   price = ''

@@ -33,6 +33,8 @@ export interface UpstreamRequest {
 
 export interface Platform {
   readonly name: PlatformName
+  /** the vendor's own origin, where an account names no other */
+  readonly home: string
   /** The dialect in which an account answers a route. */
   speaks(account: AccountFacts, route: { dialect: DialectName; kind: string }): DialectName
   prepare(call: UpstreamCall, account: AccountFacts, credential: Credential): UpstreamRequest

@@ -1,5 +1,5 @@
 // What the corridor refuses before any provider hears of it: who asks, where, how, and with which body.
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import t, { type Test } from 'tap'
@@ -84,12 +84,6 @@ t.test('who may not ask is told why, and a change by a command is in force at on
     'permission_error',
     'MODEL_NOT_ALLOWED',
     'This API key may not use model claude-sonnet-5-5.',
-  ])
-  await refused(t, await ask({ key: keys.foreign }), [
-    400,
-    'invalid_request_error',
-    'WRONG_PLATFORM',
-    "This key's group serves platform openai; use route POST /v1/responses.",
   ])
   noneAsked(t, gw)
   t.equal((await ask({ key: keys.here })).status, 200)
@@ -266,7 +260,7 @@ t.test('compressed bodies are read in every coding clients use, and reach the pr
     )
     await refused(
       t,
-      await gw.send(randomBytes(64), coded),
+      await gw.send(Buffer.alloc(64, 0xff), coded),
       [400, 'invalid_request_error', 'BODY_UNREADABLE', `Failed to read request body: not valid ${name}.`],
       `noise as ${name}`,
     )

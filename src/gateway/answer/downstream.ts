@@ -9,14 +9,7 @@ import { Failure } from '../../lib/failure.ts'
 const FIRST_PING_MS = 8_000
 
 /** Of every stream: nothing between us and the client may hold it back. */
-const streamFields = [
-  'content-type',
-  'text/event-stream; charset=utf-8',
-  'cache-control',
-  'no-cache',
-  'x-accel-buffering',
-  'no',
-]
+const streamFields = ['cache-control', 'no-cache', 'x-accel-buffering', 'no']
 
 /** Names and values in turn, as node writes them without looking twice. */
 export type Fields = string[]
@@ -40,6 +33,8 @@ export class Downstream implements Member {
   readonly ticket: Ticket
   /** how errors are worded; at first by the path alone */
   dialect: Dialect
+  /** how a stream that has begun is ended by a failure, where its state matters; undefined: by the dialect's frame */
+  failing: ((failure: Failure) => Buffer) | undefined
   /** set by the room that waits */
   watcher: Watcher | undefined
   /** the places its user's request takes; given back as soon as it leaves, whatever is still read for the books */
@@ -147,7 +142,7 @@ export class Downstream implements Member {
   stream(status: number, more: Fields = []): void {
     if (this.committed) return
     this.#stream = true
-    this.head(status, [...streamFields, ...more])
+    this.head(status, ['content-type', `${this.dialect.streamType}; charset=utf-8`, ...streamFields, ...more])
   }
 
   /**
@@ -203,7 +198,7 @@ export class Downstream implements Member {
       const body = this.dialect.error(failure, this.ticket.id)
       this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure), ...failure.fields], body)
       this.#linger()
-    } else if (this.#stream) this.end(this.dialect.errorFrame(failure, this.ticket.id))
+    } else if (this.#stream) this.end(this.failing?.(failure) ?? this.dialect.errorFrame(failure, this.ticket.id))
     else {
       this.#over = true
       this.#res.destroy()

@@ -15,8 +15,10 @@ import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
+import { noProofs, type Proofs, proofsFor } from './asked.ts'
 import { exchange } from './exchange.ts'
 import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
+import { isTranslated } from './way.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -55,6 +57,7 @@ export async function attempt(
   const health = healthFor(gw, call)
   const beside = isBeside(call)
   let refusals: Refusal[] | undefined
+  let proofsOf: Promise<Proofs> | undefined
   for (let switches = 0; ; ) {
     down.check()
     outcome.phase = 'selecting'
@@ -90,11 +93,14 @@ export async function attempt(
         outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const asked = { gw, call, caller, candidate, down, outcome, bill, standing }
+      const proofs = isTranslated(call, candidate) ? await (proofsOf ??= proofsFor(gw, call, caller)) : noProofs
+      const asked = { gw, call, caller, candidate, down, outcome, bill, standing, proofs }
       let refused = await exchange(asked)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
       // The others that are kept may be no better, so the second try makes its own.
       if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
+      // What nobody could know to be another's: it is asked once more without.
+      if (refused?.seals) refused = await exchange({ ...asked, unsealed: true })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
       health.refused(account.id, model, refused.verdict, gw.now())

@@ -4,26 +4,25 @@ import { type Concealer, concealerOf, type Pieces } from '../../core/conceal.ts'
 import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
 import { credentialOf } from '../../core/snapshot.ts'
 import type { Meter } from '../../dialect/dialect.ts'
-import { dialectNamed } from '../../dialect/table.ts'
+import { faultOf } from '../../dialect/middle/fault.ts'
 import { promptTokens } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
-import type { Platform } from '../../platform/platform.ts'
-import { platformTable } from '../../platform/table.ts'
 import { brief, type Declined, declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
-import { pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
+import type { Proofs } from './asked.ts'
 import { Backlog } from './backlog.ts'
 import type { Head } from './engine/engine.ts'
-import { endToEnd, idField, patience, relayedFields } from './hop.ts'
-import { type Rendition, rendition } from './rendition.ts'
+import { idField, patience, relayedFields } from './hop.ts'
+import type { Rendition } from './rendition.ts'
 import { type Listener, Upstream } from './upstream.ts'
+import { type Way, wayTo } from './way.ts'
 
 /** An account did not answer and the client has seen nothing: another may be tried. */
 export interface Refused {
@@ -35,6 +34,8 @@ export interface Refused {
   verdict: Declined
   /** a kept-alive connection was closed under us: the same account deserves another connection */
   stale: boolean
+  /** it refused the proofs of reasoning in the history: it may be asked once without them */
+  seals: boolean
 }
 
 // A whole answer whose time is over may still come, and has been paid for: nobody else is asked for it.
@@ -44,6 +45,7 @@ const timeouts = new Set(['EHEADERS', 'EFIRSTTOKEN', 'EIDLE'])
 const JUDGED_BYTES = 64 * 1024
 
 const SPACE = 0x20
+const nobody: readonly string[] = []
 const jsonBegins = '{['
 // Its fields event, data, id and retry, and comments.
 const eventBegins = 'edir:'
@@ -59,8 +61,12 @@ export interface ExchangeOptions {
   bill: Bill | undefined
   /** told when the account has proved that it serves: with a stream's first frame that counts, or a whole answer */
   standing: { answered(): void }
+  /** what is kept for the client, of a call that is translated */
+  proofs: Proofs
   /** over a connection that nobody has used */
   fresh?: boolean
+  /** without the proofs of reasoning, which were refused */
+  unsealed?: boolean
 }
 
 /**
@@ -95,28 +101,22 @@ class Exchange implements Listener, Watcher {
   #upstream!: Upstream
   #patience: NodeJS.Timeout | undefined
   readonly #tried: AttemptRecord
-  readonly #platform: Platform
+  #way!: Way
   readonly #by: ExchangeOptions
   readonly #done = Promise.withResolvers<Refused | undefined>()
 
   constructor(by: ExchangeOptions) {
-    const { gw, caller, candidate, outcome } = by
+    const { gw, candidate, outcome } = by
     this.#by = by
-    this.#platform = platformTable[caller.platform]!
     this.#tried = outcome.attempt(candidate.account, gw.now())
   }
 
   start(): Promise<Refused | undefined> {
-    const { gw, call, candidate, down, outcome, fresh } = this.#by
-    const { route, req, query } = call
-    const headers = endToEnd(req)
-    const request = this.#platform.prepare(
-      { method: route.method, path: pathFor(route, candidate.upstreamModel), query, headers },
-      candidate.account,
-      credentialOf(candidate.account),
-    )
+    const { gw, call, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
+    this.#way = wayTo({ gw, call, candidate, proofs, unsealed })
+    const { request, body } = this.#way
     outcome.phase = 'connecting'
-    const body = call.peek.mapped(candidate.upstreamModel)
+    outcome.dropped = this.#way.translation?.notes.tokens ?? nobody
     this.#upstream = new Upstream(gw, request, body, patience(gw, call.stream), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
@@ -225,15 +225,8 @@ class Exchange implements Listener, Watcher {
   // ---- deciding ----
 
   #render(streaming: boolean): void {
-    const { call, candidate } = this.#by
     this.#streaming = streaming
-    this.#rendition = rendition({
-      dialect: dialectNamed(this.#platform.speaks(candidate.account, call.route)),
-      from: streaming,
-      to: call.stream,
-      metered: call.route.kind === 'generate',
-      restore: candidate.upstreamModel === call.peek.model ? undefined : call.peek.model,
-    })
+    this.#rendition = this.#way.rendition(streaming)
   }
 
   // What is labelled wrongly: JSON begins with a bracket, which no line of an event does.
@@ -273,12 +266,26 @@ class Exchange implements Listener, Watcher {
     outcome.phase = 'streaming'
     outcome.firstTokenMs = gw.now() - outcome.at
     this.#upstream.begun()
-    if (this.#streaming) down.stream(this.#status, idField(outcome))
+    if (this.#streaming) this.#stream()
     else {
       down.quiet()
       down.head(this.#status, relayedFields(this.#headers, outcome))
     }
     this.#pass(this.#backlog.take())
+  }
+
+  #stream(): void {
+    const { down } = this.#by
+    down.stream(this.#status, this.#idFields())
+    const made = this.#rendition
+    if (made?.fail) down.failing = failure => made.fail!(faultOf(failure))
+  }
+
+  #idFields(): Fields {
+    const { notes } = this.#way.translation ?? {}
+    const fields = idField(this.#by.outcome)
+    if (notes && notes.header !== '') fields.push('x-gw-dropped', notes.header)
+    return fields
   }
 
   #endUndecided(rendition: Rendition): void {
@@ -309,7 +316,7 @@ class Exchange implements Listener, Watcher {
       if (!call.stream) this.#answerWhole(body)
       else {
         this.#answered()
-        down.stream(this.#status, idField(outcome))
+        down.stream(this.#status, this.#idFields())
         down.end(body)
       }
     }
@@ -326,8 +333,8 @@ class Exchange implements Listener, Watcher {
 
   // What was gathered is no stream any more.
   #fields(outcome: Outcome): Fields {
-    return this.#streaming
-      ? ['content-type', 'application/json', ...idField(outcome)]
+    return this.#streaming || this.#way.translation
+      ? ['content-type', 'application/json', ...this.#idFields()]
       : relayedFields(this.#headers, outcome)
   }
 
@@ -342,8 +349,9 @@ class Exchange implements Listener, Watcher {
   #refuseError(error: { type: string; message: string }): void {
     this.#tried.errorType = error.type
     const message = this.#concealer.text(error.message)
-    const verdict = this.#platform.judgeEvent(error.type, message, this.#by.gw.now())
+    const verdict = this.#way.platform.judgeEvent(error.type, message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
+    else if (verdict.seals && this.#mayUnseal) this.#again()
     else if (this.#streaming && this.#by.call.stream) this.#commit()
     else {
       // In a whole answer its status would call it a good one.
@@ -357,15 +365,36 @@ class Exchange implements Listener, Watcher {
   #judge(): void {
     const body = this.#concealer.bytes(this.#backlog.take())
     const text = body.toString('utf8', 0, JUDGED_BYTES)
-    const verdict = this.#platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
+    const verdict = this.#way.platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
     this.#tried.errorType = readError(text).type
+    const { translation } = this.#way
     if (!verdict.relay) this.#refuse(this.#status, verdict)
+    else if (verdict.seals && this.#mayUnseal) this.#again()
+    else if (translation) this.#answerWhole(Buffer.from(translation.error(this.#status, body, this.#by.outcome.id)))
     else if (body.length < JUDGED_BYTES || this.#by.down.committed) this.#answerWhole(body)
     else {
       this.#large = this.#concealer.pieces()
       this.#backlog.keep(this.#large.push(body))
       this.#commit()
     }
+  }
+
+  get #mayUnseal(): boolean {
+    return this.#way.translation !== undefined && this.#by.unsealed !== true
+  }
+
+  /** Not the account's fault, nor the client's. */
+  #again(): void {
+    this.#tried.error = 'refused the proofs of reasoning'
+    this.#upstream.linger()
+    this.#finish()
+    this.#done.resolve({
+      status: this.#status,
+      code: '',
+      verdict: declined('server', this.#tried.error),
+      stale: false,
+      seals: true,
+    })
   }
 
   // No answer in this dialect; the account may be behind a proxy that is not well.
@@ -381,7 +410,7 @@ class Exchange implements Listener, Watcher {
     this.#tried.status = status
     this.#upstream?.abort()
     this.#finish()
-    this.#done.resolve({ status, code, verdict, stale })
+    this.#done.resolve({ status, code, verdict, stale, seals: false })
   }
 
   // ---- relaying ----
@@ -390,7 +419,7 @@ class Exchange implements Listener, Watcher {
     const meter = this.#meter
     // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
     if (meter?.complete) this.#settle()
-    if (meter?.ended) this.#endRelay(bytes)
+    if (meter?.ended) this.#endRelay(Buffer.concat([bytes, this.#rendition!.close()]))
     else if (bytes.length > 0 && !this.#by.down.write(this.#heard(bytes), this.#rendition?.between))
       this.#upstream.pause()
   }
@@ -429,7 +458,7 @@ class Exchange implements Listener, Watcher {
   #warned(error: { type: string; message: string }): void {
     const { call, candidate, gw, outcome } = this.#by
     const message = this.#concealer.text(error.message)
-    const verdict = this.#platform.judgeEvent(error.type, message, gw.now())
+    const verdict = this.#way.platform.judgeEvent(error.type, message, gw.now())
     if (!verdict.relay) gw.health.refused(candidate.account.id, call.peek.model, verdict, gw.now())
     this.#tried.errorType = error.type
     this.#tried.error = outcome.error = message

@@ -87,7 +87,8 @@ export const routes: Route[] = [
 ]
 
 /** The routes by which a key can have answers, whatever its group serves; in words. */
-export const generating = 'POST /v1/messages, /v1/responses, /v1/chat/completions or /v1beta/models/{model}:generateContent'
+export const generating =
+  'POST /v1/messages, /v1/responses, /v1/chat/completions or /v1beta/models/{model}:generateContent'
 
 export interface Found {
   readonly route: Route
@@ -161,7 +162,8 @@ const stored = /^(?:\/v1)?\/responses\//
 function unknown(method: string, path: string): string {
   const of = (reason: string) => `${method} ${path}: ${reason}`
   const named = action.exec(path)?.[1]
-  if (named) return of(`Unsupported action: ${named}; use generateContent, streamGenerateContent, countTokens or embedContent`)
+  if (named)
+    return of(`Unsupported action: ${named}; use generateContent, streamGenerateContent, countTokens or embedContent`)
   const google = googles.exec(path)?.[1]
   if (google) return of(`${google} are not served here; use models/{model}:generateContent`)
   if (stored.test(path)) return of('responses are not stored here; send the whole conversation to POST /v1/responses')

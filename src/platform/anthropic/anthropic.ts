@@ -26,6 +26,7 @@ const targets = new WeakMap<AccountFacts, Target>()
 
 export const anthropic: Platform = {
   name: 'anthropic',
+  home: BASE,
 
   // The routes' table says which of them it is reached by: in all of those bytes pass.
   speaks: (_account, route) => route.dialect,
