@@ -119,10 +119,13 @@ export interface Dialect {
   readonly ping: Buffer
   /** The body of an error answer. */
   error(failure: Failure, requestId: string): Buffer
-  /** The frame that ends a stream which had begun. */
-  errorFrame(failure: Failure, requestId: string): Buffer
+  /**
+   * The frame that ends a stream which had begun.
+   * @param begun more of it than pings has been written: what a frame looks like may depend on what is before it
+   */
+  errorFrame(failure: Failure, requestId: string, begun?: boolean): Buffer
   /** A whole error body of an upstream as the frame that ends a stream. */
-  asErrorFrame(body: Buffer): Buffer
+  asErrorFrame(body: Buffer, begun?: boolean): Buffer
   meter(streaming: boolean): Meter
   /**
    * Puts the model's name that the client asked for back into an answer. Of a stream it takes whole events, in order; of a whole

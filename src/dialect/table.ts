@@ -1,6 +1,7 @@
 // The dialects there are, and the meter of each in which an upstream may answer.
 import { chatMeter } from './chat/meter.ts'
 import type { Dialect, DialectName, Meter } from './dialect.ts'
+import { gemini } from './gemini/gemini.ts'
 import { geminiMeter } from './gemini/meter.ts'
 import { messages } from './messages/messages.ts'
 import { messagesMeter } from './messages/meter.ts'
@@ -11,6 +12,7 @@ import { responses } from './responses/responses.ts'
 export const dialects = new Map<DialectName, Dialect>([
   ['messages', messages],
   ['responses', responses],
+  ['gemini', gemini],
 ])
 
 /** @throws Error for a dialect that no row names: a route or a platform promises what is not there */
