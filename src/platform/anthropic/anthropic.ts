@@ -2,6 +2,7 @@
 import type { Credential } from '../../core/credential.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { version } from '../../lib/version.ts'
+import { oauthToken } from '../oauth.ts'
 import type { Platform, UpstreamRequest } from '../platform.ts'
 import { judge, judgeErrorEvent } from './verdict.ts'
 
@@ -70,21 +71,12 @@ function compile(account: AccountFacts, credential: Credential): Target {
     prefix: url.pathname.replace(/\/+$/, ''),
     auth:
       account.type === 'oauth'
-        ? ['authorization', `Bearer ${accessToken(credential.reveal())}`]
+        ? ['authorization', `Bearer ${oauthToken(credential.reveal()).access}`]
         : ['x-api-key', credential.reveal()],
     credential,
   }
   targets.set(account, target)
   return target
-}
-
-function accessToken(credential: string): string {
-  try {
-    return (JSON.parse(credential) as { access_token?: string }).access_token ?? ''
-  } catch {
-    // The error would quote it, and errors come into the log. Without a token the upstream says no, and the next account is asked.
-    return ''
-  }
 }
 
 // Union, never replace: the client's betas are its own.

@@ -1,5 +1,6 @@
 // What Anthropic's refusals mean for the account: 429 by evidence, the rest by status, shape and the few texts that speak of it.
 import type { IncomingHttpHeaders } from 'node:http'
+import { foreign, wrongPlace } from '../foreign.ts'
 import {
   brief,
   type Declined,
@@ -85,23 +86,6 @@ function aboutRequest(status: number, { message }: Said): Verdict {
 // The name of the model is the client's; no more than the name may stand before the words.
 const notOffered =
   /^(?:(?:the|this) )?(?:model )?[`'"]?[\w.:@/-]{0,100}[`'"]? ?(?:is|are) not (?:available|supported|included|offered) (?:for|with|on|in|by) (?:this|your|the)(?: current)? (?:subscription|plan|tier)\b/i
-
-// Statuses that a page on the way may give for what the request holds: a firewall for its words, a proxy for its size.
-const forContent = new Set([400, 413, 414, 415, 422, 431])
-
-// Not this API's answer: a page, words, or JSON of another shape.
-function foreign(status: number, said: Said): Declined {
-  const words = brief(said.message)
-  const what = said.form === 'JSON' ? "JSON that is not this API's" : said.form
-  const reason = `answers ${what} (status ${status}${words && `: ${words}`}); is the base URL right?`
-  if (!forContent.has(status)) return declined('foreign', reason)
-  return declined('foreign', reason, { doubtful: true, told: said.form === 'JSON' ? words : '' })
-}
-
-function wrongPlace(status: number, message: string): string {
-  const words = brief(message)
-  return `answers ${status}${words && `: ${words}`}; is the base URL right?`
-}
 
 // ---- what is said of the account ----
 
