@@ -12,7 +12,7 @@ import { addressOf } from './enter/client.ts'
 import { models } from './enter/models.ts'
 import { oddity } from './enter/protocol.ts'
 import { receive } from './enter/receive.ts'
-import { findRoute, tongueOf } from './enter/routes.ts'
+import { findRoute, isMetered, tongueOf } from './enter/routes.ts'
 import type { Gateway } from './gateway.ts'
 
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
@@ -64,7 +64,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   const { model } = call.peek
   outcome.model = model
   outcome.stream = stream
-  outcome.metered = kind === 'generate'
+  outcome.metered = isMetered(found.route)
   allowModel(caller, model)
   outcome.phase = 'admitting'
   if (stream) down.keepAlive(gw.config['queue.ping_interval'])

@@ -37,6 +37,8 @@ export interface Platform {
   readonly home: string
   /** The dialect in which an account answers a route. */
   speaks(account: AccountFacts, route: { dialect: DialectName; kind: string }): DialectName
+  /** Whether an account counts tokens, where its dialect has that; absent: it does. */
+  counts?(account: AccountFacts): boolean
   prepare(call: UpstreamCall, account: AccountFacts, credential: Credential): UpstreamRequest
   /** What an error status means; `body` is its beginning. `now` is Unix ms. */
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict

@@ -8,7 +8,8 @@ import type { Gateway } from '../gateway.ts'
 
 /** The request in the middle form, decoded once. @throws Failure BODY_INVALID */
 export function askOf(call: Call): Ask {
-  return (call.ask ??= call.dialect.codec!.decodeAsk(call.body, call.path))
+  const codec = call.dialect.codec!
+  return (call.ask ??= (call.route.kind === 'count' ? codec.counting! : codec).decodeAsk(call.body, call.path))
 }
 
 export interface Proofs {

@@ -15,6 +15,7 @@ import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
+import { isMetered } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Proofs } from './asked.ts'
 import { Backlog } from './backlog.ts'
@@ -116,7 +117,7 @@ class Exchange implements Listener, Watcher {
     this.#way = wayTo({ gw, call, candidate, proofs, unsealed })
     const { request, body } = this.#way
     outcome.phase = 'connecting'
-    outcome.dropped = this.#way.translation?.notes.tokens ?? nobody
+    outcome.dropped = this.#way.translated?.notes.tokens ?? nobody
     this.#upstream = new Upstream(gw, request, body, patience(gw, call.stream), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
@@ -145,7 +146,7 @@ class Exchange implements Listener, Watcher {
     this.#state = 'deciding'
     if (status >= 400) return
     // What is no message can only be told by what it says of itself.
-    const whole = !stream && (type === '' || call.route.kind === 'generate')
+    const whole = !stream && (type === '' || isMetered(call.route))
     if (streams || whole || type.includes('json')) this.#render(streams)
     else this.#broken(`answered ${stream ? 'a stream ' : ''}with content-type ${type}`)
   }
@@ -282,7 +283,7 @@ class Exchange implements Listener, Watcher {
   }
 
   #idFields(): Fields {
-    const { notes } = this.#way.translation ?? {}
+    const { notes } = this.#way.translated ?? {}
     const fields = idField(this.#by.outcome)
     if (notes && notes.header !== '') fields.push('x-gw-dropped', notes.header)
     return fields
@@ -309,7 +310,7 @@ class Exchange implements Listener, Watcher {
     if (meter?.error) this.#refuseError(meter.error)
     else if (!meter?.complete || body.length === 0) this.#broken('answered with something that is not a message')
     else {
-      if (call.route.kind === 'generate') {
+      if (isMetered(call.route)) {
         outcome.firstTokenMs = gw.now() - outcome.at
         this.#settle()
       }
@@ -333,7 +334,7 @@ class Exchange implements Listener, Watcher {
 
   // What was gathered is no stream any more.
   #fields(outcome: Outcome): Fields {
-    return this.#streaming || this.#way.translation
+    return this.#streaming || this.#way.translated
       ? ['content-type', 'application/json', ...this.#idFields()]
       : relayedFields(this.#headers, outcome)
   }
@@ -367,10 +368,10 @@ class Exchange implements Listener, Watcher {
     const text = body.toString('utf8', 0, JUDGED_BYTES)
     const verdict = this.#way.platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
     this.#tried.errorType = readError(text).type
-    const { translation } = this.#way
+    const { translated } = this.#way
     if (!verdict.relay) this.#refuse(this.#status, verdict)
     else if (verdict.seals && this.#mayUnseal) this.#again()
-    else if (translation) this.#answerWhole(Buffer.from(translation.error(this.#status, body, this.#by.outcome.id)))
+    else if (translated) this.#answerWhole(Buffer.from(translated.error(this.#status, body, this.#by.outcome.id)))
     else if (body.length < JUDGED_BYTES || this.#by.down.committed) this.#answerWhole(body)
     else {
       this.#large = this.#concealer.pieces()
@@ -380,7 +381,7 @@ class Exchange implements Listener, Watcher {
   }
 
   get #mayUnseal(): boolean {
-    return this.#way.translation !== undefined && this.#by.unsealed !== true
+    return this.#way.translated !== undefined && this.#by.unsealed !== true
   }
 
   /** Not the account's fault, nor the client's. */

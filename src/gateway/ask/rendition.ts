@@ -82,6 +82,15 @@ function translating({ upstream, from, to }: Rendered, translation: Translation)
   return new Held(upstream.meter(false), keep, written)
 }
 
+/** What an upstream counted, as the client is told it; undefined for what is no count. */
+export function counted(upstream: Dialect, written: (body: Buffer) => string | undefined): Rendition {
+  const backlog = new Backlog()
+  const keep = (chunk: Buffer) => {
+    if (backlog.bytes <= HOLD_BYTES) backlog.keep(chunk)
+  }
+  return new Held(new Unmetered(upstream.meter(false)), keep, () => written(backlog.take()))
+}
+
 /** Goes on in whole events, so that an error frame can follow at any moment and be read. */
 class PassingStream implements Rendition {
   readonly close = nothing

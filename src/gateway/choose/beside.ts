@@ -1,11 +1,12 @@
 // Beside the road: routes that generate nothing (counting tokens) take no place, wait for nobody, and have a health of their own.
 import type { Lease } from '../admit/leases.ts'
 import type { Call } from '../enter/receive.ts'
+import { isMetered } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Health } from './health.ts'
 
 /** Whether a call is beside the road. */
-export const isBeside = (call: Call): boolean => call.route.kind !== 'generate'
+export const isBeside = (call: Call): boolean => !isMetered(call.route)
 
 /** What is held against accounts on this call's road. */
 export const healthFor = (gw: Gateway, call: Call): Health => (isBeside(call) ? gw.beside : gw.health)

@@ -8,6 +8,9 @@ import { Failure } from '../../lib/failure.ts'
 /** What a route does. */
 export type RouteKind = 'generate' | 'count' | 'embed' | 'models' | 'model' | 'usage'
 
+/** Whether it takes places and is billed; what is not stands beside the road (choose/beside.ts). */
+export const isMetered = ({ kind }: Pick<Route, 'kind'>): boolean => kind === 'generate' || kind === 'embed'
+
 export interface Route {
   readonly kind: RouteKind
   readonly dialect: DialectName
