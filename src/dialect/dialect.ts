@@ -32,6 +32,11 @@ export interface Peek {
   session(headers: NodeJS.Dict<string | string[]>): string
   /** The body for an upstream of the same dialect that calls the model so: edited in place, every other byte stays. */
   mapped(model: string): Body
+  /**
+   * Takes out of an answer's stream what `mapped` asked for and the client did not: of whole events, in order, each answer its own.
+   * Undefined: there is nothing of the kind.
+   */
+  readonly stripped?: (() => (events: Buffer) => Buffer) | undefined
   /** The dialect to answer in, where the request asks for another framing than its route's; undefined: that. */
   readonly answersIn?: Dialect
   /** Whether it is a throw-away request that an account may have answered here. */

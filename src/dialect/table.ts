@@ -1,4 +1,5 @@
 // The dialects there are, and the meter of each in which an upstream may answer.
+import { chat } from './chat/chat.ts'
 import { chatMeter } from './chat/meter.ts'
 import type { Dialect, DialectName, Meter } from './dialect.ts'
 import { gemini } from './gemini/gemini.ts'
@@ -13,6 +14,7 @@ export const dialects = new Map<DialectName, Dialect>([
   ['messages', messages],
   ['responses', responses],
   ['gemini', gemini],
+  ['chat', chat],
 ])
 
 /** @throws Error for a dialect that no row names: a route or a platform promises what is not there */

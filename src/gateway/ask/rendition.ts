@@ -44,6 +44,8 @@ export interface Rendered {
   metered: boolean
   /** the client's name for the model, where the upstream was asked for another */
   restore: string | undefined
+  /** takes out of a stream what the client did not ask for; see `Peek` */
+  stripped?: (() => (events: Buffer) => Buffer) | undefined
   /** undefined where both speak the same */
   translation?: Translation
 }
@@ -99,9 +101,11 @@ class PassingStream implements Rendition {
   readonly #events = new WholeEvents()
   readonly #restored: ((events: Buffer) => Buffer) | undefined
 
-  constructor({ client: dialect, metered, restore }: Rendered) {
+  constructor({ client: dialect, metered, restore, stripped }: Rendered) {
     this.meter = metered ? dialect.meter(true) : new Unmetered(dialect.meter(true))
-    this.#restored = restore === undefined ? undefined : dialect.restored(true, restore)
+    const named = restore === undefined ? undefined : dialect.restored(true, restore)
+    const less = stripped?.()
+    this.#restored = named && less ? events => named(less(events)) : (named ?? less)
   }
 
   get ready(): boolean {
@@ -167,11 +171,13 @@ class AsStream implements Rendition {
   readonly #dialect: Dialect
   readonly #backlog = new Backlog()
   readonly #restored: ((body: Buffer) => Buffer) | undefined
+  readonly #less: ((events: Buffer) => Buffer) | undefined
 
-  constructor({ client: dialect, restore }: Rendered) {
+  constructor({ client: dialect, restore, stripped }: Rendered) {
     this.meter = dialect.meter(false)
     this.#dialect = dialect
     this.#restored = restore === undefined ? undefined : dialect.restored(false, restore)
+    this.#less = stripped?.()
   }
 
   push(chunk: Buffer): Buffer {
@@ -184,7 +190,8 @@ class AsStream implements Rendition {
     this.meter.end()
     if (this.#backlog.bytes > HOLD_BYTES) return none
     const body = this.#backlog.take()
-    return this.#dialect.asStream(this.#restored ? this.#restored(body) : body) ?? none
+    const stream = this.#dialect.asStream(this.#restored ? this.#restored(body) : body)
+    return (stream && this.#less ? this.#less(stream) : stream) ?? none
   }
 }
 

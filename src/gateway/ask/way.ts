@@ -73,7 +73,8 @@ function passing({ call, candidate }: Going, platform: Platform): Way {
   const { account, upstreamModel } = candidate
   const { route, peek, dialect, query } = call
   const restore = upstreamModel === peek.model ? undefined : peek.model
-  const shown = { client: dialect, upstream: dialect, to: call.stream, metered: isMetered(route), restore }
+  const { stripped } = peek
+  const shown = { client: dialect, upstream: dialect, to: call.stream, metered: isMetered(route), restore, stripped }
   const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(call.req) }
   return {
     platform,
