@@ -4,6 +4,8 @@ import type { Effort, Ttl } from './form.ts'
 export interface ModelFacts {
   /** temperature, top_p: taken; refused; or taken only while the model does not reason */
   sampling: 'yes' | 'no' | 'withoutReasoning'
+  /** temperature and top_p at once */
+  samplingBoth: boolean
   topK: boolean
   /** takes stop sequences */
   stop: boolean
@@ -19,6 +21,10 @@ export interface ModelFacts {
   efforts: readonly Effort[]
   /** budgets of thinking that it takes, in tokens */
   budget: { least: number; most: number }
+  /** it can be told whether its reasoning is shown */
+  display: boolean
+  /** its reasoning holds only behind the very conversation that it was made in */
+  bound: boolean
   /** the most output tokens it can be asked for */
   maxOutput: number
   /** explicit cache breakpoints, with these lifetimes; none: it takes none */
@@ -37,6 +43,8 @@ export interface ModelFacts {
   searchWithTools: boolean
   /** assistant turns carry their phase */
   phases: boolean
+  /** the type of the vendor's tool that searches the web; '': it has none */
+  searchTool: string
   /** schemas of answers beside functions */
   schemaWithTools: boolean
 }
