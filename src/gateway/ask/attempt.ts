@@ -16,9 +16,10 @@ import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { noProofs, type Proofs, proofsFor } from './asked.ts'
+import { answerEstimate } from './estimate.ts'
 import { exchange } from './exchange.ts'
 import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
-import { isTranslated } from './way.ts'
+import { counts, isTranslated } from './way.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -85,6 +86,7 @@ export async function attempt(
       },
     }
     try {
+      if (call.route.kind === 'count' && !counts(candidate, call.route)) return answerEstimate(call, down)
       if (account.interceptWarmup && isWarmup(gw, call)) {
         health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)
