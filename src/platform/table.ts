@@ -1,6 +1,7 @@
 // The platforms there are.
 import type { Platform as PlatformName } from '../db/schema.ts'
 import { anthropic } from './anthropic/anthropic.ts'
+import { openai } from './openai/openai.ts'
 import type { Platform } from './platform.ts'
 
-export const platformTable: Partial<Record<PlatformName, Platform>> = { anthropic }
+export const platformTable: Partial<Record<PlatformName, Platform>> = { anthropic, openai }

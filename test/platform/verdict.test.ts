@@ -2,27 +2,18 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { codeOf } from '../../src/lib/own-trouble.ts'
-import { formatDuration, parseDuration } from '../../src/lib/units.ts'
+import { parseDuration } from '../../src/lib/units.ts'
 import { judge, judgeErrorEvent } from '../../src/platform/anthropic/verdict.ts'
 import * as verdicts from '../../src/platform/verdict.ts'
+import { say } from './say.ts'
 
 const now = Date.UTC(2026, 10, 15, 12, 0, 0)
 const unix = (ahead: string) => String(at(ahead) / 1000)
 const rfc = (ahead: string) => new Date(at(ahead)).toISOString().replace('.000', '')
 const at = (ahead: string) => now + (ahead.startsWith('-') ? -1 : 1) * parseDuration(ahead.replace('-', ''))!
 
-/** A verdict in a few words: `window model 4d definite doubtful: reason`; `relay`. */
-function say(verdict: verdicts.Verdict, withReason = false): string {
-  if (verdict.relay) return 'relay'
-  const { class: cls, scope, until, definite, doubtful, reason } = verdict
-  const time = until === undefined ? [] : [formatDuration(until - now)]
-  const words = [cls, ...(scope === 'model' ? ['model'] : []), ...time, ...(definite ? ['definite'] : [])]
-    .concat(doubtful ? ['doubtful'] : [])
-    .join(' ')
-  return withReason ? `${words}: ${reason}` : words
-}
 const judged = (status: number, headers: IncomingHttpHeaders, body: string, expected: string) =>
-  say(judge(status, headers, body, now), expected.includes(': '))
+  say(judge(status, headers, body, now), now, expected.includes(': '))
 
 const error = (type: string, message: string) =>
   JSON.stringify({ type: 'error', error: { type, message }, request_id: 'req_011CZZdjHSVxmk9JQHfRuajn' })
@@ -430,11 +421,11 @@ t.test('an error inside a 200', async t => {
     ['', '', 'server: error event'],
   ]
   for (const [type, message, expected] of cases)
-    t.equal(say(judgeErrorEvent(type, message, now), expected.includes(': ')), expected, `${type} ${message}`)
+    t.equal(say(judgeErrorEvent(type, message, now), now, expected.includes(': ')), expected, `${type} ${message}`)
 })
 
 t.test('no answer at all', async t => {
-  const said = (code: string) => say(verdicts.networkVerdict(code), true)
+  const said = (code: string) => say(verdicts.networkVerdict(code), now, true)
   t.equal(said('ECONNREFUSED'), 'network: connection refused')
   t.equal(said('EFIRSTTOKEN'), 'network: no first token in time')
   t.equal(said('DEPTH_ZERO_SELF_SIGNED_CERT'), 'network: DEPTH_ZERO_SELF_SIGNED_CERT')
@@ -464,7 +455,7 @@ t.test('no answer at all', async t => {
 })
 
 t.test('reasons tell no secrets and cannot write on a terminal', async t => {
-  const said = (message: string) => say(judge(500, {}, error('api_error', message), now), true)
+  const said = (message: string) => say(judge(500, {}, error('api_error', message), now), now, true)
   t.equal(said('bad key sk-ant-api03-AbCdEfGhIjKlMnOpQrSt given'), 'server: status 500: bad key sk-ant-api03-*** given')
   t.equal(said('\u001b[2J\u0007red\r\n\tblue\u202e'), 'server: status 500: [2J red blue')
   t.equal(said('long '.repeat(100)).length, 'server: status 500: '.length + 120)
