@@ -36,6 +36,8 @@ const columns = [
   'first_token_ms',
   'partial',
   'geo',
+  'cache_write_30m_tokens',
+  'cache_write_12h_tokens',
 ] as const satisfies (keyof UsageRecord)[]
 
 /** One JSON object and a line end; money as decimal USD. */

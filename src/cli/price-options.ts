@@ -8,11 +8,18 @@ import { Refusal } from '../lib/refusal.ts'
 import type { Shell } from './shell.ts'
 import * as read from './values.ts'
 
+const noRates: Written = {
+  ...{ input: null, output: null, cacheRead: null },
+  ...{ cacheWrite5m: null, cacheWrite30m: null, cacheWrite1h: null, cacheWrite12h: null },
+}
+
 export interface SetOptions {
   input: bigint
   output: bigint
   cacheWrite5m?: bigint
+  cacheWrite30m?: bigint
   cacheWrite1h?: bigint
+  cacheWrite12h?: bigint
   cacheRead?: bigint
   tierAbove?: number
   tierInput?: bigint
@@ -31,8 +38,10 @@ export function setOptions(command: Command): Command {
   return command
     .requiredOption('--input <usd>', 'per million tokens of prompt', usd('--input'))
     .requiredOption('--output <usd>', 'per million tokens of answer, reasoning included', usd('--output'))
-    .option('--cache-write-5m <usd>', 'default: as input', usd('--cache-write-5m'))
-    .option('--cache-write-1h <usd>', 'default: as --cache-write-5m', usd('--cache-write-1h'))
+    .option('--cache-write-5m <usd>', 'default: as the next longer one, or input', usd('--cache-write-5m'))
+    .option('--cache-write-30m <usd>', 'default: as the next longer one, or the next shorter', usd('--cache-write-30m'))
+    .option('--cache-write-1h <usd>', 'the same', usd('--cache-write-1h'))
+    .option('--cache-write-12h <usd>', 'default: as the next shorter one, or input', usd('--cache-write-12h'))
     .option('--cache-read <usd>', 'default: as input', usd('--cache-read'))
     .option('--tier-above <tokens>', 'other rates for longer prompts', read.whole('--tier-above', 1, read.LARGEST))
     .option('--tier-input <usd>', 'the rate of that tier', usd('--tier-input'))
@@ -79,8 +88,8 @@ function modes(text: string, before: ReadonlyMap<string, Written> = new Map()): 
       `--mode must be NAME=INPUT,OUTPUT or NAME=INPUT,OUTPUT,CACHE-READ, got ${JSON.stringify(text)}`,
     )
   const usd = read.usd('--mode', 'zero')
-  const cache = { cacheWrite5m: null, cacheWrite1h: null, cacheRead: cacheRead === undefined ? null : usd(cacheRead) }
-  return new Map([...before, [name, { input: usd(input), output: usd(output), ...cache }]])
+  const rates = { input: usd(input), output: usd(output), cacheRead: cacheRead === undefined ? null : usd(cacheRead) }
+  return new Map([...before, [name, { ...noRates, ...rates }]])
 }
 
 /** Collects `NAME=TIMES`. */
@@ -96,15 +105,16 @@ export function written(model: string, options: SetOptions): PriceRow {
   const { tierAbove, tierInput = null, tierOutput = null, tierCacheRead = null } = options
   if (tierAbove === undefined && [tierInput, tierOutput, tierCacheRead].some(rate => rate !== null))
     throw new Refusal('usage', 'the --tier options need --tier-above N: the tokens of prompt above which they hold')
-  const { input, output, cacheWrite5m = null, cacheWrite1h = null, cacheRead = null } = options
-  const cache = { cacheWrite5m: null, cacheWrite1h: null, cacheRead: tierCacheRead }
+  const { input, output, cacheWrite5m = null, cacheWrite30m = null, cacheRead = null } = options
+  const { cacheWrite1h = null, cacheWrite12h = null } = options
+  const tier = { ...noRates, input: tierInput, output: tierOutput, cacheRead: tierCacheRead }
   return {
     model: model.toLowerCase(),
     vendor: null,
     layer: 'operator',
     from: (options.from ?? new Date()).getTime(),
-    rates: { input, output, cacheWrite5m, cacheWrite1h, cacheRead },
-    tier: tierAbove === undefined ? null : { above: tierAbove, input: tierInput, output: tierOutput, ...cache },
+    rates: { input, output, cacheWrite5m, cacheWrite30m, cacheWrite1h, cacheWrite12h, cacheRead },
+    tier: tierAbove === undefined ? null : { above: tierAbove, ...tier },
     modes: options.mode ?? new Map(),
     geo: options.geo ?? new Map(),
     webSearch: options.webSearch ?? null,

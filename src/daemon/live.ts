@@ -1,6 +1,7 @@
 // What goes on now: requests under way, and rates as a fold over Outcomes.
 import type { LiveView } from '../control/view.ts'
 import type { Fold, Outcome } from '../core/outcome.ts'
+import { promptTokens } from '../dialect/usage.ts'
 import { Crowd } from '../lib/crowd.ts'
 
 const WINDOW_S = 60
@@ -54,7 +55,7 @@ export function createLive(now: () => number): Live {
       const slot = second()
       slot.requests++
       if (o.status >= 500) slot.errors++
-      slot.tokens += o.usage.input + o.usage.output + o.usage.cacheRead + o.usage.cacheWrite5m + o.usage.cacheWrite1h
+      slot.tokens += promptTokens(o.usage) + o.usage.output
       if (o.firstTokenMs > 0) {
         sampledAt[nextSample] = o.at
         sampledMs[nextSample] = o.firstTokenMs

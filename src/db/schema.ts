@@ -109,7 +109,9 @@ export interface PricesTable {
   input: bigint
   output: bigint
   cache_write_5m: bigint | null
+  cache_write_30m: bigint | null
   cache_write_1h: bigint | null
+  cache_write_12h: bigint | null
   cache_read: bigint | null
   tier: ColumnType<Record<string, string | number> | null, string | null, string | null>
   extra: ColumnType<Record<string, unknown>, string | undefined, string>
@@ -136,7 +138,9 @@ export interface UsageTable {
   input_tokens: number
   output_tokens: number
   cache_write_5m_tokens: number
+  cache_write_30m_tokens: number
   cache_write_1h_tokens: number
+  cache_write_12h_tokens: number
   cache_read_tokens: number
   web_searches: number
   mode: string | null

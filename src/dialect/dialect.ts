@@ -2,7 +2,7 @@
 import type { Failure } from '../lib/failure.ts'
 import type { Codec } from './middle/codec.ts'
 import type { DialectName } from './middle/form.ts'
-import type { Usage } from './usage.ts'
+import type { Lifetime, Usage } from './usage.ts'
 
 export type { DialectName }
 
@@ -24,8 +24,8 @@ export interface Peek {
   readonly geo: string
   /** bytes of it that may become input tokens, so not the base64 of images; never fewer than the model can read */
   readonly promptBytes: number
-  /** what its prompt may write into a cache */
-  readonly cacheWrites: 'none' | '5m' | '1h'
+  /** the longest lifetime with which its prompt may be written into a cache */
+  readonly cacheWrites: 'none' | Lifetime
   /** whether it brings a tool that searches the web, each search being billed */
   readonly searchesWeb: boolean
   /** The session that it belongs to, in the client's own words; '' for none. */
@@ -68,6 +68,8 @@ export interface Meter {
   readonly modeTold: boolean
   /** It was told where it was computed, also that it is of no concern. */
   readonly geoTold: boolean
+  /** It was told how long is kept what was written into a cache. */
+  readonly lifetimesTold: boolean
   /**
    * Something of the answer itself has passed: text that is not empty, or a part that says something by being there (a tool
    * that is called, a search). Not its frame: whoever has seen no more than that can still be given another answer.

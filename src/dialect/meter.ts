@@ -19,6 +19,7 @@ abstract class Reading {
   emitted = 0
   modeTold = false
   geoTold = false
+  lifetimesTold = false
   readonly #said = { prompt: false, output: false }
   readonly #wrong = { prompt: false, output: false, rest: false }
 

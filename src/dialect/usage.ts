@@ -4,10 +4,17 @@
 export interface Tokens {
   input: number
   output: number
+  /** written into a cache, by how long it is kept there: each lifetime has a price of its own */
   cacheWrite5m: number
+  cacheWrite30m: number
   cacheWrite1h: number
+  cacheWrite12h: number
   cacheRead: number
 }
+
+/** How long a vendor keeps what is written into its cache: Anthropic 5 minutes or an hour, OpenAI 30 minutes or 12 hours. */
+export const lifetimes = ['5m', '30m', '1h', '12h'] as const
+export type Lifetime = (typeof lifetimes)[number]
 
 /** The tokens of an answer, and what else an upstream bills by. */
 export interface Usage extends Tokens {
@@ -30,7 +37,7 @@ export interface Part extends Tokens {
 }
 
 export function noTokens(): Tokens {
-  return { input: 0, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
+  return { input: 0, output: 0, cacheWrite5m: 0, cacheWrite30m: 0, cacheWrite1h: 0, cacheWrite12h: 0, cacheRead: 0 }
 }
 
 export function noUsage(): Usage {
@@ -39,10 +46,23 @@ export function noUsage(): Usage {
 
 /** Tokens of the prompt: what a long-context price tier looks at. */
 export function promptTokens(tokens: Tokens): number {
-  return tokens.input + tokens.cacheRead + tokens.cacheWrite5m + tokens.cacheWrite1h
+  return tokens.input + tokens.cacheRead + cacheWrites(tokens)
 }
 
-const promptBuckets = ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h'] as const
+/** Tokens written into a cache, however long they are kept. */
+export function cacheWrites(tokens: Tokens): number {
+  return tokens.cacheWrite5m + tokens.cacheWrite30m + tokens.cacheWrite1h + tokens.cacheWrite12h
+}
+
+/** The buckets that make up a prompt. */
+export const promptBuckets = [
+  'input',
+  'cacheRead',
+  'cacheWrite5m',
+  'cacheWrite30m',
+  'cacheWrite1h',
+  'cacheWrite12h',
+] as const
 const buckets = [...promptBuckets, 'output'] as const
 
 /**

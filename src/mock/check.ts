@@ -82,6 +82,8 @@ const steps: Record<keyof Step, Check> = {
     cache_read_input_tokens: whole(0),
     ephemeral_5m_input_tokens: whole(0),
     ephemeral_1h_input_tokens: whole(0),
+    ttl_30m_tokens: whole(0),
+    ttl_12h_tokens: whole(0),
     web_search_requests: whole(0),
     service_tier: text,
     inference_geo: text,

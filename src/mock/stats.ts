@@ -80,6 +80,8 @@ export const noCounts: Readonly<Counts> = Object.freeze({
   cache_read_input_tokens: 0,
   ephemeral_5m_input_tokens: 0,
   ephemeral_1h_input_tokens: 0,
+  ttl_30m_tokens: 0,
+  ttl_12h_tokens: 0,
   web_search_requests: 0,
 })
 

@@ -18,7 +18,8 @@ export interface ToolCall {
 
 /**
  * Tokens as a reply reports them, with the field names of Anthropic Messages whatever the dialect: `input_tokens` without the
- * cached ones. What a dialect cannot say is 0 in it: OpenAI's cache writes are all of 5 minutes, Gemini knows none.
+ * cached ones. What a dialect cannot say is 0 in it: Messages keeps cache writes 5 minutes or an hour, OpenAI 30 minutes or 12 hours,
+ * Gemini knows none.
  */
 export interface Counts {
   input_tokens: number
@@ -29,6 +30,10 @@ export interface Counts {
   ephemeral_5m_input_tokens: number
   /** The part of `cache_creation_input_tokens` that is kept for an hour. */
   ephemeral_1h_input_tokens: number
+  /** The part of `cache_creation_input_tokens` that is kept for 30 minutes. */
+  ttl_30m_tokens: number
+  /** The part of `cache_creation_input_tokens` that is kept for 12 hours. */
+  ttl_12h_tokens: number
   /** Searches that the provider made itself; said by Messages and Responses. */
   web_search_requests: number
 }

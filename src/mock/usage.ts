@@ -5,7 +5,8 @@ import type { Step, Usage } from './step.ts'
 /** The tokens of a reply, complete: what a bill must say. */
 export function usageOf({ usage = {} }: Step, requestBytes: number, answerBytes: number): Usage {
   const { ephemeral_5m_input_tokens: short, ephemeral_1h_input_tokens: long } = usage
-  const total = usage.cache_creation_input_tokens ?? (short ?? 0) + (long ?? 0)
+  const { ttl_30m_tokens: half = 0, ttl_12h_tokens: day = 0 } = usage
+  const total = usage.cache_creation_input_tokens ?? (short ?? 0) + (long ?? 0) + half + day
   return {
     ...noCounts,
     service_tier: '',
@@ -14,7 +15,7 @@ export function usageOf({ usage = {} }: Step, requestBytes: number, answerBytes:
     ...usage,
     cache_creation_input_tokens: total,
     // Writes whose kind is not told are the short ones.
-    ephemeral_5m_input_tokens: short ?? total - (long ?? 0),
+    ephemeral_5m_input_tokens: short ?? total - (long ?? 0) - half - day,
   }
 }
 

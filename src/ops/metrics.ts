@@ -1,5 +1,6 @@
 // Prometheus metrics: a fold over Outcomes (names: docs/metrics.md).
 import type { Outcome } from '../core/outcome.ts'
+import { cacheWrites } from '../dialect/usage.ts'
 import { type Count, Counter, contentType, type Distribution, exposition, Gauge, Histogram } from './exposition.ts'
 
 export interface Metrics {
@@ -85,11 +86,11 @@ class Tally implements Metrics {
     }
     const label = this.#priced(o.model) ? o.model : 'other'
     const model = platform.models.get(label) ?? opened(platform.models, label, new OfModel())
-    const { input, output, cacheRead, cacheWrite5m, cacheWrite1h } = o.usage
+    const { input, output, cacheRead } = o.usage
     if (input > 0) (model.input ??= this.#ofType('input', name, label)).value += input
     if (output > 0) (model.output ??= this.#ofType('output', name, label)).value += output
     if (cacheRead > 0) (model.cacheRead ??= this.#ofType('cache_read', name, label)).value += cacheRead
-    const written = cacheWrite5m + cacheWrite1h
+    const written = cacheWrites(o.usage)
     if (written > 0) (model.cacheWrite ??= this.#ofType('cache_write', name, label)).value += written
     if (o.cost > 0n) (model.cost ??= this.#cost.with({ platform: name, model: label })).value += Number(o.cost) / 1e9
   }

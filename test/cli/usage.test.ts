@@ -190,11 +190,11 @@ t.test('an export as CSV', async t => {
   })
   const id = (i: number) => (JSON.parse(line(10 + i, old + i)) as { request_id: string }).request_id
   const row = (i: number, model: string, upstream: string, mode = '') =>
-    `${id(i)},2026-02-28T23:59:00.00${i}Z,bob,dry,team,main,anthropic,${model},${upstream},true,200,10,5,1,2,3,1,${mode},1.50,3.000000001,balance,100,10,false,\r\n`
+    `${id(i)},2026-02-28T23:59:00.00${i}Z,bob,dry,team,main,anthropic,${model},${upstream},true,200,10,5,1,2,3,1,${mode},1.50,3.000000001,balance,100,10,false,,0,0\r\n`
   t.equal(
     readFileSync(file, 'utf8'),
     'request_id,at,user,key,group,account,platform,model,upstream_model,stream,status,input_tokens,output_tokens,cache_write_5m_tokens,' +
-      'cache_write_1h_tokens,cache_read_tokens,web_searches,mode,cost,charged,billing,duration_ms,first_token_ms,partial,geo\r\n' +
+      'cache_write_1h_tokens,cache_read_tokens,web_searches,mode,cost,charged,billing,duration_ms,first_token_ms,partial,geo,cache_write_30m_tokens,cache_write_12h_tokens\r\n' +
       row(0, "'=1+1", 'vendor/m') +
       row(1, "'+a", "'+a", 'priority') +
       row(2, "'-a", "'-a") +

@@ -21,7 +21,8 @@ function check(rows: readonly object[]) {
   return inspect(readPrices(text, { file: 'f', now, from: now }), shipped).findings
 }
 
-const fields = ['input', 'output', 'cache_write_5m', 'cache_write_1h', 'cache_read'] as const
+const writes = ['cache_write_5m', 'cache_write_30m', 'cache_write_1h', 'cache_write_12h'] as const
+const fields = ['input', 'output', ...writes, 'cache_read'] as const
 const at = (path: string) => path.split('.')
 const get = (row: object, path: string) =>
   at(path).reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], row)
@@ -73,7 +74,7 @@ function* mutations(row: Row): Generator<[name: string, rows: Row[], level?: 'wa
     yield ['cache_read above input', [put(row, 'cache_read', shift(text('input'), 0).replace(/0?$/, '1'))]]
     yield ['cache_read and input exchanged', [put(put(row, 'input', row['cache_read']), 'cache_read', row['input'])]]
   }
-  if (row['cache_write_5m']) yield ['cache_write_5m below input', [put(row, 'cache_write_5m', row['cache_read'])]]
+  for (const field of writes) if (row[field]) yield [`${field} below input`, [put(row, field, row['cache_read'])]]
   if (row['cache_write_1h']) {
     const swapped = put(put(row, 'cache_write_5m', row['cache_write_1h']), 'cache_write_1h', row['cache_write_5m'])
     yield ['cache writes exchanged', [swapped]]
@@ -110,7 +111,18 @@ t.test('the prices that gw ships have no errors and no warnings', async t => {
     findings.filter(finding => finding.level !== 'info'),
     [],
   )
-  t.same([...new Set(findings.map(finding => finding.field))], ['web_search'], 'what is unknown is only mentioned')
+  t.same(
+    [...new Set(findings.map(finding => finding.field))],
+    ['cache_write', 'web_search'],
+    'what is unknown is only mentioned',
+  )
+  t.same(
+    [...new Set(findings.filter(one => one.field === 'cache_write').map(one => one.text))],
+    [
+      'has not a rate for each lifetime; billed are cache_write_12h as cache_write_30m',
+      'has not a rate for each lifetime; billed are cache_write_30m and cache_write_12h as input',
+    ],
+  )
   t.same(errors(check(inForce)), [], 'and none when they are imported')
   t.equal(shippedPrices().length, shipped.length)
 })
@@ -148,7 +160,15 @@ t.test('a finding says what is wrong with which field', async t => {
       /\(×10\).*without cache_read those tokens are billed as input/,
     ],
     [put(base, 'cache_read', '3.01'), 'cache_read', 'error', /above input \(3\.00\)/],
-    [put(base, 'cache_write_1h', '3.5'), 'cache_write_1h', 'error', /below the rate of 5-minute writes/],
+    [put(base, 'cache_write_1h', '3.5'), 'cache_write_1h', 'error', /is below cache_write_5m, which is kept less long/],
+    [put(base, 'cache_write_30m', '3.5'), 'cache_write_30m', 'error', /is below cache_write_5m/],
+    [put(base, 'cache_write_12h', '5'), 'cache_write_12h', 'error', /is below cache_write_1h/],
+    [
+      put(put(base, 'cache_write_5m', null), 'cache_write_1h', '4'),
+      'cache_write_5m',
+      'warning',
+      /is gone.*would be billed as cache_write_1h/,
+    ],
     [put(base, 'output', null), 'output', 'error', /is missing/],
     [put(base, 'output', '0'), 'output', 'error', /is 0 while other rates are not/],
     [put(base, 'output', '2.9'), 'output', 'warning', /below input/],

@@ -1,8 +1,8 @@
 // Prices: which one answers for a name and when, and what usage costs at it, against an oracle of fractions.
 import t from 'tap'
 import { cost, priceTable, type Request, shippedPrices, worstCase } from '../../src/core/price/price.ts'
-import type { Price, Rates } from '../../src/core/price/row.ts'
-import { noTokens, noUsage, type Part, type Usage } from '../../src/dialect/usage.ts'
+import { compile, type Price, type PriceRow, type Rates, type Written } from '../../src/core/price/row.ts'
+import { noTokens, noUsage, type Part, promptBuckets, type Usage } from '../../src/dialect/usage.ts'
 
 const random = (below: number) => Math.floor(Math.random() * below)
 
@@ -10,7 +10,9 @@ const rates = (n: number): Rates => ({
   input: BigInt(n),
   output: BigInt(n) * 10n,
   cacheWrite5m: BigInt(n) * 100n,
+  cacheWrite30m: BigInt(n) * 300n,
   cacheWrite1h: BigInt(n) * 1000n,
+  cacheWrite12h: BigInt(n) * 3000n,
   cacheRead: BigInt(n) * 10_000n,
 })
 const price = (model: string, n: number, more: Partial<Price> = {}): Price => ({
@@ -136,7 +138,10 @@ t.test('a cost is exact to half a nano-dollar, and every bucket has its own rate
 })
 
 t.test('tiers, modes and searches cost what an oracle of whole fractions says, however many tokens', async t => {
-  const columns = ['input', 'output', 'cacheWrite5m', 'cacheWrite1h', 'cacheRead'] as const
+  const columns = [
+    ...(['input', 'output', 'cacheRead'] as const),
+    ...(['cacheWrite5m', 'cacheWrite30m', 'cacheWrite1h', 'cacheWrite12h'] as const),
+  ]
   const some = (): Rates =>
     Object.fromEntries(columns.map(bucket => [bucket, BigInt(random(1e11))])) as unknown as Rates
   const modes = ['', 'priority', 'flex', 'unknown', '__proto__']
@@ -162,8 +167,7 @@ t.test('tiers, modes and searches cost what an oracle of whole fractions says, h
     const geo = new Map([['us', times]])
     const got = cost(usage, price('m', 0, { ...base, tier, modes: special, geo, webSearch }))
 
-    const prompt =
-      BigInt(usage.input) + BigInt(usage.cacheWrite5m) + BigInt(usage.cacheWrite1h) + BigInt(usage.cacheRead)
+    const prompt = columns.reduce((sum, bucket) => sum + BigInt(bucket === 'output' ? 0 : usage[bucket]), 0n)
     const dear = tier !== null && prompt > BigInt(above) ? tier : undefined
     const mode = special.get(usage.mode)
     seen.set(`${dear ? 'tier' : ''} ${mode ? 'mode' : ''}`, i)
@@ -196,10 +200,10 @@ t.test('calls of one answer cost what each costs at its own price, rounded toget
 
 t.test('a prompt above the tier reprices the whole request; one exactly at it does not', async t => {
   const tiered = price('m', 1, { tier: { above: 100, ...rates(1_000_000) } })
-  const prompt = { input: 40, cacheRead: 30, cacheWrite5m: 20, cacheWrite1h: 10 }
+  const prompt = { input: 40, cacheRead: 30, cacheWrite5m: 10, cacheWrite30m: 10, cacheWrite1h: 5, cacheWrite12h: 5 }
   const at = cost(used({ ...prompt, output: 1_000_000 }), tiered)
   t.equal(at, cost(used({ ...prompt, output: 1_000_000 }), price('m', 1)), 'exactly at it, and output is no prompt')
-  for (const bucket of ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h'] as const) {
+  for (const bucket of promptBuckets) {
     const usage = used({ ...prompt, output: 7, [bucket]: prompt[bucket] + 1 })
     t.equal(cost(usage, tiered), cost(usage, price('m', 1_000_000)), `one more of ${bucket}`)
   }
@@ -224,18 +228,17 @@ t.test('a mode has its own rates; above the tier each bucket costs the dearer of
 
 t.test('no request costs more than its worst case, and some cost just that', async t => {
   const all = shippedPrices()
-  const allowed = { none: 2, '5m': 3, '1h': 4 }
-  const prompts = ['input', 'cacheRead', 'cacheWrite5m', 'cacheWrite1h'] as const
+  const allowed = { none: 2, '5m': 3, '30m': 4, '1h': 5, '12h': 6 }
   let reached = 0
   for (let i = 0; i < 20_000; i++) {
     const p = all[random(all.length)]!
     const [inputTokens, outputTokens, webSearches] = [random(600_000), random(100_000), random(5)]
     const modes = [...p.modes.keys()]
     const mode = i % 2 ? modes[random(modes.length)] : undefined
-    const cacheWrites = (['none', '5m', '1h'] as const)[i % 3]!
+    const cacheWrites = (['none', '5m', '30m', '1h', '12h'] as const)[i % 5]!
     const bound = worstCase(p, { inputTokens, outputTokens, mode, cacheWrites, webSearches })
     // All of it in one bucket, or spread over those that may be used.
-    const open = prompts.slice(0, allowed[cacheWrites])
+    const open = promptBuckets.slice(0, allowed[cacheWrites])
     const prompt = noUsage()
     if (random(2)) prompt[open[random(open.length)]!] = inputTokens
     else for (const bucket of open) prompt[bucket] = random(Math.floor(inputTokens / open.length) + 1)
@@ -255,7 +258,10 @@ t.test('no request costs more than its worst case, and some cost just that', asy
     [{ inputTokens: 2_000_000 }, 20n + 45n],
     [{ inputTokens: 2_000_000, mode: 'fast' }, 20n + 60n],
     [{ cacheWrites: '5m' }, 6n + 30n],
+    [{ cacheWrites: '30m' }, 7n + 30n],
     [{ cacheWrites: '1h' }, 9n + 30n],
+    [{ cacheWrites: '12h' }, 12n + 30n],
+    [{ cacheWrites: '12h', inputTokens: 2_000_000 }, 50n + 45n],
     [{ webSearches: 3 }, 5n + 30n + 21n],
     [{ geo: 'us' }, 10n + 60n],
     [{ geo: 'us', mode: 'fast', webSearches: 3 }, 20n + 120n + 21n],
@@ -263,11 +269,14 @@ t.test('no request costs more than its worst case, and some cost just that', asy
     [{ geo: 'nowhere' }, 5n + 30n],
     [{ inputTokens: 0, outputTokens: 0 }, 0n],
   ]
-  const of = { input: 5n, output: 30n, cacheWrite5m: 6n, cacheWrite1h: 9n, cacheRead: 1n }
-  const long = { above: 1_000_000, input: 10n, output: 45n, cacheWrite5m: 12n, cacheWrite1h: 18n, cacheRead: 2n }
+  const writes = (...[a, b, c, d]: bigint[]) => ({
+    ...{ cacheWrite5m: a!, cacheWrite30m: b!, cacheWrite1h: c!, cacheWrite12h: d! },
+  })
+  const of = { input: 5n, output: 30n, ...writes(6n, 7n, 9n, 12n), cacheRead: 1n }
+  const long = { above: 1_000_000, input: 10n, output: 45n, ...writes(12n, 14n, 18n, 25n), cacheRead: 2n }
   const modes = new Map([
-    ['fast', { input: 10n, output: 60n, cacheWrite5m: 12n, cacheWrite1h: 18n, cacheRead: 2n }],
-    ['flex', { input: 2n, output: 15n, cacheWrite5m: 3n, cacheWrite1h: 4n, cacheRead: 1n }],
+    ['fast', { input: 10n, output: 60n, ...writes(12n, 14n, 18n, 25n), cacheRead: 2n }],
+    ['flex', { input: 2n, output: 15n, ...writes(3n, 3n, 4n, 5n), cacheRead: 1n }],
   ])
   const geo = new Map([
     ['us', 2_000_000_000n],
@@ -278,6 +287,63 @@ t.test('no request costs more than its worst case, and some cost just that', asy
     const request: Request = { inputTokens: 1_000_000, outputTokens: 1_000_000, cacheWrites: 'none', ...more }
     t.equal(worstCase(p, request), nano, JSON.stringify(more))
   }
+})
+
+t.test('a lifetime without a rate costs as the next longer one that has one, then as the next shorter one', async t => {
+  const names = ['cacheWrite5m', 'cacheWrite30m', 'cacheWrite1h', 'cacheWrite12h'] as const
+  const written = (writes: (bigint | null)[], more: Partial<Written> = {}): Written => ({
+    ...{ input: 10n, output: 50n, cacheRead: null, ...more },
+    ...(Object.fromEntries(names.map((name, i) => [name, writes[i] ?? null])) as Pick<Written, (typeof names)[number]>),
+  })
+  const row = (rates: Written, mode?: Written): PriceRow => ({
+    ...{ model: 'm', vendor: null, layer: 'operator', from: 0, rates, tier: null, geo: new Map(), webSearch: null },
+    ...{ modes: new Map(mode ? [['fast', mode]] : []), source: null, embedding: false, accepted: false },
+  })
+  const writes = (of: Rates | undefined) => names.map(name => of?.[name])
+  const _ = null
+  const cases: [(bigint | null)[], bigint[]][] = [
+    [
+      [_, _, _, _],
+      [10n, 10n, 10n, 10n],
+    ],
+    [
+      [12n, _, 20n, _],
+      [12n, 20n, 20n, 20n],
+    ],
+    [
+      [_, 12n, _, _],
+      [12n, 12n, 12n, 12n],
+    ],
+    [
+      [_, 12n, _, 30n],
+      [12n, 12n, 30n, 30n],
+    ],
+    [
+      [_, _, 20n, _],
+      [20n, 20n, 20n, 20n],
+    ],
+    [
+      [12n, _, _, _],
+      [12n, 12n, 12n, 12n],
+    ],
+    [
+      [12n, 13n, 14n, 15n],
+      [12n, 13n, 14n, 15n],
+    ],
+  ]
+  for (const [given, billed] of cases) t.strictSame(writes(compile(row(written(given)))), billed, `${given}`)
+
+  const fast = (base: (bigint | null)[], mode: (bigint | null)[]) =>
+    writes(compile(row(written(base), written(mode, { input: 20n })))?.modes.get('fast'))
+  t.strictSame(fast([12n, _, 20n, _], []), [24n, 40n, 40n, 40n], 'in proportion, and then the same')
+  t.strictSame(fast([12n, _, 20n, _], [25n]), [25n, 40n, 40n, 40n])
+  t.strictSame(fast([12n, _, _, _], [25n]), [25n, 25n, 25n, 25n], 'what neither names follows the mode')
+  t.strictSame(fast([_, 12n, _, _], [_, 25n]), [25n, 25n, 25n, 25n])
+  t.strictSame(fast([], []), [20n, 20n, 20n, 20n])
+
+  const openai = shippedPrices().find(({ model }) => model === 'gpt-6-sol')!
+  const usage = used({ input: 7, cacheWrite30m: 1_000, cacheWrite12h: 10, cacheRead: 300, output: 40 })
+  t.equal(cost(usage, openai), 7n * 2_000n + 1_010n * 2_500n + 300n * 200n + 40n * 10_000n, 'exact to the nano-USD')
 })
 
 t.test('the prices that gw ships are whole and can be found', async t => {
@@ -294,12 +360,15 @@ t.test('the prices that gw ships are whole and can be found', async t => {
   const usd = 1_000_000_000n
   t.same(
     at('claude-opus-5').modes.get('fast'),
-    { input: 10n * usd, output: 50n * usd, cacheWrite5m: (25n * usd) / 2n, cacheWrite1h: 20n * usd, cacheRead: usd },
+    {
+      ...{ input: 10n * usd, output: 50n * usd, cacheRead: usd, cacheWrite5m: (25n * usd) / 2n },
+      ...{ cacheWrite30m: 20n * usd, cacheWrite1h: 20n * usd, cacheWrite12h: 20n * usd },
+    },
     'a multiplier multiplies every rate',
   )
   t.match(
     at('gpt-6-astra').modes.get('priority'),
-    { input: 20n * usd, cacheWrite5m: 25n * usd },
+    { input: 20n * usd, cacheWrite30m: 25n * usd, cacheWrite5m: 25n * usd },
     'derived by the ratio',
   )
   t.match(at('gpt-4.1').modes.get('priority'), { input: 3_500_000_000n, cacheRead: 875_000_000n })

@@ -79,7 +79,9 @@ export function line(at: number, random: () => number, more: Partial<UsageLine> 
     input_tokens: below(10_000),
     output_tokens: below(1_000),
     cache_write_5m_tokens: below(500),
+    cache_write_30m_tokens: below(500),
     cache_write_1h_tokens: below(500),
+    cache_write_12h_tokens: below(500),
     cache_read_tokens: below(100_000),
     web_searches: below(3),
     mode: null,
@@ -156,7 +158,13 @@ export function bruteForce(
       partials: sum(one => (one.partial ? 1 : 0)),
       input_tokens: sum(one => one.input_tokens),
       output_tokens: sum(one => one.output_tokens),
-      cache_write_tokens: sum(one => one.cache_write_5m_tokens + one.cache_write_1h_tokens),
+      cache_write_tokens: sum(
+        one =>
+          one.cache_write_5m_tokens +
+          one.cache_write_30m_tokens +
+          one.cache_write_1h_tokens +
+          one.cache_write_12h_tokens,
+      ),
       cache_read_tokens: sum(one => one.cache_read_tokens),
       web_searches: sum(one => one.web_searches),
       cost: money('cost'),

@@ -50,7 +50,7 @@ export const goldens: Case[] = [
     {
       input: 306,
       output: 416,
-      cacheWrite5m: 1024,
+      cacheWrite30m: 1024,
       cacheRead: 7680,
       webSearches: 2,
       mode: 'flex',
@@ -84,7 +84,7 @@ export const goldens: Case[] = [
     {
       input: 50,
       output: 29,
-      cacheWrite5m: 32,
+      cacheWrite30m: 32,
       cacheRead: 1024,
       emitted: written(forged, ' Grüße ☀', String.raw`{\"city\":\"Zürich\"}`),
     },

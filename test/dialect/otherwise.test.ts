@@ -37,6 +37,8 @@ t.test('answers of servers that do it otherwise', async t => {
     { cached_tokens: 5, cache_write_tokens: 3 },
   ]
 
+  const split = (ttl_30m_tokens: number, ttl_12h_tokens: number) => ({ ttl_30m_tokens, ttl_12h_tokens })
+
   const cases: [what: string, dialect: DialectName, stream: string, want: object][] = [
     [
       'more cached than there is',
@@ -48,7 +50,7 @@ t.test('answers of servers that do it otherwise', async t => {
       'a final twice',
       'responses',
       sse(completed({ ...usage, input_tokens_details: cached }), completed({ ...usage, input_tokens_details: cached })),
-      { input: 1, output: 4, cacheRead: 5, cacheWrite5m: 3 },
+      { input: 1, output: 4, cacheRead: 5, cacheWrite30m: 3 },
     ],
     [
       'a final again, without its details',
@@ -60,7 +62,40 @@ t.test('answers of servers that do it otherwise', async t => {
         ),
         completed(usage),
       ),
-      { input: 1, cacheRead: 5, cacheWrite5m: 3, mode: 'flex', webSearches: 1 },
+      { input: 1, cacheRead: 5, cacheWrite30m: 3, mode: 'flex', webSearches: 1 },
+    ],
+    [
+      'writes by their lifetime',
+      'responses',
+      sse(completed({ ...usage, input_tokens_details: { ...cached, cache_write_tokens_details: split(1, 2) } })),
+      { input: 1, output: 4, cacheRead: 5, cacheWrite30m: 1, cacheWrite12h: 2, told: true },
+    ],
+    [
+      'writes by their lifetime, without their sum',
+      'responses',
+      sse(completed({ ...usage, input_tokens_details: { cache_write_tokens_details: split(1, 2) } })),
+      { input: 6, output: 4, cacheWrite30m: 1, cacheWrite12h: 2, told: true },
+    ],
+    [
+      'more writes than their lifetimes say',
+      'responses',
+      sse(completed({ ...usage, input_tokens_details: { ...cached, cache_write_tokens_details: split(0, 2) } })),
+      { input: 1, cacheRead: 5, cacheWrite30m: 1, cacheWrite12h: 2 },
+    ],
+    [
+      'a lifetime that cannot be',
+      'responses',
+      sse(completed({ ...usage, input_tokens_details: { ...cached, cache_write_tokens_details: split(1, -2) } })),
+      { input: 1, cacheRead: 5, cacheWrite30m: 3, told: false },
+    ],
+    [
+      'lifetimes, and then their sum alone',
+      'responses',
+      sse(
+        completed({ ...usage, input_tokens_details: { ...cached, cache_write_tokens_details: split(1, 2) } }),
+        completed({ ...usage, input_tokens_details: cached }),
+      ),
+      { input: 1, cacheRead: 5, cacheWrite30m: 1, cacheWrite12h: 2 },
     ],
     [
       'counted searches go before those of the output',
@@ -132,7 +167,7 @@ t.test('answers of servers that do it otherwise', async t => {
       'usage in every chunk',
       'chat',
       sse(chunk(null, prompt(9, 1, cached)), chunk(null, prompt(9, 2)), chunk('stop', prompt(0, 4))),
-      { input: 1, output: 4, cacheRead: 5, cacheWrite5m: 3, complete: true },
+      { input: 1, output: 4, cacheRead: 5, cacheWrite30m: 3, complete: true },
     ],
     [
       'several choices',

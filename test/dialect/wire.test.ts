@@ -67,8 +67,10 @@ function truthOf(dialect: DialectName, told: Scripted): Usage {
     cache_creation_input_tokens: total,
     ephemeral_5m_input_tokens: short = 0,
     ephemeral_1h_input_tokens: long = 0,
+    ttl_30m_tokens: half = 0,
+    ttl_12h_tokens: day = 0,
   } = told
-  const written = total ?? short + long
+  const written = total ?? short + long + half + day
   const mode = told.service_tier === 'standard' ? '' : (told.service_tier ?? '')
   const side = {
     ...noUsage(),
@@ -79,11 +81,11 @@ function truthOf(dialect: DialectName, told: Scripted): Usage {
   const webSearches = told.web_search_requests ?? 0
   switch (dialect) {
     case 'messages':
-      return { ...side, cacheWrite5m: total ?? short, cacheWrite1h: long, webSearches, mode }
+      return { ...side, cacheWrite5m: total ?? short + half, cacheWrite1h: long + day, webSearches, mode }
     case 'responses':
-      return { ...side, cacheWrite5m: written, webSearches, mode }
+      return { ...side, cacheWrite30m: written - day, cacheWrite12h: day, webSearches, mode }
     case 'chat':
-      return { ...side, cacheWrite5m: written, mode }
+      return { ...side, cacheWrite30m: written - day, cacheWrite12h: day, mode }
     case 'gemini':
       return side
   }
@@ -98,6 +100,8 @@ const billedAs = (counts: Counts): Record<Bucket, number> => ({
   cacheRead: counts.cache_read_input_tokens,
   cacheWrite5m: counts.ephemeral_5m_input_tokens,
   cacheWrite1h: counts.ephemeral_1h_input_tokens,
+  cacheWrite30m: counts.ttl_30m_tokens,
+  cacheWrite12h: counts.ttl_12h_tokens,
   webSearches: counts.web_search_requests,
 })
 

@@ -211,7 +211,11 @@ t.test('a request costs what its model cost when it began', async t => {
     vendor: null,
     layer: 'operator',
     from: Date.now(),
-    rates: { input: 7_000_000_000n, output: 9_000_000_000n, cacheWrite5m: null, cacheWrite1h: null, cacheRead: null },
+    rates: {
+      input: 7_000_000_000n,
+      output: 9_000_000_000n,
+      ...{ cacheWrite5m: null, cacheWrite30m: null, cacheWrite1h: null, cacheWrite12h: null, cacheRead: null },
+    },
     tier: null,
     modes: new Map(),
     geo: new Map(),

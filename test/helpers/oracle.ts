@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Usage } from '../../src/mock/step.ts'
 
-const buckets = ['input', 'output', 'cache_write_5m', 'cache_write_1h', 'cache_read'] as const
+const lifetimes = ['cache_write_5m', 'cache_write_30m', 'cache_write_1h', 'cache_write_12h'] as const
+const buckets = ['input', 'output', ...lifetimes, 'cache_read'] as const
 type Bucket = (typeof buckets)[number]
 /** nano-USD per million tokens */
 type Rates = Record<Bucket, bigint>
@@ -31,8 +32,16 @@ function rowOf(model: string): Row {
   return row
 }
 
+/** A lifetime without a rate costs as the next longer one that has one, else as the next shorter one, else as input. */
+function rateOf(written: Written, bucket: Bucket): string | null | undefined {
+  const nth = lifetimes.indexOf(bucket as (typeof lifetimes)[number])
+  if (nth === -1) return written[bucket]
+  const inOrder = [...lifetimes.slice(nth), ...lifetimes.slice(0, nth).toReversed()]
+  return inOrder.map(one => written[one]).find(rate => rate != null)
+}
+
 function base(row: Row): Rates {
-  const rate = (bucket: Bucket) => nano(row[bucket] ?? row.input!)
+  const rate = (bucket: Bucket) => nano(rateOf(row, bucket) ?? row.input!)
   return Object.fromEntries(buckets.map(bucket => [bucket, rate(bucket)])) as Rates
 }
 
@@ -40,7 +49,8 @@ function base(row: Row): Rates {
 function instead(row: Row, written: Written): Rates {
   const plain = base(row)
   const rate = (bucket: Bucket) => {
-    const said = written[bucket]
+    // What the base names stands to it; what neither names follows what the part does.
+    const said = written[bucket] ?? (row[bucket] == null ? rateOf(written, bucket) : null)
     return said == null ? (plain[bucket] * nano(written.input!)) / plain.input : nano(said)
   }
   return Object.fromEntries(buckets.map(bucket => [bucket, rate(bucket)])) as Rates
@@ -72,7 +82,9 @@ function callsOf(usage: Usage): [model: string | null, Tokens][] {
           input: usage.input_tokens,
           output: usage.output_tokens,
           cache_write_5m: usage.ephemeral_5m_input_tokens,
+          cache_write_30m: usage.ttl_30m_tokens,
           cache_write_1h: usage.ephemeral_1h_input_tokens,
+          cache_write_12h: usage.ttl_12h_tokens,
           cache_read: usage.cache_read_input_tokens,
         },
       ],
@@ -83,14 +95,16 @@ function callsOf(usage: Usage): [model: string | null, Tokens][] {
       input: one.input_tokens ?? 0,
       output: one.output_tokens ?? 0,
       cache_write_5m: (one.cache_creation_input_tokens ?? 0) - hour,
+      cache_write_30m: 0,
       cache_write_1h: hour,
+      cache_write_12h: 0,
       cache_read: one.cache_read_input_tokens ?? 0,
     }
     return [one.model ?? null, tokens]
   })
 }
 
-/** All tokens of an answer: input, output, writes of 5 minutes and of an hour, reads. */
+/** All tokens of an answer: input, output, writes by their lifetime, reads. */
 export function tokensOf(usage: Usage): number[] {
   return buckets.map(bucket => callsOf(usage).reduce((sum, [, tokens]) => sum + tokens[bucket], 0))
 }
@@ -100,7 +114,7 @@ export function costOf(model: string, usage: Usage): bigint {
   let sum = 0n
   for (const [other, tokens] of callsOf(usage)) {
     const row = rowOf(other ?? model)
-    const prompt = tokens.input + tokens.cache_write_5m + tokens.cache_write_1h + tokens.cache_read
+    const prompt = lifetimes.reduce((sum, bucket) => sum + tokens[bucket], tokens.input + tokens.cache_read)
     const rates = ratesOf(row, prompt, usage.service_tier)
     const times = nano(row.geo?.[usage.inference_geo ?? ''] ?? '1')
     for (const bucket of buckets) sum += BigInt(tokens[bucket]) * rates[bucket] * times

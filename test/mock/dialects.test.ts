@@ -19,7 +19,9 @@ const said: Step = { thinking: ['hm', ' …'], chunks: ['Let ', 'me 🙂'], tool
 const told = {
   ...usage,
   cache_creation_input_tokens: 7,
-  ephemeral_5m_input_tokens: 7,
+  ephemeral_5m_input_tokens: 0,
+  ttl_30m_tokens: 7,
+  ttl_12h_tokens: 0,
   ephemeral_1h_input_tokens: 0,
 }
 
@@ -246,7 +248,7 @@ t.test('gemini, whole, as a stream and as an array', async t => {
     modelVersion: 'gemini-3',
     responseId,
   })
-  const billed = { ...told, cache_creation_input_tokens: 0, ephemeral_5m_input_tokens: 0, web_search_requests: 0 }
+  const billed = { ...told, cache_creation_input_tokens: 0, ttl_30m_tokens: 0, web_search_requests: 0 }
   t.same(mock.stats('k').bodies[0]!.usage, { ...billed, service_tier: '' }, 'what this dialect can say')
 
   const { text, headers } = await gemini(mock, 'streamGenerateContent?alt=sse', { tools })

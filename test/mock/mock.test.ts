@@ -96,6 +96,8 @@ t.test('usage is reported as scripted and billed to the sums', async t => {
     cache_read_input_tokens: 70,
     ephemeral_5m_input_tokens: 29,
     ephemeral_1h_input_tokens: 30,
+    ttl_30m_tokens: 0,
+    ttl_12h_tokens: 0,
     web_search_requests: 0,
   })
   t.same(mock.stats('k').statuses, { 200: 2, 529: 1 })

@@ -25,12 +25,14 @@ import type { Shell } from '../shell.ts'
 const DAY = 86_400_000
 const unit = 'USD per 1,000,000 tokens'
 
-const rates = ({ input, output, cacheWrite5m, cacheWrite1h, cacheRead }: Rates) => ({
-  input,
-  output,
-  cache_write_5m: cacheWrite5m,
-  cache_write_1h: cacheWrite1h,
-  cache_read: cacheRead,
+const rates = (of: Rates) => ({
+  input: of.input,
+  output: of.output,
+  cache_write_5m: of.cacheWrite5m,
+  cache_write_30m: of.cacheWrite30m,
+  cache_write_1h: of.cacheWrite1h,
+  cache_write_12h: of.cacheWrite12h,
+  cache_read: of.cacheRead,
 })
 
 const record = (price: Price) => ({

@@ -26,7 +26,7 @@ const row = (u: UsageRecord) => ({
   status: u.status,
   in: u.input_tokens,
   out: u.output_tokens,
-  'cache w': u.cache_write_5m_tokens + u.cache_write_1h_tokens,
+  'cache w': u.cache_write_5m_tokens + u.cache_write_30m_tokens + u.cache_write_1h_tokens + u.cache_write_12h_tokens,
   'cache r': u.cache_read_tokens,
   charged: u.charged,
   partial: u.partial,

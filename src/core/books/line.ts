@@ -16,7 +16,8 @@ export function usageLine(o: Outcome): string {
   return `{"request_id":"${o.id}","at":"${new Date(o.at).toISOString()}","user_id":${o.userId},"key_id":${o.keyId},"group_id":${o.groupId},\
 "account_id":${o.accountId},"platform":"${o.platform}","model":${text(model)},"upstream_model":${o.upstreamModel === model ? null : text(o.upstreamModel)},\
 "upstream_request_id":${orNull(o.upstreamRequestId)},"stream":${o.stream},"status":${o.status},"input_tokens":${usage.input},"output_tokens":${usage.output},\
-"cache_write_5m_tokens":${usage.cacheWrite5m},"cache_write_1h_tokens":${usage.cacheWrite1h},"cache_read_tokens":${usage.cacheRead},\
+"cache_write_5m_tokens":${usage.cacheWrite5m},"cache_write_30m_tokens":${usage.cacheWrite30m},"cache_write_1h_tokens":${usage.cacheWrite1h},\
+"cache_write_12h_tokens":${usage.cacheWrite12h},"cache_read_tokens":${usage.cacheRead},\
 "web_searches":${usage.webSearches},"mode":${orNull(usage.mode)},"geo":${orNull(usage.geo)},"cost":"${o.cost}","charged":"${o.charged}","billing":"${o.billing}",\
 "subscription_id":${o.subscription},"price":${orNull(price)},"partial":${o.partial},"duration_ms":${o.durationMs},"first_token_ms":${o.firstTokenMs || null},\
 "attempts":${o.attempts.length}}`

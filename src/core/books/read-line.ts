@@ -38,6 +38,8 @@ function parse(text: string): UsageLine {
   }
   if (typeof line !== 'object' || line === null || Array.isArray(line)) throw new BadLine('it is no JSON object')
   line.web_searches ??= 0
+  line.cache_write_30m_tokens ??= 0
+  line.cache_write_12h_tokens ??= 0
   line.mode ??= null
   line.geo ??= null
   line.subscription_id ??= null

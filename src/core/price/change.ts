@@ -1,6 +1,6 @@
 // What differs between two prices, and by how much.
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
-import { bucketNames, buckets, type Price, type Rates } from './row.ts'
+import { type Bucket, bucketNames, buckets, type Price, type Rates, writesOf } from './row.ts'
 
 /** One rate that a request is billed at before and after. */
 export interface Change {
@@ -18,6 +18,8 @@ export const isTokens = (change: Change) => change.field === 'tier.above'
  * without it. Rates that just follow another one that changed are left out.
  */
 export function changes(before: Price, after: Price): Change[] {
+  const writes = writesOf(after.vendor ?? before.vendor)
+  const changedRates = (prefix: string, old: Rates, now: Rates) => ratesThatChanged(prefix, old, now, writes)
   const found = changedRates('', before, after)
   if (before.tier || after.tier) found.push(...changedRates('tier.', before.tier ?? before, after.tier ?? after))
   for (const mode of new Set([...before.modes.keys(), ...after.modes.keys()]))
@@ -36,15 +38,20 @@ export function changes(before: Price, after: Price): Change[] {
 // A multiplier is in billionths: what has none costs once its rates.
 const ONCE = 1_000_000_000n
 
-function changedRates(prefix: string, before: Rates, after: Rates): Change[] {
+/** @param writes of which the first speaks for all that have its rate */
+function ratesThatChanged(prefix: string, before: Rates, after: Rates, writes: readonly Bucket[]): Change[] {
   return bucketNames.flatMap(bucket => {
-    // The rate a bucket falls back to when the vendor names none of its own.
-    const other = bucket === 'cacheWrite1h' ? 'cacheWrite5m' : 'input'
-    const follows = before[bucket] === before[other] && after[bucket] === after[other]
-    if (before[bucket] === after[bucket] || (follows && bucket !== 'input' && bucket !== 'output')) return []
+    const others = free.includes(bucket)
+      ? []
+      : ['input' as const, ...writes.slice(0, Math.max(0, writes.indexOf(bucket)))]
+    const follows = others.some(other => before[bucket] === before[other] && after[bucket] === after[other])
+    if (before[bucket] === after[bucket] || follows) return []
     return { field: prefix + buckets[bucket], before: before[bucket], after: after[bucket] }
   })
 }
+
+// They have no other's rate.
+const free: readonly Bucket[] = ['input', 'output']
 
 /** The change that counts most: the one furthest from ×1, a rate that comes or goes before all. */
 export function largest(all: readonly Change[]): Change | undefined {

@@ -85,12 +85,16 @@ export function matcher(patterns: readonly string[]): (name: string) => boolean 
 type LiteRow = Readonly<Record<string, unknown>>
 
 const kinds = ['chat', 'responses', 'completion', 'embedding']
-const names: Record<Bucket, string> = {
+const names: Record<'input' | 'output' | 'cacheRead', string> = {
   input: 'input_cost_per_token',
   output: 'output_cost_per_token',
-  cacheWrite5m: 'cache_creation_input_token_cost',
-  cacheWrite1h: 'cache_creation_input_token_cost_above_1hr',
   cacheRead: 'cache_read_input_token_cost',
+}
+const written = 'cache_creation_input_token_cost'
+/** Its column has no lifetime in its name: that is the vendor's shortest, which of OpenAI is half an hour. */
+const writeNames: Record<string, Partial<Record<Bucket, string>>> = {
+  openai: { cacheWrite30m: written, cacheWrite12h: `${written}_above_12hr` },
+  '': { cacheWrite5m: written, cacheWrite1h: `${written}_above_1hr` },
 }
 const suffixes = { priority: '_priority', flex: '_flex', fast: '_fast', batch: '_batches' }
 const tierSuffix = /^(?:input|output)_cost_per_token_above_(\d+)k_tokens$/
@@ -106,17 +110,20 @@ function liteRow(model: string, row: LiteRow, from: number, findings: Finding[])
   const of = { model, from: new Date(from) }
   const read = reader(of, value => decimal(value, 6), findings)
   const embedding = row['mode'] === 'embedding'
+  const vendor = vendorOf(row)
+  const columns: Partial<Record<Bucket, string>> = { ...names, ...(writeNames[vendor ?? ''] ?? writeNames['']) }
   const written: Columns = (prefix, suffix, base) =>
     eachBucket(bucket => {
       // A cache rate of the tier without one of the base is an artefact of storage prices (Gemini's rows have it).
       if (base?.[bucket] === null && bucket !== 'input' && bucket !== 'output') return null
-      const rate = read.rate(row[names[bucket] + suffix], prefix + buckets[bucket])
+      const column = columns[bucket]
+      const rate = column === undefined ? null : read.rate(row[column + suffix], prefix + buckets[bucket])
       return rate ?? (bucket === 'output' && embedding ? 0n : null)
     })
   const rates = written('', '')
   return {
     model,
-    vendor: vendorOf(row),
+    vendor,
     layer: 'operator',
     from,
     rates,

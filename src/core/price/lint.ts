@@ -3,7 +3,19 @@ import { formatUsd } from '../../lib/money.ts'
 import { type Change, changes, describe, ends } from './change.ts'
 import { compiled, priceTable } from './price.ts'
 import type { Finding, Reading } from './read.ts'
-import { type Bucket, bucketNames, buckets, compile, type Price, type PriceRow, type Written } from './row.ts'
+import {
+  type Bucket,
+  bucketNames,
+  buckets,
+  compile,
+  type Price,
+  type PriceRow,
+  soldWrites,
+  standsIn,
+  type Written,
+  writeBuckets,
+  writesOf,
+} from './row.ts'
 
 /** A rate this many times the one before, or that part of it, is taken for a slip. */
 export const JUMP = 5n
@@ -70,7 +82,7 @@ function name(row: PriceRow, say: Say): void {
 }
 
 function rates(row: PriceRow, say: Say): void {
-  const { input, output, cacheWrite5m, cacheWrite1h, cacheRead } = row.rates
+  const { input, output, cacheRead } = row.rates
   const others = [...amounts(row.rates), ...amounts(row.tier), ...[...row.modes.values()].flatMap(amounts)]
   const free = others.every(rate => rate === 0n)
   for (const bucket of ['input', 'output'] as const) {
@@ -83,11 +95,32 @@ function rates(row: PriceRow, say: Say): void {
   magnitudes(row.rates, '', say)
   if (input === null) return
   order(row.rates, '', say)
-  if (cacheWrite1h !== null && cacheWrite1h < (cacheWrite5m ?? input))
-    say('cache_write_1h', 'is below the rate of 5-minute writes; are the two exchanged?')
+  writes(row, say)
   if (cacheRead === 0n && input > 0n) say('cache_read', 'is 0: cached tokens are free; is that so?', 'warning')
   if (output !== null && output > 0n && output < input)
     say('output', 'is below input; are the two exchanged?', 'warning')
+}
+
+/** What is kept longer costs no less; a lifetime without a rate of its own has that of another. */
+function writes({ rates: written, vendor }: PriceRow, say: Say): void {
+  const sold: readonly Bucket[] = soldWrites[vendor ?? ''] ?? writeBuckets
+  let shorter: Bucket | undefined
+  const other = new Map<Bucket, string[]>()
+  for (const bucket of writeBuckets) {
+    const rate = written[bucket]
+    if (rate === null) {
+      if (!sold.includes(bucket)) continue
+      const instead = standsIn(written, bucket)
+      other.set(instead, [...(other.get(instead) ?? []), buckets[bucket]])
+      continue
+    }
+    if (shorter && rate < written[shorter]!)
+      say(buckets[bucket], `is below ${buckets[shorter]}, which is kept less long; are the two exchanged?`)
+    shorter = bucket
+  }
+  if (other.size === 0) return
+  const told = [...other].map(([instead, names]) => `${names.join(' and ')} as ${buckets[instead]}`)
+  say('cache_write', `has not a rate for each lifetime; billed are ${told.join(', ')}`, 'info')
 }
 
 const amounts = (written: Written | null) =>
@@ -99,7 +132,7 @@ function order(written: Written, prefix: string, say: Say): void {
   if (input === null) return
   if (cacheRead !== null && cacheRead > input)
     say(`${prefix}cache_read`, `is above ${prefix}input (${formatUsd(input)}); a cache makes reading cheaper`)
-  for (const bucket of ['cacheWrite5m', 'cacheWrite1h'] as const) {
+  for (const bucket of writeBuckets) {
     const rate = written[bucket]
     if (rate !== null && rate < input)
       say(prefix + buckets[bucket], `is below ${prefix}input (${formatUsd(input)}); writing a cache never costs less`)
@@ -131,7 +164,7 @@ function tier(row: PriceRow, say: Say): void {
   const price = compile({ ...row, tier: { ...part, above: part.above ?? 0 } })
   if (price?.tier == null || price.input === 0n) return
   for (const bucket of bucketNames)
-    if (price.tier[bucket] < price[bucket])
+    if (price.tier[bucket] < price[bucket] && (part[bucket] !== null || row.rates[bucket] !== null))
       say(
         `tier.${buckets[bucket]}`,
         `is below the base rate (${formatUsd(price[bucket])}); long prompts never cost less`,
@@ -255,13 +288,14 @@ function jumps(row: PriceRow, before: readonly [Price, string][], say: Say): voi
           `jumps from ${whose}: ${describe(change)}; check the decimal point${gone(change, row)}`,
           'error',
         )
-    for (const [bucket, other] of cacheBuckets)
-      if (row.rates[bucket] === null && old[bucket] !== old[other])
-        once(
-          buckets[bucket],
-          `is gone, which ${whose} has: those tokens would be billed as ${buckets[other]}`,
-          'warning',
-        )
+    const lost = new Set<bigint>()
+    for (const bucket of [...writesOf(row.vendor ?? old.vendor), 'cacheRead'] as const) {
+      const other = standsIn(row.rates, bucket)
+      // Lifetimes that have one rate are gone once.
+      if (old[bucket] === old[other] || (bucket !== 'cacheRead' && lost.has(old[bucket]))) continue
+      lost.add(old[bucket])
+      once(buckets[bucket], `is gone, which ${whose} has: those tokens would be billed as ${buckets[other]}`, 'warning')
+    }
     if (old.tier && !price.tier)
       once('tier', `is gone, which ${whose} has: long prompts would cost as short ones`, 'warning')
     for (const mode of old.modes.keys())
@@ -282,18 +316,11 @@ function isJump(change: Change, before: Price, after: Price): boolean {
   return hi >= lo * JUMP
 }
 
-/** Buckets that a vendor may have no rate for, and whose rate they then have. */
-const cacheBuckets = [
-  ['cacheWrite5m', 'input'],
-  ['cacheWrite1h', 'cacheWrite5m'],
-  ['cacheRead', 'input'],
-] as const satisfies [Bucket, Bucket][]
-
 /** Why a rate that nobody wrote jumps. */
 function gone(change: Change, row: PriceRow): string {
   const [, mode] = /^modes\.(.+)\.\w+$/.exec(change.field) ?? []
   if (mode !== undefined && !row.modes.has(mode)) return ` (without mode ${mode} such requests have no price)`
-  const [bucket, other] = cacheBuckets.find(([bucket]) => buckets[bucket] === change.field) ?? []
+  const bucket = [...writeBuckets, 'cacheRead' as const].find(bucket => buckets[bucket] === change.field)
   if (bucket === undefined || row.rates[bucket] !== null) return ''
-  return ` (without ${change.field} those tokens are billed as ${buckets[other!]})`
+  return ` (without ${change.field} those tokens are billed as ${buckets[standsIn(row.rates, bucket)]})`
 }

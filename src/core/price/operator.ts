@@ -31,7 +31,9 @@ export async function writePrice(db: Db, row: PriceRow): Promise<void> {
     input,
     output,
     cache_write_5m: rates.cacheWrite5m,
+    cache_write_30m: rates.cacheWrite30m,
     cache_write_1h: rates.cacheWrite1h,
+    cache_write_12h: rates.cacheWrite12h,
     cache_read: rates.cacheRead,
     tier: tier && JSON.stringify({ above: tier.above, ...digits(tier) }),
     extra: JSON.stringify({

@@ -1,10 +1,10 @@
 // Prices: which one answers for a model's name at an instant, and what usage costs at it.
 import type { Db } from '../../db/connect.ts'
-import { promptTokens, type Tokens, type Usage } from '../../dialect/usage.ts'
+import { type Lifetime, noTokens, promptTokens, type Tokens, type Usage } from '../../dialect/usage.ts'
 import type { Nano } from '../../lib/money.ts'
 import { readShipped } from './file.ts'
 import { operatorRows } from './operator.ts'
-import { compile, eachBucket, type Price, type PriceRow, type Rates } from './row.ts'
+import { compile, eachBucket, type Price, type PriceRow, type Rates, writeBuckets } from './row.ts'
 
 /** How a name was found: itself, as a dated release of a model (`-20251001`, `@20251001`, `-latest`), or by `prefix*`. */
 export type Match = 'exact' | 'release' | 'prefix'
@@ -108,10 +108,10 @@ export interface Request {
   /** the region that was asked for; absent: any */
   geo?: string | undefined
   /**
-   * what the prompt may write into a cache: nothing, for 5 minutes, or for an hour too. A vendor that caches unasked
-   * (OpenAI from gpt-5.6 on) writes `5m`.
+   * how long the prompt may at most be kept in a cache, `none` if it is not. It is a client's word: what a vendor makes of it, which
+   * has other lifetimes or caches unasked (OpenAI from gpt-5.6 on, 30 minutes), is reckoned with.
    */
-  cacheWrites: 'none' | '5m' | '1h'
+  cacheWrites: 'none' | Lifetime
   /** at most so many; default 0 */
   webSearches?: number
 }
@@ -124,16 +124,19 @@ export function worstCase(price: Price, request: Request): Nano {
   // At its busiest a vendor serves in the standard mode what was asked for in another, so the mode never lowers the bound.
   const mode = price.modes.get(request.mode ?? '')
   if (mode) rates = dearest(rates, mode)
-  const written = cacheWrites === 'none' ? 0n : rates.cacheWrite5m
-  const kept = cacheWrites === '1h' ? rates.cacheWrite1h : 0n
-  const input = [rates.input, rates.cacheRead, written, kept].reduce(larger)
-  const tokens = { input: inputTokens, output: outputTokens, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 }
+  let input = larger(rates.input, rates.cacheRead)
+  for (let i = 0; i < kept[cacheWrites]; i++) input = larger(input, rates[writeBuckets[i]!])
+  const tokens = { ...noTokens(), input: inputTokens, output: outputTokens }
   // A region may be left for another, too, but none costs less than once.
   const geo = request.geo ? price.geo.get(request.geo) : undefined
   const sum = ofTokens(tokens, input === rates.input ? rates : { ...rates, input })
   const cost = geo === undefined || geo <= ONCE ? roundedOnce(sum) : rounded(sum * geo)
   return request.webSearches ? cost + BigInt(request.webSearches) * (price.webSearch ?? 0n) : cost
 }
+
+// How many of `writeBuckets` may be written: what is kept no longer than that. A lifetime that its vendor does not have costs as the
+// next longer one.
+const kept = { none: 0, '5m': 1, '30m': 2, '1h': 3, '12h': 4 } as const satisfies Record<Request['cacheWrites'], number>
 
 // A multiplier of 1, in billionths; and what sums are counted in: parts of a nano-USD, since rates are for a million tokens.
 const ONCE = 1_000_000_000n
@@ -156,7 +159,9 @@ function ofTokens(tokens: Tokens, rates: Rates): bigint {
     BigInt(tokens.input) * rates.input +
     BigInt(tokens.output) * rates.output +
     BigInt(tokens.cacheWrite5m) * rates.cacheWrite5m +
+    BigInt(tokens.cacheWrite30m) * rates.cacheWrite30m +
     BigInt(tokens.cacheWrite1h) * rates.cacheWrite1h +
+    BigInt(tokens.cacheWrite12h) * rates.cacheWrite12h +
     BigInt(tokens.cacheRead) * rates.cacheRead
   )
 }

@@ -5,8 +5,11 @@ import { mulDiv, type Nano } from '../../lib/money.ts'
 export interface Rates {
   input: Nano
   output: Nano
+  /** of what is kept in the vendor's cache so long */
   cacheWrite5m: Nano
+  cacheWrite30m: Nano
   cacheWrite1h: Nano
+  cacheWrite12h: Nano
   cacheRead: Nano
 }
 
@@ -35,11 +38,30 @@ export const buckets = {
   input: 'input',
   output: 'output',
   cacheWrite5m: 'cache_write_5m',
+  cacheWrite30m: 'cache_write_30m',
   cacheWrite1h: 'cache_write_1h',
+  cacheWrite12h: 'cache_write_12h',
   cacheRead: 'cache_read',
 } as const satisfies Record<keyof Rates, string>
 export type Bucket = keyof Rates
 export const bucketNames = Object.keys(buckets) as Bucket[]
+/** Those of writes into a cache, the shortest lifetime first. */
+export const writeBuckets = ['cacheWrite5m', 'cacheWrite30m', 'cacheWrite1h', 'cacheWrite12h'] as const
+
+type Write = (typeof writeBuckets)[number]
+
+/** How long vendors that are known keep what is written into their cache; of others any may be. */
+export const soldWrites: Readonly<Record<string, readonly Write[]>> = {
+  anthropic: ['cacheWrite5m', 'cacheWrite1h'],
+  openai: ['cacheWrite30m', 'cacheWrite12h'],
+  google: [],
+}
+const leadingWrites: readonly Write[] = ['cacheWrite5m', 'cacheWrite1h', 'cacheWrite30m', 'cacheWrite12h']
+
+/** Writes in the order in which one speaks for all that have its rate: those that the vendor sells come first. */
+export function writesOf(vendor: string | null): Write[] {
+  return [...new Set([...(soldWrites[vendor ?? ''] ?? []), ...leadingWrites])]
+}
 
 /** Nano-USD per million tokens; null: not named. */
 export type Written = Record<Bucket, Nano | null>
@@ -86,25 +108,39 @@ export function compile(row: PriceRow): Price | undefined {
   }
 }
 
-// A vendor without a price for cache tokens bills them as input.
-function complete({ input, output, cacheWrite5m, cacheWrite1h, cacheRead }: Written): Rates | undefined {
+function complete(written: Written): Rates | undefined {
+  const { input, output, cacheRead } = written
   if (input === null || output === null) return undefined
-  const write = cacheWrite5m ?? input
-  return { input, output, cacheWrite5m: write, cacheWrite1h: cacheWrite1h ?? write, cacheRead: cacheRead ?? input }
+  return { input, output, ...filled(written, input), cacheRead: cacheRead ?? input }
 }
 
 /** The rates of a tier or a mode: what it does not name stands to the base as its input does. */
 function derive(part: Written, written: Written, base: Rates): Rates {
   const input = part.input ?? base.input
   const scaled = (rate: Nano) => (base.input === 0n ? rate : mulDiv(rate, input, base.input))
-  const cacheWrite5m = part.cacheWrite5m ?? scaled(base.cacheWrite5m)
+  const own = (bucket: Bucket) => part[bucket] ?? (written[bucket] === null ? null : scaled(base[bucket]))
   return {
     input,
     output: part.output ?? scaled(base.output),
-    cacheWrite5m,
-    cacheWrite1h: part.cacheWrite1h ?? (written.cacheWrite1h === null ? cacheWrite5m : scaled(base.cacheWrite1h)),
+    ...filled({ ...part, ...eachWrite(own) }, input),
     cacheRead: part.cacheRead ?? scaled(base.cacheRead),
   }
+}
+
+function filled(written: Written, input: Nano): Record<Write, Nano> {
+  return eachWrite(bucket => written[standsIn(written, bucket)] ?? input)
+}
+
+/**
+ * The bucket whose rate a bucket has: itself where it has one that is named. A write is kept as long as the next longer one
+ * that has a rate, which is the dearer; else as the next shorter one. A vendor without any price for cache tokens bills them as input.
+ */
+export function standsIn(written: Written, bucket: Bucket): Bucket {
+  if (written[bucket] !== null || bucket === 'output') return bucket
+  const nth = (writeBuckets as readonly Bucket[]).indexOf(bucket)
+  if (nth === -1) return 'input'
+  const named = (one: Bucket) => written[one] !== null
+  return writeBuckets.slice(nth).find(named) ?? writeBuckets.slice(0, nth).findLast(named) ?? 'input'
 }
 
 /** All rates × `times`, a multiplier in billionths. */
@@ -118,8 +154,16 @@ export function eachBucket<T>(value: (bucket: Bucket) => T): Record<Bucket, T> {
   return {
     input: value('input'),
     output: value('output'),
-    cacheWrite5m: value('cacheWrite5m'),
-    cacheWrite1h: value('cacheWrite1h'),
+    ...eachWrite(value),
     cacheRead: value('cacheRead'),
+  }
+}
+
+function eachWrite<T>(value: (bucket: Bucket) => T): Record<Write, T> {
+  return {
+    cacheWrite5m: value('cacheWrite5m'),
+    cacheWrite30m: value('cacheWrite30m'),
+    cacheWrite1h: value('cacheWrite1h'),
+    cacheWrite12h: value('cacheWrite12h'),
   }
 }

@@ -19,7 +19,9 @@ export const rowColumns = {
   input_tokens: 'integer',
   output_tokens: 'integer',
   cache_write_5m_tokens: 'integer',
+  cache_write_30m_tokens: 'integer',
   cache_write_1h_tokens: 'integer',
+  cache_write_12h_tokens: 'integer',
   cache_read_tokens: 'integer',
   web_searches: 'integer',
   mode: 'text',
@@ -44,7 +46,11 @@ export const sums = {
   first_tokens: { type: 'integer', of: row => (row.first_token_ms === null ? 0 : 1) },
   input_tokens: { type: 'bigint', of: row => row.input_tokens },
   output_tokens: { type: 'bigint', of: row => row.output_tokens },
-  cache_write_tokens: { type: 'bigint', of: row => row.cache_write_5m_tokens + row.cache_write_1h_tokens },
+  cache_write_tokens: {
+    type: 'bigint',
+    of: row =>
+      row.cache_write_5m_tokens + row.cache_write_30m_tokens + row.cache_write_1h_tokens + row.cache_write_12h_tokens,
+  },
   cache_read_tokens: { type: 'bigint', of: row => row.cache_read_tokens },
   duration_ms: { type: 'bigint', of: row => row.duration_ms },
   first_token_ms: { type: 'bigint', of: row => row.first_token_ms ?? 0 },

@@ -21,7 +21,9 @@ export interface UsageRecord {
   input_tokens: number
   output_tokens: number
   cache_write_5m_tokens: number
+  cache_write_30m_tokens: number
   cache_write_1h_tokens: number
+  cache_write_12h_tokens: number
   cache_read_tokens: number
   web_searches: number
   /** the upstream's service mode where it has rates of its own */
@@ -110,7 +112,8 @@ async function named(db: Db, rows: RawBuilder<unknown>, order: 'asc' | 'desc'): 
   const result = await sql<UsageRecord>`
     select u.request_id, u.at, coalesce(users.name, u.user_id::text) as user, coalesce(k.name, u.key_id::text) as key, g.name as group,
       a.name as account, u.platform, u.model, nullif(coalesce(u.upstream_model, u.model), '') as upstream_model, u.stream, u.status,
-      u.input_tokens, u.output_tokens, u.cache_write_5m_tokens, u.cache_write_1h_tokens, u.cache_read_tokens, u.web_searches, u.mode, u.geo,
+      u.input_tokens, u.output_tokens, u.cache_write_5m_tokens, u.cache_write_30m_tokens, u.cache_write_1h_tokens,
+      u.cache_write_12h_tokens, u.cache_read_tokens, u.web_searches, u.mode, u.geo,
       u.cost, u.charged, u.billing, u.duration_ms, u.first_token_ms, u.partial
     from (${rows}) u
       left join users on users.id = u.user_id

@@ -122,7 +122,8 @@ function rowsOf(part: Part, by: Dimension, known: Known): RawBuilder<unknown> {
         ? sql`left(model, ${sql.lit(MODEL_CHARACTERS)})`
         : sql`coalesce(${sql.ref(of)}, 0)`
   return sql`select ${value} as by, 1 as requests, (status >= 400)::integer as errors, partial::integer as partials,
-    input_tokens::bigint, output_tokens::bigint, cache_write_5m_tokens::bigint + cache_write_1h_tokens as cache_write_tokens,
+    input_tokens::bigint, output_tokens::bigint,
+    cache_write_5m_tokens::bigint + cache_write_30m_tokens + cache_write_1h_tokens + cache_write_12h_tokens as cache_write_tokens,
     cache_read_tokens::bigint, web_searches, cost, charged, duration_ms::bigint, coalesce(first_token_ms, 0)::bigint as first_token_ms,
     (first_token_ms is not null)::integer as first_tokens
     from usage t where ${within(part)} and ${terms(known, 't', 'rows to sum')}`

@@ -7,7 +7,7 @@ import { cost, isSameModel, unpriced, worstCase } from '../../core/price/price.t
 import type { Price } from '../../core/price/row.ts'
 import type { GroupFacts, KeyFacts, SubscriptionFacts } from '../../core/snapshot.ts'
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { promptTokens, summed } from '../../dialect/usage.ts'
+import { promptTokens, summed, type Usage } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
 import type { Want } from '../../store/store.ts'
@@ -138,6 +138,7 @@ export class Bill implements Disposable {
     // What it does not say it did as it was asked to.
     if (!meter?.modeTold) usage.mode ||= this.#peek.mode
     if (!meter?.geoTold) usage.geo ||= this.#peek.geo
+    if (!meter?.lifetimesTold && this.#peek.cacheWrites === '12h') keptLong(usage)
     const price = this.#price
     if (!price && !usage.parts) return
     outcome.cost = cost(usage, price ?? nothing, usage.parts && (model => this.#priceOfPart(model)))
@@ -244,9 +245,17 @@ export class Bill implements Disposable {
 }
 
 const ONE = 10_000n
+
+/** Of two lifetimes of a vendor's the longer. */
+function keptLong(usage: Usage): void {
+  usage.cacheWrite12h += usage.cacheWrite30m
+  usage.cacheWrite30m = 0
+}
+
 const nothing: Price = {
   ...{ model: '', vendor: null, layer: 'operator', from: 0, source: null, tier: null, webSearch: null },
-  ...{ input: 0n, output: 0n, cacheWrite5m: 0n, cacheWrite1h: 0n, cacheRead: 0n, modes: new Map(), geo: new Map() },
+  ...{ input: 0n, output: 0n, cacheWrite5m: 0n, cacheWrite30m: 0n, cacheWrite1h: 0n, cacheWrite12h: 0n, cacheRead: 0n },
+  ...{ modes: new Map(), geo: new Map() },
 }
 const rateKey = (key: number): string => `key:${key}`
 

@@ -1,6 +1,14 @@
 // What a request used: what its upstream told and can be believed, and in place of the rest what its bytes amount to.
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { noTokens, noUsage, type Part, promptTokens, type Tokens, type Usage } from '../../dialect/usage.ts'
+import {
+  noTokens,
+  noUsage,
+  type Part,
+  promptBuckets,
+  promptTokens,
+  type Tokens,
+  type Usage,
+} from '../../dialect/usage.ts'
 
 /** The most that a request may use, by what it asks for. */
 export interface Most {
@@ -28,8 +36,7 @@ export function isPlain(meter: Meter): boolean {
 export function reckoned(meter: Meter | undefined, peek: Peek, most: Most): Usage {
   const usage = meter ? { ...meter.usage } : noUsage()
   if (promptTokens(usage) > MOST_TOKENS) {
-    for (const bucket of ['input', 'cacheWrite5m', 'cacheWrite1h', 'cacheRead'] as const)
-      if (usage[bucket] > MOST_TOKENS) usage[bucket] = 0
+    for (const bucket of promptBuckets) if (usage[bucket] > MOST_TOKENS) usage[bucket] = 0
     raisePrompt(usage, most.input)
   } else if (!meter?.promptTold) raisePrompt(usage, Math.ceil(peek.promptBytes / BYTES))
   if (usage.output > MOST_TOKENS) usage.output = most.output

@@ -328,6 +328,7 @@ class Unmetered implements Meter {
   readonly outputTold = true
   readonly modeTold = true
   readonly geoTold = true
+  readonly lifetimesTold = true
   readonly complete = true
   readonly begun = true
   readonly ended = false

@@ -6,7 +6,7 @@ import { type Speech, speechOf } from '../speech.ts'
 import type { Step, Usage } from '../step.ts'
 import { cut } from '../words.ts'
 import { errorBody, errorOf } from './errors.ts'
-import { cumulative, written } from './usage.ts'
+import { cumulative, sayable, written } from './usage.ts'
 
 /** A content block: its finished form, and the form it opens with and the deltas in a stream. */
 interface Block {
@@ -18,7 +18,8 @@ interface Block {
 /** Answers POST /v1/messages. */
 export function message(call: Call, step: Step): Reply {
   const speech = speechOf(call, step, 'toolu_')
-  const { model, seed, usage, keep } = speech
+  const { model, seed, keep } = speech
+  const usage = sayable(speech.usage)
   const blocks = blocksOf(speech)
   const stop_reason = step.stopReason ?? (speech.tools.length > 0 ? 'tool_use' : 'end_turn')
   const stop = { stop_reason, stop_sequence: null }

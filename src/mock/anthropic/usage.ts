@@ -1,9 +1,23 @@
 // How Anthropic Messages writes the tokens of a reply down.
 import type { Step, Usage } from '../step.ts'
 
+/** The usage as this dialect can say it: what others keep half an hour it keeps 5 minutes, and 12 hours one. */
+export function sayable(usage: Usage): Usage {
+  const { ttl_30m_tokens: half, ttl_12h_tokens: day } = usage
+  if (half + day === 0) return usage
+  return {
+    ...usage,
+    ephemeral_5m_input_tokens: usage.ephemeral_5m_input_tokens + half,
+    ephemeral_1h_input_tokens: usage.ephemeral_1h_input_tokens + day,
+    ttl_30m_tokens: 0,
+    ttl_12h_tokens: 0,
+  }
+}
+
 /** The usage object of a body, and of `message_start` when `output_tokens` is the first count. */
 export function written(usage: Usage, { usage: scripted = {} }: Step): Record<string, unknown> {
-  const { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens, web_search_requests, service_tier, ...totals } = usage
+  const { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens, web_search_requests, service_tier, ...others } = usage
+  const { ttl_30m_tokens: _, ttl_12h_tokens: __, ...totals } = others
   const split = { cache_creation: { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens } }
   const untold =
     scripted.cache_creation_input_tokens !== undefined &&

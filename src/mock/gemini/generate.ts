@@ -12,6 +12,8 @@ const unsaid = {
   cache_creation_input_tokens: 0,
   ephemeral_5m_input_tokens: 0,
   ephemeral_1h_input_tokens: 0,
+  ttl_30m_tokens: 0,
+  ttl_12h_tokens: 0,
   web_search_requests: 0,
   service_tier: '',
 }
