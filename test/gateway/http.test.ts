@@ -46,7 +46,7 @@ t.test('what is no request that we speak gets a status, a reason and an id, and 
     'HTTP/2.0': [`GET /v1/models HTTP/2.0\r\nhost: gw\r\n${key}\r\n`, version],
     'HTTP/2.0, for a probe': ['GET /health HTTP/2.0\r\nhost: gw\r\n\r\n', version],
     'HTTP/3.0': [`GET /v1/models HTTP/3.0\r\nhost: gw\r\n${key}\r\n`, version],
-    'HTTP/0.9': ['GET /v1/models\r\n\r\n', version],
+    'HTTP/0.9': ['GET /v1/usage\r\n\r\n', version],
     'the preface of HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', version],
     'gzip, chunked': [`${start}transfer-encoding: gzip, chunked\r\n\r\n${chunked}`, coding],
     'gzip and chunked': [`${start}transfer-encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n${chunked}`, coding],
@@ -76,7 +76,13 @@ t.test('what is no request that we speak gets a status, a reason and an id, and 
     ],
     'an upgrade': [
       head('GET /v1/responses', { connection: 'Upgrade', upgrade: 'WebSocket' }),
-      bad('UPGRADE_REFUSED', 'WebSocket is not spoken here; use plain HTTP requests.', 426),
+      [
+        426,
+        'invalid_request_error',
+        'UPGRADE_REFUSED',
+        'WebSocket is not spoken here; use plain HTTP requests.',
+        'openai',
+      ],
     ],
     'a tunnel': [
       'CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n',

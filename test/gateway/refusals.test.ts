@@ -307,6 +307,7 @@ t.test('an upgrade is refused so that clients fall back, and an offer that HTTP 
     'invalid_request_error',
     'UPGRADE_REFUSED',
     'WebSocket is not spoken here; use plain HTTP requests.',
+    'openai',
   ])
 
   // What Java's HttpClient sends with every first request to a plain http: URL.

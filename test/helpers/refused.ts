@@ -3,11 +3,12 @@ import type { Test } from 'tap'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
-export type Refusal = [status: number, type: string, code: string, message: string]
+/** `openai`: in its envelope, not in that of Messages */
+export type Refusal = [status: number, type: string, code: string, message: string, envelope?: 'openai']
 
-/** Fails the test unless the reply is this refusal, in the envelope of Messages and with its request id. */
+/** Fails the test unless the reply is this refusal, in the envelope of its client and with its request id. */
 export async function refused(t: Test, reply: Response, refusal: Refusal, name: string = refusal[2]): Promise<void> {
-  const [status, type, code, message] = refusal
+  const [status, type, code, message, envelope] = refusal
   const id = reply.headers.get('x-request-id')
   t.match(id, uuid)
   t.strictSame(
@@ -21,7 +22,9 @@ export async function refused(t: Test, reply: Response, refusal: Refusal, name: 
       status,
       contentType: 'application/json',
       requestId: id,
-      body: { type: 'error', error: { type, message, code }, request_id: id },
+      body: envelope
+        ? { error: { message, type, param: null, code } }
+        : { type: 'error', error: { type, message, code }, request_id: id },
     },
     name,
   )

@@ -41,6 +41,8 @@ export class Downstream implements Member {
   seat: Disposable | undefined
   interrupted: Failure | undefined
   place = -1
+  /** more than pings has been written of a stream */
+  spoken = false
   #stream = false
   #pingEveryMs = 0
   #pingAt = 0
@@ -151,6 +153,7 @@ export class Downstream implements Member {
    */
   write(chunk: Buffer, between = true): boolean {
     this.#wrote = true
+    this.spoken = true
     this.#between = between
     return this.#res.write(chunk)
   }
@@ -198,7 +201,8 @@ export class Downstream implements Member {
       const body = this.dialect.error(failure, this.ticket.id)
       this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure), ...failure.fields], body)
       this.#linger()
-    } else if (this.#stream) this.end(this.failing?.(failure) ?? this.dialect.errorFrame(failure, this.ticket.id))
+    } else if (this.#stream)
+      this.end(this.failing?.(failure) ?? this.dialect.errorFrame(failure, this.ticket.id, this.spoken))
     else {
       this.#over = true
       this.#res.destroy()

@@ -328,7 +328,7 @@ class Exchange implements Listener, Watcher {
     const { call, down, outcome } = this.#by
     this.#answered()
     // Pings have made it a stream; what is no stream can then only be told as an error.
-    if (down.committed) down.end(call.dialect.asErrorFrame(body))
+    if (down.committed) down.end(call.dialect.asErrorFrame(body, down.spoken))
     else down.whole(this.#status, this.#fields(outcome), body)
   }
 

@@ -114,7 +114,6 @@ const patterns: Compiled[] = []
 function compile(): void {
   for (; compiledFrom < routes.length; compiledFrom++) {
     const route = routes[compiledFrom]!
-    if (!dialects.has(route.dialect)) continue
     const found = { route, dialect: dialectNamed(route.dialect), model: '' }
     const [before, after] = route.path.split('{model}')
     if (after === undefined) exact.set(route.path, [...(exact.get(route.path) ?? []), found])
