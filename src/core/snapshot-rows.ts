@@ -1,9 +1,11 @@
 // The rows of which snapshots are made: which columns are read, and the facts that they become.
+
 import { type Selectable, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
 import type { Tables } from '../db/schema.ts'
 import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
+import { mappingFor } from './default-models.ts'
 import type { Draft } from './shards.ts'
 import {
   type AccountFacts,
@@ -63,7 +65,7 @@ export function accountFacts(row: AccountRow): AccountFacts {
     priority: row.priority,
     status: row.status,
     reason: row.reason,
-    models: sharedModelMap(row.model_map),
+    models: sharedModelMap(mappingFor(row.platform, row.model_map)),
     expiresAt: row.expires_at?.getTime() ?? 0,
     interceptWarmup: row.intercept_warmup,
   }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../core/credential.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
-import type { DialectName } from '../dialect/dialect.ts'
+import type { Body, DialectName } from '../dialect/dialect.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What the client asked, as far as a platform needs it. */
@@ -31,6 +31,23 @@ export interface UpstreamRequest {
   headers: Record<string, string | string[] | number>
 }
 
+/** What is put around requests to an account, and taken off its answers again. Its requests have the fields of v1internal (`Target.internal`). */
+export interface Envelope {
+  request(body: Body, said: Enveloped): Body
+  /**
+   * Takes the envelope off an answer, every other byte as it was: of a stream event by event, of a whole answer at its end. What has
+   * none passes untouched, as errors do. Made anew for each answer.
+   */
+  answer(streaming: boolean): { push(chunk: Buffer): Buffer; end(): Buffer }
+}
+
+export interface Enveloped {
+  /** as the request would be asked without an envelope: `/v1beta/models/x:generateContent` */
+  path: string
+  /** the session that it belongs to; '': none is known. Only its digest is sent */
+  session: string
+}
+
 export interface Platform {
   readonly name: PlatformName
   /** the vendor's own origin, where an account names no other */
@@ -40,6 +57,8 @@ export interface Platform {
   /** Whether an account counts tokens, where its dialect has that; absent: it does. */
   counts?(account: AccountFacts): boolean
   prepare(call: UpstreamCall, account: AccountFacts, credential: Credential): UpstreamRequest
+  /** Undefined, or none by this name: requests of this account go as they are. */
+  envelope?(account: AccountFacts, credential: Credential): Envelope | undefined
   /** What an error status means; `body` is its beginning. `now` is Unix ms. */
   judge(status: number, headers: IncomingHttpHeaders, body: string, now: number): Verdict
   /** The same for an error inside a 200. */

@@ -10,6 +10,7 @@ interface RawPart {
 interface RawCandidate {
   index?: unknown
   finishReason?: unknown
+  finishMessage?: unknown
   content?: { parts?: unknown } | null
 }
 interface RawChunk {
@@ -39,7 +40,18 @@ const names = [
 
 const outputs = new Set<keyof Counts>(['candidatesTokenCount', 'thoughtsTokenCount'])
 
-const errorKinds = ['status']
+// A reason says more than the status; see `toldOf`.
+const errorKinds = ['reason', 'status']
+
+// Ends that are no answer when nothing was said before them: a proof that is missing, an account that is out, a model's own slip
+// (spec/wire-additions.md §3). After text they are ends; what a filter says is always one.
+const failures = new Set([
+  'MISSING_THOUGHT_SIGNATURE',
+  'PUP_LIMITED_DISABLED',
+  'MALFORMED_FUNCTION_CALL',
+  'UNEXPECTED_TOOL_CALL',
+  'MALFORMED_RESPONSE',
+])
 
 export function geminiMeter(streaming: boolean): Meter {
   return streaming ? new GeminiStream() : new BodyMeter(readBody)
@@ -56,8 +68,9 @@ class GeminiStream extends StreamMeter {
 
   protected override read(_: string, data: string): void {
     for (const chunk of chunksOf(parse(data))) {
-      if (chunk.error) {
-        this.fail(chunk.error, errorKinds, 'INTERNAL')
+      const error = chunk.error ?? (this.begun ? undefined : failureIn(chunk))
+      if (error) {
+        this.fail(toldOf(error), errorKinds, 'INTERNAL')
         this.ended = true
         continue
       }
@@ -73,11 +86,37 @@ function readBody(body: object, meter: BodyMeter): void {
   const tally = new Tally()
   let bytes = 0
   for (const chunk of chunksOf(body)) {
+    const error = chunk.error ?? (tally.begun ? undefined : failureIn(chunk))
     bytes += tally.take(chunk)
-    if (chunk.error) meter.error ??= errorOf(chunk.error, errorKinds, 'INTERNAL')
+    if (error) meter.error ??= errorOf(toldOf(error), errorKinds, 'INTERNAL')
   }
   tally.into(meter)
   if (tally.complete && !meter.error) meter.answers(bytes)
+}
+
+/** An error with its reason beside its status, and the wait that its details ask for in its words: nobody else is given the details. */
+function toldOf(error: unknown): unknown {
+  if (!isObject(error)) return error
+  const { details, message } = error as { details?: unknown; message?: unknown }
+  const all: unknown[] = Array.isArray(details) ? details : []
+  const first = (name: string) =>
+    all
+      .map(one => (isObject(one) ? (one as Record<string, unknown>)[name] : undefined))
+      .find(one => typeof one === 'string')
+  const wait = first('retryDelay')
+  const said = typeof message === 'string' ? message : ''
+  const words = wait && !/retry in|resets? (?:in|after)/i.test(said) ? `${said} Please retry in ${wait}.`.trim() : said
+  return { reason: first('reason'), ...error, message: words }
+}
+
+/** An end that is no answer, as an error; only of a single candidate, since others may have said something. */
+function failureIn({ candidates }: RawChunk): object | undefined {
+  if (!Array.isArray(candidates) || candidates.length !== 1 || !isObject(candidates[0])) return undefined
+  const { finishReason, finishMessage, content } = candidates[0] as RawCandidate
+  if (typeof finishReason !== 'string' || !failures.has(finishReason)) return undefined
+  const parts = Array.isArray(content?.parts) ? content.parts.filter(isObject) : []
+  if (parts.some(says)) return undefined
+  return { reason: finishReason, message: typeof finishMessage === 'string' ? finishMessage : finishReason }
 }
 
 /** The chunks of a body, which is one, or an array of them: so come streams without `alt=sse`, and some errors of streams. */
