@@ -106,6 +106,9 @@ export class Outcome implements Ticket {
   usage: Usage = noUsage()
   /** the upstream answered, but its final usage never came */
   partial = false
+  /** the dialects in which it was asked, and in which its last account was; '' until they are known */
+  dialect = ''
+  upstreamDialect = ''
   /** what a translation left out or changed of the request, by the client's own names; `~` marks what was changed */
   dropped: readonly string[] = []
   cost: Nano = 0n

@@ -24,6 +24,8 @@ function fieldsOf(o: Outcome): string {
   if (o.keyId) fields += `,"user":${quote(o.user)},"key":${quote(o.key)}`
   if (o.model) fields += `,"model":${quote(o.model)}`
   if (o.account !== null) fields += `,"account":${quote(o.account)}`
+  if (o.dialect !== o.upstreamDialect) fields += `,"translated":"${o.dialect} ${o.upstreamDialect}"`
+  if (o.dropped.length > 0) fields += `,"dropped":[${o.dropped.map(quote).join(',')}]`
   if (o.attempts.length > 1) {
     const attempts = o.attempts.map(a => quote(`${a.account}: ${scrub(a.error) || a.status}`))
     fields += `,"attempts":[${attempts.join(',')}]`

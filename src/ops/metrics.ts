@@ -45,6 +45,16 @@ class Tally implements Metrics {
     [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
   )
   readonly #intercepted = new Counter('gw_intercepted_total', 'Warmup requests answered here, by account.')
+  readonly #translated = new Counter(
+    'gw_translated_total',
+    'Requests that were translated for an upstream, by the dialects of both sides.',
+  )
+  readonly #dropped = new Counter(
+    'gw_translation_dropped_total',
+    'What translations left out or changed of requests, by the field of the client.',
+  )
+  readonly #translations = new Map<string, Count>()
+  readonly #droppedByToken = new Map<string, Count>()
   readonly #troubles = new Counter(
     'gw_node_trouble_total',
     'Requests that this node could send to nobody for trouble of its own, by error code.',
@@ -77,6 +87,7 @@ class Tally implements Metrics {
       account.intercepted ??= this.#intercepted.with({ account: o.account })
       account.intercepted.value++
     }
+    if (o.dialect !== o.upstreamDialect) this.#translation(o)
     if (!o.metered) return
     platform.duration ??= this.#duration.with({ platform: name })
     platform.duration.observe(o.durationMs / 1000)
@@ -107,6 +118,8 @@ class Tally implements Metrics {
       this.#duration,
       this.#firstToken,
       this.#intercepted,
+      this.#translated,
+      this.#dropped,
       this.#troubles,
       ...this.#gauges,
     ])
@@ -115,6 +128,17 @@ class Tally implements Metrics {
   #request(platform: OfPlatform, name: string, status: number, code: string): Count {
     const codes = platform.requests.get(status) ?? opened(platform.requests, status, new Map<string, Count>())
     return codes.get(code) ?? opened(codes, code, this.#requests.with({ platform: name, status, code }))
+  }
+
+  #translation({ dialect, upstreamDialect, dropped }: Outcome): void {
+    const key = `${dialect} ${upstreamDialect}`
+    const both = { from: dialect, to: upstreamDialect }
+    ;(this.#translations.get(key) ?? opened(this.#translations, key, this.#translated.with(both))).value++
+    for (const said of dropped) {
+      const token = this.#droppedByToken.has(said) || this.#droppedByToken.size < MOST_TOKENS ? said : 'other'
+      const known = this.#droppedByToken.get(token)
+      ;(known ?? opened(this.#droppedByToken, token, this.#dropped.with({ token }))).value++
+    }
   }
 
   #ofType(type: string, platform: string, model: string): Count {
@@ -130,6 +154,9 @@ class Tally implements Metrics {
     return this.#accounts.get(name) ?? opened(this.#accounts, name, new OfAccount())
   }
 }
+
+// Fields are the client's own words, and a client may make up any.
+const MOST_TOKENS = 200
 
 class OfPlatform {
   readonly requests = new Map<number, Map<string, Count>>()

@@ -117,6 +117,8 @@ class Exchange implements Listener, Watcher {
     this.#way = wayTo({ gw, call, candidate, proofs, unsealed })
     const { request, body } = this.#way
     outcome.phase = 'connecting'
+    outcome.dialect = call.dialect.name
+    outcome.upstreamDialect = this.#way.dialect
     outcome.dropped = this.#way.translated?.notes.tokens ?? nobody
     this.#upstream = new Upstream(gw, request, body, patience(gw, call.stream), this, fresh)
     down.watcher = this

@@ -1,7 +1,7 @@
 // Way: how a call goes to one account, and how its answer comes back: bytes that pass, or a translation between two dialects.
 import { hash } from 'node:crypto'
 import { type AccountFacts, credentialOf } from '../../core/snapshot.ts'
-import type { Body, Dialect } from '../../dialect/dialect.ts'
+import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
 import type { Asking, Target } from '../../dialect/middle/codec.ts'
 import { factsOf, type Vendor } from '../../dialect/middle/models.ts'
 import { Notes } from '../../dialect/middle/notes.ts'
@@ -20,6 +20,8 @@ import { counted, type Rendition, rendition } from './rendition.ts'
 
 export interface Way {
   readonly platform: Platform
+  /** the one that the upstream is asked in */
+  readonly dialect: DialectName
   readonly request: UpstreamRequest
   readonly body: Body
   /** undefined: bytes pass */
@@ -78,6 +80,7 @@ function passing({ call, candidate }: Going, platform: Platform): Way {
   const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(call.req) }
   return {
     platform,
+    dialect: dialect.name,
     request: platform.prepare(asked, account, credentialOf(account)),
     body: peek.mapped(upstreamModel),
     translated: undefined,
@@ -100,7 +103,7 @@ function translating(going: Going, platform: Platform, upstream: Dialect): Way {
   })
   const shown = { client: dialect, upstream, to: call.stream, metered: true, restore: undefined, translation }
   return {
-    ...ours(platform, candidate.account, translation.asking, call.stream),
+    ...ours(platform, upstream, candidate.account, translation.asking, call.stream),
     translated: translation,
     rendition: from => rendition({ ...shown, from }),
   }
@@ -118,7 +121,7 @@ function counting(going: Going, platform: Platform, upstream: Dialect): Way {
     return tokens === undefined ? undefined : to.counting!.write(tokens)
   }
   return {
-    ...ours(platform, candidate.account, asking, false),
+    ...ours(platform, upstream, candidate.account, asking, false),
     translated: { notes, error },
     rendition: () => counted(upstream, written),
   }
@@ -127,7 +130,7 @@ function counting(going: Going, platform: Platform, upstream: Dialect): Way {
 const BYTES_OF_TOKEN = 4
 
 // Nothing of the client's own headers is true of a request that is ours.
-function ours(platform: Platform, account: AccountFacts, asking: Asking, stream: boolean) {
+function ours(platform: Platform, upstream: Dialect, account: AccountFacts, asking: Asking, stream: boolean) {
   const { path, query } = asking
   const call: UpstreamCall = {
     method: 'POST',
@@ -143,6 +146,7 @@ function ours(platform: Platform, account: AccountFacts, asking: Asking, stream:
   const body = Buffer.from(asking.body)
   return {
     platform,
+    dialect: upstream.name,
     request: platform.prepare(call, account, credentialOf(account)),
     body: { pieces: [body], bytes: body.length },
   }
