@@ -2,7 +2,7 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { Head } from './call.ts'
 import type { Made } from './script.ts'
-import { emptySums, noCounts, type Outcome, type Row, type Stats, type Sums, statsOf } from './stats.ts'
+import { type Counted, emptySums, noCounts, type Outcome, type Row, type Stats, type Sums, statsOf } from './stats.ts'
 import type { Counts, Usage } from './step.ts'
 
 export interface BookOptions {
@@ -27,6 +27,7 @@ export interface Page {
   holds(): void
   goesOn(): void
   unexpected(): void
+  counts(what: Counted): void
   end(outcome: Exclude<Outcome, 'open'>, usage: Usage | null): void
 }
 
@@ -130,7 +131,7 @@ function openPage(sums: Sums[], row: Row | null, { now, keep }: BookOptions, cha
   }
   changed()
 
-  const count = (field: 'holding' | 'unexpected', by: 1 | -1) => {
+  const count = (field: 'holding' | 'unexpected' | Counted, by: 1 | -1) => {
     for (const sum of sums) sum[field] += by
     changed()
   }
@@ -174,6 +175,7 @@ function openPage(sums: Sums[], row: Row | null, { now, keep }: BookOptions, cha
     holds: () => count('holding', 1),
     goesOn: () => count('holding', -1),
     unexpected: () => count('unexpected', 1),
+    counts: what => count(what, 1),
     end(outcome, usage) {
       if (!open) return
       open = false

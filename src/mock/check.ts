@@ -73,6 +73,8 @@ const steps: Record<keyof Step, Check> = {
   hugeBytes: whole(1),
   thinking: (value, path) => (Array.isArray(value) ? list(text) : text)(value, path),
   tools: list(object({ name: text, input: plain, id: text }, 'name')),
+  interleaved: flag,
+  refusal: text,
   stopReason: text,
   model: text,
   usage: object({
@@ -109,6 +111,8 @@ const steps: Record<keyof Step, Check> = {
   status: whole(200, 599),
   error: object({ type: text, message: text, details: plain }),
   errorAt: whole(0),
+  proofs: oneOf('own', 'own of the model'),
+  token: object({ expiresIn: whole(0), rotates: flag }),
   body: text,
   delayMs: whole(0),
   gapMs: whole(0),

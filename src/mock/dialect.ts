@@ -1,5 +1,7 @@
 // What a provider's dialect gives to the engine: a reply in pieces, without regard to how it is sent.
 import type { Call, Head } from './call.ts'
+import type { Tokens } from './oauth/tokens.ts'
+import type { Counted } from './stats.ts'
 import type { Step, Usage } from './step.ts'
 
 /** One server-sent event. */
@@ -24,6 +26,8 @@ export interface Reply {
   billedAfter: number
   /** Every request with this path, model, stream flag and size gets the same bytes, so they need to be made only once. */
   keep: boolean
+  /** the sum that it is counted in, besides those of all */
+  counts?: Counted
 }
 
 export interface Dialect {
@@ -34,7 +38,9 @@ export interface Dialect {
   /** Whether a request is in this dialect. */
   owns(head: Head): boolean
   /** What is said elsewhere than in the body. */
-  read?(head: Head): { model: string; stream: boolean }
+  read?(head: Head): { model?: string; stream?: boolean }
+  /** For all its requests, which bring none of their own. */
+  credential?: string
   /** What the step makes of the request. */
-  answer(call: Call, step: Step): Reply
+  answer(call: Call, step: Step, tokens: Tokens): Reply
 }

@@ -35,7 +35,7 @@ export interface Errors {
   errorOf(step: Step): Said | null
   errorBody(said: Said, requestId: string): Record<string, unknown>
   /** A refusal nobody scripted: the request itself is wrong. */
-  refusal(call: Call, status: number, message: string, type?: string): Reply
+  refusal(call: Call, status: number, message: string, type?: string, code?: string): Reply
   /** What the step or the request leaves no choice about, or null when the request is to be answered. */
   outOfTurn(call: Call, step: Step): Reply | null
 }
@@ -54,8 +54,8 @@ export function errorsOf({ known, other, keyless, body }: Manners): Errors {
       if (good && !error && errorAt === undefined) return null
       return { ...of(good ? statusOf(error?.type) : status), ...error }
     },
-    refusal(call, status, message, type = of(status).type) {
-      return whole(body({ ...of(status), type, message }, call.id), {}, null, status)
+    refusal(call, status, message, type = of(status).type, code) {
+      return whole(body({ ...of(status), type, message, ...(code && { code }) }, call.id), {}, null, status)
     },
     outOfTurn(call, step) {
       if (call.credential === '') return errors.refusal(call, ...keyless)

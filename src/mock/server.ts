@@ -6,6 +6,7 @@ import { createBook } from './book.ts'
 import { control } from './control.ts'
 import { createGate } from './gate.ts'
 import type { Mock, MockOptions } from './mock.ts'
+import { Tokens } from './oauth/tokens.ts'
 import { createServe } from './request.ts'
 import { createScripts } from './script.ts'
 
@@ -22,7 +23,8 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
   const connections = new WeakMap<Socket, number>()
   let connected = 0
 
-  const serve = createServe(scripts, book, gate, req => connections.get(req.socket) ?? 0)
+  const tokens = new Tokens(now)
+  const serve = createServe(scripts, book, gate, tokens, req => connections.get(req.socket) ?? 0)
   // No timeouts: a test that finds its connection closed should have to blame itself or the gateway.
   const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 }, (req, res) => {
     if (req.url?.startsWith('/_mock/')) control(mock, req, res)
@@ -49,6 +51,7 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
     },
     reset() {
       scripts.clear()
+      tokens.clear()
       book.reset()
       gate.release()
     },

@@ -47,6 +47,9 @@ export interface Seen {
   usage: Usage | null
 }
 
+/** What a reply may be counted as, besides what all are. */
+export type Counted = 'refreshes' | 'refusedTokens' | 'refusedProofs'
+
 /** Counted since the start or the last `reset()`. */
 export interface Stats {
   requests: number
@@ -61,6 +64,12 @@ export interface Stats {
   cut: number
   /** Requests that met `expect: 'nothing more'`. */
   unexpected: number
+  /** Tokens that the token endpoint gave for a refresh token. */
+  refreshes: number
+  /** Refusals of the token endpoint: a refresh token that was used before. */
+  refusedTokens: number
+  /** Refusals of proofs of thinking that are not the credential's own (`Step.proofs`). */
+  refusedProofs: number
   /** When a client last went away early; null when none did. */
   lastAbortAt: number | null
   /** When a request last ended, however it did; null when none has. */
@@ -104,6 +113,9 @@ export function emptySums(): Sums {
     aborted: 0,
     cut: 0,
     unexpected: 0,
+    refreshes: 0,
+    refusedTokens: 0,
+    refusedProofs: 0,
     lastAbortAt: null,
     closedAt: null,
     statuses: {},

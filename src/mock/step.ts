@@ -76,10 +76,14 @@ export interface Step {
   chunks?: string[]
   /** One more delta of this many bytes of text, in one event. */
   hugeBytes?: number
-  /** A thinking block before the answer; a list is the exact list of deltas. */
+  /** A thinking block before the answer, signed by the credential (proofs.ts); a list is the exact list of deltas. */
   thinking?: string | string[]
   /** Tool calls after the text. Left out (and answered with text) when the request carries no `tools`. */
   tools?: ToolCall[]
+  /** Fragments of the tool calls in turn, one of each, as some servers of Chat send them; else one call after the other. */
+  interleaved?: boolean
+  /** The model declines, in these words and its dialect's way: in a field, a part or a reason of its own. */
+  refusal?: string
   /** In the vendor's words; the default is those for a tool call or a plain end. Of Responses it is why it is `incomplete`. */
   stopReason?: string
   /** The model the reply says it comes from. Default: the one that was asked for. */
@@ -106,6 +110,13 @@ export interface Step {
    * A request that does not stream is refused with it.
    */
   errorAt?: number
+  /**
+   * Requests are refused whose history has proofs of thinking (`signature`, `encrypted_content`, `thoughtSignature`) that this credential
+   * did not issue, or not for the thinking beside it, or (`own of the model`) not for this model: in the vendor's words, 400.
+   */
+  proofs?: 'own' | 'own of the model'
+  /** What the token endpoint gives (credential `token`): `expiresIn` seconds, default 3600; `rotates`, default true. */
+  token?: { expiresIn?: number; rotates?: boolean }
   /** The response body as it is, HTML or a recorded stream. It reports no usage unless `usage` is given too. */
   body?: string
 

@@ -3,6 +3,7 @@
 /** The deltas of a text: a list as it is, a string at its spaces in at most four. Joined again they are the text. */
 export function words(text: string | string[]): string[] {
   if (Array.isArray(text)) return [...text]
+  if (text === '') return []
   const single = text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text]
   const each = Math.ceil(single.length / 4)
   return Array.from({ length: Math.ceil(single.length / each) }, (_, nth) =>

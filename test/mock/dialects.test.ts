@@ -239,8 +239,9 @@ t.test('gemini, whole, as a stream and as an array', async t => {
   const mock = await mockFor(t, said)
   const whole = json(await gemini(mock, 'generateContent', { tools }))
   const { responseId } = whole
-  const [, , { functionCall }] = whole.candidates[0].content.parts
-  const call = { functionCall: { id: functionCall.id, name: 'w', args: { a: 1 } } }
+  const [, , { functionCall, thoughtSignature }] = whole.candidates[0].content.parts
+  t.match(thoughtSignature, /^[A-Za-z0-9+/]+=*$/, 'standard base64')
+  const call = { functionCall: { id: functionCall.id, name: 'w', args: { a: 1 } }, thoughtSignature }
   const parts = [{ text: 'hm …', thought: true }, { text: 'Let me 🙂' }, call]
   t.same(whole, {
     candidates: [{ content: { parts, role: 'model' }, finishReason: 'STOP', index: 0 }],
@@ -262,7 +263,12 @@ t.test('gemini, whole, as a stream and as an array', async t => {
       [{ text: ' …', thought: true }],
       [{ text: 'Let ' }],
       [{ text: 'me 🙂' }],
-      [{ functionCall: { ...call.functionCall, id: chunks[4].candidates[0].content.parts[0].functionCall.id } }],
+      [
+        {
+          ...call,
+          functionCall: { ...call.functionCall, id: chunks[4].candidates[0].content.parts[0].functionCall.id },
+        },
+      ],
       [{ text: '' }],
     ],
   )

@@ -43,7 +43,9 @@ async function addressOf(text: string): Promise<{ host: string; port: number }> 
 
 const manual = (url: string) => `mock provider at ${url}
 
-give it to an account:      gw account add mock --platform anthropic --base-url ${url} --api-key-file FILE
+It speaks Anthropic Messages, OpenAI Chat and Responses, Gemini and Antigravity, and gives tokens at /token.
+
+give it to an account:      gw account add mock --platform PLATFORM --base-url ${url} --api-key-file FILE
 the next replies of a key:  curl ${url}/_mock/script -d '{"credential": "*", "steps": [{"status": 529}, {"text": "hello"}]}'
 what it has seen:           curl ${url}/_mock/stats
 as if nothing had been:     curl -X POST ${url}/_mock/reset`

@@ -2,10 +2,11 @@
 import { streamed, whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Event, Reply } from '../dialect.ts'
+import { type Brought, fieldsOf, foreign, objectsOf } from '../proofs.ts'
 import { type Speech, speechOf } from '../speech.ts'
 import type { Step, Usage } from '../step.ts'
 import { cut } from '../words.ts'
-import { errorBody, errorOf } from './errors.ts'
+import { errorBody, errorOf, refusal as refused } from './errors.ts'
 import { cumulative, sayable, written } from './usage.ts'
 
 /** A content block: its finished form, and the form it opens with and the deltas in a stream. */
@@ -17,12 +18,20 @@ interface Block {
 
 /** Answers POST /v1/messages. */
 export function message(call: Call, step: Step): Reply {
+  const bad = foreign(call, step, proofsIn(call))
+  if (bad)
+    return {
+      ...refused(call, 400, `${bad.at}: Invalid \`signature\` in \`thinking\` block`),
+      counts: 'refusedProofs',
+    }
   const speech = speechOf(call, step, 'toolu_')
   const { model, seed, keep } = speech
   const usage = sayable(speech.usage)
   const blocks = blocksOf(speech)
-  const stop_reason = step.stopReason ?? (speech.tools.length > 0 ? 'tool_use' : 'end_turn')
-  const stop = { stop_reason, stop_sequence: null }
+  const declined = speech.refusal.length > 0
+  const stop_reason = step.stopReason ?? (declined ? 'refusal' : speech.tools.length > 0 ? 'tool_use' : 'end_turn')
+  const stop_details = { type: 'refusal', category: null, explanation: speech.refusal.join('') }
+  const stop = { stop_reason, stop_sequence: null, ...(declined && { stop_details }) }
   const shell = { id: `msg_${seed.slice(0, 24)}`, type: 'message', role: 'assistant', model }
 
   if (!call.stream) {
@@ -45,9 +54,18 @@ export function message(call: Call, step: Step): Reply {
 /** Without what a stream's start cannot know. */
 const begun = ({ iterations, ...usage }: Usage): Usage => ({ ...usage, output_tokens: 1, web_search_requests: 0 })
 
-function blocksOf({ seed, thinking: thoughts, text: deltas, tools }: Speech): Block[] {
+function* proofsIn(call: Call): Iterable<Brought> {
+  for (const [m, { content }] of objectsOf(fieldsOf(call)['messages']).entries())
+    for (const [b, { type, thinking, signature, data }] of objectsOf(content).entries()) {
+      const at = `messages.${m}.content.${b}`
+      if (type === 'thinking') yield { at, value: String(signature), thinking: String(thinking) }
+      if (type === 'redacted_thinking') yield { at, value: String(data) }
+    }
+}
+
+function blocksOf({ proof, thinking: thoughts, text: deltas, tools }: Speech): Block[] {
   const blocks: Block[] = []
-  if (thoughts) blocks.push(thinking(thoughts, seed.slice(0, 32)))
+  if (thoughts) blocks.push(thinking(thoughts, proof!))
   if (deltas.length > 0) blocks.push(text(deltas))
   for (const { id, name, input } of tools) blocks.push(toolUse(id, name, input))
   return blocks

@@ -2,10 +2,11 @@
 import { listed, streamed, whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Event, Reply } from '../dialect.ts'
+import { type Brought, fieldsOf, foreign, objectsOf } from '../proofs.ts'
 import { type Speech, speechOf } from '../speech.ts'
 import type { Step } from '../step.ts'
 import { promptOf } from '../usage.ts'
-import { errorBody, errorOf } from './errors.ts'
+import { errorBody, errorOf, refusal } from './errors.ts'
 
 // What this dialect has no words for.
 const unsaid = {
@@ -18,27 +19,34 @@ const unsaid = {
   service_tier: '',
 }
 
-/** Answers :generateContent and :streamGenerateContent, with `alt=sse` or without. */
-export function generate(call: Call, step: Step): Reply {
+/**
+ * Answers :generateContent and :streamGenerateContent, with `alt=sse` or without.
+ * @param wrap puts a body or chunk into an envelope
+ */
+export function generate(call: Call, step: Step, wrap: (chunk: object) => object = chunk => chunk): Reply {
+  if (foreign(call, step, proofsIn(call)))
+    return { ...refusal(call, 400, 'Corrupted thought signature.'), counts: 'refusedProofs' }
   const spoken = speechOf(call, step, '')
   const speech = { ...spoken, usage: { ...spoken.usage, ...unsaid } }
   const { usage, keep } = speech
   const shell = { modelVersion: speech.model, responseId: speech.seed.slice(0, 22) }
-  const finishReason = step.stopReason ?? 'STOP'
+  const declined = speech.refusal.length > 0
+  const finishReason = step.stopReason ?? (declined ? 'SAFETY' : 'STOP')
+  const finish = { finishReason, ...(declined && { finishMessage: speech.refusal.join('') }) }
 
   if (!call.stream) {
-    const candidates = [{ content: { parts: partsOf(speech, true), role: 'model' }, finishReason, index: 0 }]
-    return { ...whole({ candidates, usageMetadata: written(speech), ...shell }, step, usage), keep }
+    const candidates = [{ content: { parts: partsOf(speech, true), role: 'model' }, ...finish, index: 0 }]
+    return { ...whole(wrap({ candidates, usageMetadata: written(speech), ...shell }), step, usage), keep }
   }
 
   const parts = partsOf(speech, false)
   const event = (part: object, usageMetadata: object, end: object = {}): Event => {
     const candidates = [{ content: { parts: [part], role: 'model' }, ...end, index: 0 }]
-    return { data: JSON.stringify({ candidates, usageMetadata, ...shell }) }
+    return { data: JSON.stringify(wrap({ candidates, usageMetadata, ...shell })) }
   }
   const events = [
     ...parts.map((part, nth) => event(part, written(speech, (nth + 1) / (parts.length + 1)))),
-    event({ text: '' }, written(speech), { finishReason }),
+    event({ text: '', ...lateProof(speech) }, written(speech), finish),
   ]
   const error = errorOf(step)
   const story = { events, usage, error: error && [{ data: JSON.stringify(errorBody(error, call.id)) }] }
@@ -46,13 +54,35 @@ export function generate(call: Call, step: Step): Reply {
   return { ...(sse ? streamed(story, { ...step, eol: step.eol ?? 'crlf' }) : listed(story, step)), keep }
 }
 
-function partsOf({ thinking, text, tools }: Speech, joined: boolean): object[] {
+function partsOf(speech: Speech, joined: boolean): object[] {
+  const { thinking, proof, text, tools } = speech
   const pieces = (deltas: string[]) => (joined && deltas.length > 0 ? [deltas.join('')] : deltas)
   return [
     ...pieces(thinking ?? []).map(text => ({ text, thought: true })),
-    ...pieces(text).map(text => ({ text })),
-    ...tools.map(({ id, name, input }) => ({ functionCall: { id, name, args: JSON.parse(input) } })),
+    ...pieces(text).map(text => ({ text, ...(joined && lateProof(speech)) })),
+    ...tools.map(({ id, name, input }, nth) => ({
+      functionCall: { id, name, args: JSON.parse(input) },
+      // Of calls side by side only the first has one.
+      ...(proof !== undefined && nth === 0 && { thoughtSignature: proof }),
+    })),
   ]
+}
+
+/** Of an answer without calls it comes with its last part. */
+function lateProof({ proof, tools }: Speech) {
+  return proof !== undefined && tools.length === 0 && { thoughtSignature: proof }
+}
+
+// The documented values for calls that come from elsewhere.
+const skips = new Set(['skip_thought_signature_validator', 'context_engineering_is_the_way_to_go'])
+
+function* proofsIn(call: Call): Iterable<Brought> {
+  const body = fieldsOf(call)
+  const { contents } = (body['request'] as Record<string, unknown> | undefined) ?? body
+  for (const [n, { parts }] of objectsOf(contents).entries())
+    for (const { thoughtSignature } of objectsOf(parts))
+      if (typeof thoughtSignature === 'string' && !skips.has(thoughtSignature))
+        yield { at: `contents[${n}]`, value: thoughtSignature }
 }
 
 /** The usage so far: it grows with the share of the answer that is out. A count of 0 is left out, as protobuf does. */

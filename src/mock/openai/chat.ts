@@ -34,7 +34,7 @@ export function chat(call: Call, step: Step): Reply {
     chunk([{ index: 0, delta, logprobs: null, finish_reason }])
   const events = [
     choice({ role: 'assistant', content: '', refusal: null }),
-    ...deltasOf(speech).map(delta => choice(delta)),
+    ...deltasOf(speech, step.interleaved === true).map(delta => choice(delta)),
     choice({}, finish_reason),
     ...(asked ? [chunk([], counts)] : []),
     { data: '[DONE]' },
@@ -44,24 +44,28 @@ export function chat(call: Call, step: Step): Reply {
   return streamed({ ...story, error: error && [event(errorBody(error, call.id))] }, step)
 }
 
-function message({ text, thinking, tools }: Speech): object {
+function message({ text, thinking, refusal, tools }: Speech): object {
   return {
     role: 'assistant',
     content: text.length > 0 ? text.join('') : null,
-    refusal: null,
+    refusal: refusal.length > 0 ? refusal.join('') : null,
     ...(thinking && { reasoning_content: thinking.join('') }),
     ...(tools.length > 0 && { tool_calls: tools.map(({ id, name, input }) => call(id, name, input)) }),
   }
 }
 
-function deltasOf({ text, thinking = [], tools }: Speech): object[] {
+function deltasOf({ text, thinking = [], refusal, tools }: Speech, interleaved: boolean): object[] {
+  const calls = tools.map(({ id, name, input }, index) => [
+    { tool_calls: [{ index, ...call(id, name, '') }] },
+    ...cut(input, 3).map(piece => ({ tool_calls: [{ index, function: { arguments: piece } }] })),
+  ])
+  const most = Math.max(0, ...calls.map(pieces => pieces.length))
+  const inTurn = Array.from({ length: most }, (_, nth) => calls.flatMap(pieces => pieces[nth] ?? []))
   return [
     ...thinking.map(reasoning_content => ({ reasoning_content })),
     ...text.map(content => ({ content })),
-    ...tools.flatMap(({ id, name, input }, index) => [
-      { tool_calls: [{ index, ...call(id, name, '') }] },
-      ...cut(input, 3).map(piece => ({ tool_calls: [{ index, function: { arguments: piece } }] })),
-    ]),
+    ...refusal.map(refusal => ({ refusal })),
+    ...(interleaved ? inTurn : calls).flat(),
   ]
 }
 

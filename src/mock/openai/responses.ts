@@ -2,10 +2,11 @@
 import { streamed, whole } from '../bytes.ts'
 import type { Call } from '../call.ts'
 import type { Event, Reply } from '../dialect.ts'
+import { type Brought, fieldsOf, foreign, objectsOf } from '../proofs.ts'
 import { type Speech, speechOf } from '../speech.ts'
 import type { Step } from '../step.ts'
 import { cut } from '../words.ts'
-import { errorBody, errorOf } from './errors.ts'
+import { errorBody, errorOf, refusal as refused } from './errors.ts'
 import { sayable, written } from './usage.ts'
 
 /** An event without what all events have. */
@@ -13,6 +14,12 @@ type Bare = [type: string, fields: object]
 
 /** Answers POST /v1/responses. */
 export function respond(call: Call, step: Step): Reply {
+  const bad = foreign(call, step, proofsIn(call))
+  if (bad)
+    return {
+      ...refused(call, 400, unverified(bad.value), undefined, 'invalid_encrypted_content'),
+      counts: 'refusedProofs',
+    }
   const speech = speechOf(call, step, 'call_')
   const usage = sayable(speech.usage)
   const items = itemsOf(speech)
@@ -65,6 +72,15 @@ export function respond(call: Call, step: Step): Reply {
   }
 }
 
+function* proofsIn(call: Call): Iterable<Brought> {
+  for (const [n, { type, encrypted_content }] of objectsOf(fieldsOf(call)['input']).entries())
+    if (type === 'reasoning' && typeof encrypted_content === 'string')
+      yield { at: `input[${n}].encrypted_content`, value: encrypted_content }
+}
+
+const unverified = (value: string) =>
+  `The encrypted content ${value.slice(0, 4)}...${value.slice(-4)} could not be verified. Reason: Encrypted content could not be decrypted or parsed.`
+
 /** An output item: finished, as it opens, and the events between. */
 interface Item {
   done: { id: string; [field: string]: unknown }
@@ -72,10 +88,11 @@ interface Item {
   inner: Bare[]
 }
 
-function itemsOf({ thinking, text, tools, seed }: Speech): Item[] {
+function itemsOf({ thinking, proof, text, refusal, tools, seed }: Speech): Item[] {
   const items: Item[] = []
-  if (thinking) items.push(reasoning(`rs_${seed.slice(0, 32)}`, thinking))
+  if (thinking) items.push(reasoning(`rs_${seed.slice(0, 32)}`, thinking, proof!))
   if (text.length > 0) items.push(message(`msg_${seed.slice(0, 32)}`, text))
+  if (refusal.length > 0) items.push(declined(`msg_${seed.slice(0, 32)}`, refusal))
   for (const [nth, { id, name, input }] of tools.entries()) {
     const shell = { id: `fc_${seed.slice(0, 31)}${nth}`, type: 'function_call', call_id: id, name }
     const pieces = cut(input, 3).map((delta): Bare => ['response.function_call_arguments.delta', { delta }])
@@ -88,18 +105,35 @@ function itemsOf({ thinking, text, tools, seed }: Speech): Item[] {
   return items
 }
 
-function reasoning(id: string, deltas: string[]): Item {
+function reasoning(id: string, deltas: string[], encrypted_content: string): Item {
   const part = (text: string) => ({ type: 'summary_text', text })
   const whole = deltas.join('')
   const at = { summary_index: 0 }
   return {
-    done: { id, type: 'reasoning', summary: [part(whole)] },
+    done: { id, type: 'reasoning', summary: [part(whole)], encrypted_content },
     opening: { id, type: 'reasoning', summary: [] },
     inner: [
       ['response.reasoning_summary_part.added', { ...at, part: part('') }],
       ...deltas.map((delta): Bare => ['response.reasoning_summary_text.delta', { ...at, delta }]),
       ['response.reasoning_summary_text.done', { ...at, text: whole }],
       ['response.reasoning_summary_part.done', { ...at, part: part(whole) }],
+    ],
+  }
+}
+
+function declined(id: string, deltas: string[]): Item {
+  const part = (refusal: string) => ({ type: 'refusal', refusal })
+  const whole = deltas.join('')
+  const at = { content_index: 0 }
+  const shell = { id, type: 'message', role: 'assistant' }
+  return {
+    done: { ...shell, status: 'completed', content: [part(whole)] },
+    opening: { ...shell, status: 'in_progress', content: [] },
+    inner: [
+      ['response.content_part.added', { ...at, part: part('') }],
+      ...deltas.map((delta): Bare => ['response.refusal.delta', { ...at, delta }]),
+      ['response.refusal.done', { ...at, refusal: whole }],
+      ['response.content_part.done', { ...at, part: part(whole) }],
     ],
   }
 }
