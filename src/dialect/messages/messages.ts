@@ -1,6 +1,7 @@
 // The Messages dialect (spec/wire.md §1).
 import type { Failure } from '../../lib/failure.ts'
 import type { Dialect } from '../dialect.ts'
+import { messagesCodec } from './codec.ts'
 import { messagesMeter } from './meter.ts'
 import { peekMessages } from './peek.ts'
 import { renameBody, renameFrame } from './rename.ts'
@@ -14,6 +15,7 @@ export const messages: Dialect = {
   name: 'messages',
 
   peek: peekMessages,
+  codec: messagesCodec,
 
   streamType: 'text/event-stream',
 

@@ -190,7 +190,7 @@ function take(meter: StreamMeter | BodyMeter, raw: RawUsage | undefined, final: 
 }
 
 /** @returns whether a count of the prompt is there that is none */
-function takeTokens(into: Tokens, raw: RawTokens): boolean {
+export function takeTokens(into: Tokens, raw: RawTokens): boolean {
   const { input_tokens, cache_read_input_tokens, cache_creation_input_tokens, cache_creation } = raw
   into.input = tokens(input_tokens) ?? into.input
   into.output = tokens(raw.output_tokens) ?? into.output

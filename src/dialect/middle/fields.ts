@@ -14,6 +14,8 @@ export interface Fields {
   choice: string
   parallel: string
   strict: string
+  /** of a tool's input */
+  toolSchema: string
   /** of a freeform tool: its grammar */
   grammar: string
   format: string
@@ -57,6 +59,7 @@ const fields: Record<DialectName, Fields> = {
   messages: {
     ...openai,
     maxTokens: 'max_tokens',
+    toolSchema: 'tools.input_schema',
     stop: 'stop_sequences',
     format: 'output_config.format',
     schema: 'output_config.format.schema',
@@ -74,6 +77,7 @@ const fields: Record<DialectName, Fields> = {
   chat: {
     ...openai,
     maxTokens: 'max_completion_tokens',
+    toolSchema: 'tools.function.parameters',
     format: 'response_format',
     schema: 'response_format.json_schema.schema',
     endUser: 'user',
@@ -86,6 +90,7 @@ const fields: Record<DialectName, Fields> = {
   responses: {
     ...openai,
     maxTokens: 'max_output_tokens',
+    toolSchema: 'tools.parameters',
     format: 'text.format',
     schema: 'text.format.schema',
     endUser: 'safety_identifier',
@@ -103,6 +108,7 @@ const fields: Record<DialectName, Fields> = {
     presence: 'generationConfig.presencePenalty',
     frequency: 'generationConfig.frequencyPenalty',
     maxTokens: 'generationConfig.maxOutputTokens',
+    toolSchema: 'tools.functionDeclarations.parameters',
     stop: 'generationConfig.stopSequences',
     choice: 'toolConfig.functionCallingConfig',
     parallel: 'toolConfig.functionCallingConfig',
