@@ -51,6 +51,7 @@ export interface ProxiesTable {
   name: string
   url: Buffer
   created_at: Stamp
+  updated_at: Stamp
   deleted_at: Date | null
 }
 

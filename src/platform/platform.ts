@@ -4,6 +4,7 @@ import type { Credential } from '../core/credential.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
 import type { Body, DialectName } from '../dialect/dialect.ts'
+import type { Through } from '../lib/through.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What the client asked, as far as a platform needs it. */
@@ -29,6 +30,8 @@ export interface UpstreamRequest {
   origin: URL
   path: string
   headers: Record<string, string | string[] | number>
+  /** the egress proxy that it goes through; set by who sends it, and never by a platform */
+  via?: Through
 }
 
 /** What is put around requests to an account, and taken off its answers again. Its requests have the fields of v1internal (`Target.internal`). */

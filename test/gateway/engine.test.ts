@@ -6,6 +6,7 @@ import type { Engine, Head } from '../../src/gateway/ask/engine/engine.ts'
 import { type Patience, Silence } from '../../src/gateway/ask/engine/silence.ts'
 import { type Listener, Upstream } from '../../src/gateway/ask/upstream.ts'
 import { answering, closes, type Line, type Peer, peer, turn } from '../helpers/peer.ts'
+import { egressContract } from './egress-contract.ts'
 import { engineContract } from './engine-contract.ts'
 
 t.test('wire', t => {
@@ -16,6 +17,7 @@ t.test('wire', t => {
     resumes: true,
     brokenHead: ['HPE_INVALID_EOF_STATE'],
   })
+  egressContract(t, options => createEngine({ ...options, engine: 'wire' }))
   t.end()
 })
 
@@ -34,6 +36,7 @@ t.test('proxy', t => {
     resumes: true,
     brokenHead: ['ECONNRESET'],
   })
+  egressContract(t, options => createEngine({ ...options, engine: 'proxy' }))
   t.end()
 })
 

@@ -6,6 +6,7 @@ import path from 'node:path'
 import tls from 'node:tls'
 import type { Test } from 'tap'
 import type { Body, Controller, Engine, Handler, Head } from '../../src/gateway/ask/engine/engine.ts'
+import type { Through } from '../../src/lib/through.ts'
 import { until } from './gateway.ts'
 
 const fixture = (name: string) => readFileSync(path.join(import.meta.dirname, '../fixtures', name), 'utf8')
@@ -131,6 +132,7 @@ export interface Question {
   headers?: Record<string, string | string[] | number>
   body?: readonly Buffer[]
   fresh?: boolean
+  via?: Through
   onHead?: (asked: Asked) => void
   onData?: (asked: Asked, bytes: Buffer) => void
   onEnd?: (asked: Asked) => void
@@ -206,8 +208,8 @@ export function ask(t: Test, engine: Engine, origin: URL, question: Question = {
   const asked = new Asked(t, question)
   const pieces = question.body ?? [Buffer.from('{}')]
   const body: Body = { pieces, bytes: pieces.reduce((sum, piece) => sum + piece.length, 0) }
-  const { method = 'POST', path: asks = '/v1', headers = {}, fresh } = question
-  const request = { method, origin, path: asks, headers: { host: origin.host, ...headers } }
+  const { method = 'POST', path: asks = '/v1', headers = {}, fresh, via } = question
+  const request = { method, origin, path: asks, headers: { host: origin.host, ...headers }, ...(via && { via }) }
   asked.controller = engine.send(request, body, asked, fresh)
   return asked
 }

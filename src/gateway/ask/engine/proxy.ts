@@ -8,6 +8,8 @@ import https from 'node:https'
 import type { Socket } from 'node:net'
 import type { Stream } from 'node:stream'
 import httpProxy from 'http-proxy-3'
+import type { Through } from '../../../lib/through.ts'
+import { PlainTunnel, SecureTunnel } from '../../../lib/tunnel.ts'
 import {
   type Body,
   type Controller,
@@ -22,13 +24,33 @@ import {
 export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engine {
   // To node 0 is not a number of free sockets but the word for its default.
   const pool = { keepAlive: idleConnections > 0, maxFreeSockets: idleConnections, scheduling: 'lifo' as const }
-  const agents = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
+  const direct = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
+  const through = (proxy: Through, of: http.AgentOptions) => ({
+    'http:': new PlainTunnel(proxy, of, { ca }),
+    'https:': new SecureTunnel(proxy, of, { ca }),
+  })
+  /** by id of the egress proxy */
+  const tunnels = new Map<number, { of: Through; agents: ReturnType<typeof through> }>()
+  const tunnelsOf = (egress: Through) => {
+    const known = tunnels.get(egress.id)
+    if (known?.of === egress) return known.agents
+    // It was changed: what still waits was made by what it was. What is under way goes on.
+    if (known) for (const agent of Object.values(known.agents)) forget(agent)
+    const agents = through(egress, pool)
+    tunnels.set(egress.id, { of: egress, agents })
+    return agents
+  }
   const proxy = httpProxy.createProxyServer({})
   proxy.on('proxyReq', (request, _view, trip) => (trip as unknown as RoundTrip).onRequest(request))
   proxy.on('proxyRes', (response, _view, trip) => (trip as unknown as RoundTrip).onResponse(response))
+  // Without an agent that keeps them the connection is made for this request and closed after it.
+  const agentFor = (via: Through | undefined, protocol: keyof typeof direct, fresh: boolean) => {
+    if (via) return { agent: (fresh ? through(via, { keepAlive: false }) : tunnelsOf(via))[protocol] }
+    return fresh ? {} : { agent: direct[protocol] }
+  }
   return {
     send(request, body, handler, fresh = false) {
-      const protocol = request.origin.protocol as keyof typeof agents
+      const protocol = request.origin.protocol as keyof typeof direct
       const trip = new RoundTrip(handler)
       if (body.bytes > 0 || request.method !== 'GET') request.headers['content-length'] = body.bytes
       const view = {
@@ -49,8 +71,7 @@ export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engin
           {
             target: request.origin,
             ...(ca === undefined ? {} : { ca: ca.toString() }),
-            // Without an agent the connection is made for this request and closed after it.
-            ...(fresh ? {} : { agent: agents[protocol] }),
+            ...agentFor(request.via, protocol, fresh),
             // The path is finished: without these two it would be parsed and joined again for every request.
             toProxy: true,
             prependPath: false,
@@ -67,10 +88,16 @@ export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engin
       return trip
     },
     close() {
-      agents['http:'].destroy()
-      agents['https:'].destroy()
+      for (const agents of [direct, ...[...tunnels.values()].map(tunnel => tunnel.agents)]) {
+        agents['http:'].destroy()
+        agents['https:'].destroy()
+      }
     },
   }
+}
+
+function forget(agent: http.Agent): void {
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
 const alive = { destroyed: false }

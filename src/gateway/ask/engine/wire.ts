@@ -1,10 +1,11 @@
-// The engine of the hot path: HTTP/1.1 spoken on plain sockets, one object a request, nothing hung on what outlives it.
+// The engine of the hot path: HTTP/1.1 spoken on plain sockets, one object a request. Long, because a connection, its origin and its turn are one story.
 //
 // What matters most: an answer never reaches another request. A connection carries the next one only when its answer has
 // ended, the whole request had been written, no byte followed, and none came while it rested.
 import type { IncomingHttpHeaders } from 'node:http'
 import net from 'node:net'
 import tls from 'node:tls'
+import { dial, type Through } from '../../../lib/through.ts'
 import type { UpstreamRequest } from '../../../platform/platform.ts'
 import { type Body, type Controller, type Engine, type EngineOptions, failure, type Handler } from './engine.ts'
 import { requestHead } from './request.ts'
@@ -22,7 +23,9 @@ export function createWireEngine({ idleConnections, ca }: EngineOptions): Engine
 }
 
 class Wire implements Engine {
-  readonly #origins = new Map<string, Origin>()
+  readonly #origins: Origins = new Map()
+  /** by id of the proxy: a connection through one is never used through another, nor through the same with another login */
+  readonly #through = new Map<number, { proxy: Through; origins: Origins }>()
   readonly #idleConnections: number
   readonly #ca: string | Buffer | undefined
   #context: tls.SecureContext | undefined
@@ -43,7 +46,7 @@ class Wire implements Engine {
     const head = requestHead(request, body.bytes, keep)
     if (typeof head === 'string') {
       turn.head = head
-      const origin = this.#origin(request.origin)
+      const origin = this.#origin(request)
       const connection = (fresh ? undefined : origin.idle()) ?? this.#connect(origin)
       turn.begin(connection)
     } else queueMicrotask(() => turn.fail(head))
@@ -52,6 +55,7 @@ class Wire implements Engine {
 
   close(): void {
     for (const origin of this.#origins.values()) origin.close()
+    for (const { origins } of this.#through.values()) for (const origin of origins.values()) origin.close()
   }
 
   /** The connection has done its work; it may do more. */
@@ -76,29 +80,56 @@ class Wire implements Engine {
     if (this.#turning) setImmediate(this.#turn)
   }
 
-  #origin(url: URL): Origin {
+  #origin({ origin: url, via }: UpstreamRequest): Origin {
+    const origins = via ? this.#originsThrough(via) : this.#origins
     const key = url.origin
-    let origin = this.#origins.get(key)
+    let origin = origins.get(key)
     if (!origin) {
-      origin = new Origin(url)
-      this.#origins.set(key, origin)
+      origin = new Origin(url, via)
+      origins.set(key, origin)
     }
     return origin
   }
 
+  #originsThrough(proxy: Through): Origins {
+    const known = this.#through.get(proxy.id)
+    if (known?.proxy === proxy) return known.origins
+    // It was changed: what still waits was made by what it was.
+    if (known) for (const origin of known.origins.values()) origin.forget()
+    const origins: Origins = new Map()
+    this.#through.set(proxy.id, { proxy, origins })
+    return origins
+  }
+
   #connect(origin: Origin): Connection {
-    const options = {
-      host: origin.host,
-      port: origin.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: PROBE_MS,
+    const { host, port, via } = origin
+    const connection = new Connection(this, origin)
+    if (!via) {
+      const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_MS }
+      if (origin.secure) connection.over(this.#secure(origin, options), 'secureConnect')
+      else connection.over(net.connect(options), 'connect')
+      return connection
     }
-    if (!origin.secure) return new Connection(this, origin, net.connect(options), 'connect')
+    const leaving = new AbortController()
+    connection.leaving = leaving
+    dial(via, { host, port }, { ca: this.#ca, signal: leaving.signal }).then(
+      socket => {
+        if (connection.dropped) socket.destroy()
+        else if (origin.secure) connection.over(this.#secure(origin, { socket }), 'secureConnect')
+        else connection.over(socket, undefined)
+      },
+      error => connection.fail(error),
+    )
+    return connection
+  }
+
+  #secure(origin: Origin, over: tls.ConnectionOptions): tls.TLSSocket {
     this.#context ??= tls.createSecureContext(this.#ca === undefined ? {} : { ca: this.#ca })
     const socket = tls.connect({
-      ...options,
+      ...over,
       secureContext: this.#context,
+      // The certificate must be the origin's, whoever made the connection.
+      host: origin.host,
       // A name is asked for, an address is not (RFC 6066 §3).
       ...(net.isIP(origin.host) ? {} : { servername: origin.host }),
       ...(origin.session && { session: origin.session }),
@@ -107,22 +138,26 @@ class Wire implements Engine {
     socket.on('session', session => {
       origin.session = session
     })
-    return new Connection(this, origin, socket, 'secureConnect')
+    return socket
   }
 }
 
-/** An upstream's address with the connections to it. */
+type Origins = Map<string, Origin>
+
+/** An upstream's address, and the way to it, with the connections to it. */
 class Origin {
   readonly secure: boolean
   readonly host: string
   readonly port: number
+  readonly via: Through | undefined
   /** of TLS, to be taken up again */
   session: Buffer | undefined
   // Newest last: what has rested longest is left to grow old.
   readonly #idle: Connection[] = []
   readonly #open: Connection[] = []
 
-  constructor(url: URL) {
+  constructor(url: URL, via: Through | undefined) {
+    this.via = via
     this.secure = url.protocol === 'https:'
     // An IPv6 address stands in brackets there.
     this.host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
@@ -162,6 +197,11 @@ class Origin {
     if (at >= 0) this.#idle.splice(at, 1)
   }
 
+  /** Closes the connections that wait for work. */
+  forget(): void {
+    while (this.#idle.length > 0) this.#idle[0]!.drop()
+  }
+
   close(): void {
     while (this.#open.length > 0) this.#open[0]!.fail(failure('ECONNRESET', 'the engine was closed'))
   }
@@ -174,7 +214,9 @@ class Connection implements Sink {
   index = 0
   reused = false
   connected = false
-  #dropped = false
+  dropped = false
+  /** ends what makes the connection, while a proxy is at it */
+  leaving: AbortController | undefined
   #asleep = false
   #paused = false
   #turn: Turn | undefined
@@ -182,23 +224,31 @@ class Connection implements Sink {
   #keptMs = Number.POSITIVE_INFINITY
   #until = Number.POSITIVE_INFINITY
   readonly #wire: Wire
-  readonly #socket: net.Socket
+  #socket: net.Socket | undefined
   readonly #reader = new ResponseReader(this)
 
-  constructor(wire: Wire, origin: Origin, socket: net.Socket, connected: 'connect' | 'secureConnect') {
+  constructor(wire: Wire, origin: Origin) {
     this.#wire = wire
     this.origin = origin
-    this.#socket = socket
     origin.add(this)
-    socket.on(connected, () => this.#onConnect())
+  }
+
+  /** Once: over this socket, which is connected with the event, or is already. */
+  over(socket: net.Socket, connected: 'connect' | 'secureConnect' | undefined): void {
+    this.leaving = undefined
+    this.#socket = socket
+    if (connected) socket.on(connected, () => this.#onConnect())
     socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('end', () => this.#onEnd())
     socket.on('error', error => this.#onError(error))
     socket.on('close', () => this.fail(hangUp()))
+    if (connected) return
+    socket.resume()
+    this.#onConnect()
   }
 
   usable(): boolean {
-    if (this.#dropped || this.#socket.destroyed) return false
+    if (this.dropped || this.#socket!.destroyed) return false
     return this.#until === Number.POSITIVE_INFINITY || performance.now() < this.#until
   }
 
@@ -206,7 +256,7 @@ class Connection implements Sink {
   sleep(): void {
     this.#asleep = true
     this.#until = this.#keptMs === Number.POSITIVE_INFINITY ? this.#keptMs : performance.now() + this.#keptMs
-    this.#socket.unref()
+    this.#socket!.unref()
   }
 
   take(turn: Turn): void {
@@ -215,30 +265,31 @@ class Connection implements Sink {
     if (this.#asleep) {
       this.#asleep = false
       this.#until = Number.POSITIVE_INFINITY
-      this.#socket.ref()
+      this.#socket!.ref()
     }
     if (this.connected) this.#write(turn)
   }
 
   pause(): void {
     this.#paused = true
-    this.#socket.pause()
+    this.#socket?.pause()
   }
 
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#socket.resume()
+    this.#socket?.resume()
   }
 
   /** Closes it; nobody is told. */
   drop(): void {
-    if (this.#dropped) return
-    this.#dropped = true
+    if (this.dropped) return
+    this.dropped = true
     this.#turn = undefined
     this.#reader.stop()
     this.origin.remove(this)
-    this.#socket.destroy()
+    this.leaving?.abort()
+    this.#socket?.destroy()
   }
 
   /** Closes it, and tells whose request it carried. */
@@ -262,7 +313,7 @@ class Connection implements Sink {
     const turn = this.#turn!
     this.#turn = undefined
     // An answer that came before its request had been written whole leaves a rest that the next would be read behind.
-    if (reusable && this.#socket.writableLength === 0) {
+    if (reusable && this.#socket!.writableLength === 0) {
       this.reused = true
       this.resume()
       this.#wire.rest(this)
@@ -271,7 +322,7 @@ class Connection implements Sink {
   }
 
   #write({ head, body }: Turn): void {
-    const socket = this.#socket
+    const socket = this.#socket!
     if (head.length + body.bytes <= JOINED_BYTES) {
       const joined = Buffer.allocUnsafe(head.length + body.bytes)
       let at = joined.write(head, 'latin1')
