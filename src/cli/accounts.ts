@@ -69,7 +69,7 @@ const iso = (at: number | null) => (at === null ? null : new Date(at).toISOStrin
 
 /** A line of `gw account list`. */
 export function row(account: ShownAccount): object {
-  const { id, name, platform, dialect, type, groups, priority, concurrency, state, reason, slots } = account
+  const { id, name, platform, dialect, type, groups, proxy, priority, concurrency, state, reason, slots } = account
   const used = slots ? `${slots.used}/${slots.limit || '∞'}` : `-/${concurrency || '∞'}`
   const until = account.until === null ? null : new Date(account.until)
   return {
@@ -84,6 +84,7 @@ export function row(account: ShownAccount): object {
     waiting: slots?.waiting,
     priority,
     until,
+    proxy,
     reason,
   }
 }

@@ -57,6 +57,25 @@ export async function requireCredential(shell: Shell, options: CredentialOptions
   return credential
 }
 
+export interface SecretOptions {
+  loginFile?: string
+  loginStdin?: boolean
+}
+
+/** One line that must not be seen, from where the options say; undefined when they say nothing. @throws Refusal `usage` */
+export async function readSecret(shell: Shell, options: SecretOptions, what: string): Promise<string | undefined> {
+  const { loginFile, loginStdin } = options
+  if (loginFile === undefined && !loginStdin) return undefined
+  if (loginFile !== undefined && loginStdin) throw new Refusal('usage', 'give --login-file or --login-stdin, not both')
+  if (loginFile === undefined && shell.stdin.isTTY) shell.stderr.write(`paste ${what}, then press Enter and Ctrl-D\n`)
+  const text = loginFile === undefined ? await fromStdin(shell) : read(shell, '--login-file', loginFile)
+  const from = loginFile ?? 'stdin'
+  const value = text.trim()
+  if (value === '' || value.length > LARGEST || /\p{Cc}/u.test(value))
+    throw new Refusal('usage', `${from} must hold ${what} on one line and nothing else`)
+  return value
+}
+
 function read(shell: Shell, flag: string, file: string): string {
   try {
     return readNamed(path.resolve(shell.cwd(), file))

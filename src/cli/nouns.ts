@@ -41,6 +41,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'upstream credentials: add, list, show, set, test, pause, resume, clear, rm',
     load: () => import('./commands/account.ts'),
   },
+  proxy: {
+    group: 'Set up',
+    summary: 'ways out to upstreams: add, list, show, set, test, rm',
+    load: () => import('./commands/proxy.ts'),
+  },
   key: {
     group: 'Set up',
     summary: 'what clients present: create, list, show, set, rotate, revoke',

@@ -3,9 +3,10 @@
 import type { Credential } from '../core/credential.ts'
 import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
+import type { Answer } from '../egress/ask.ts'
 import { codeOf } from '../lib/own-trouble.ts'
 import { Refusal } from '../lib/refusal.ts'
-import type { Platform, UpstreamRequest } from '../platform/platform.ts'
+import type { Platform } from '../platform/platform.ts'
 import type { Declined, Verdict } from '../platform/verdict.ts'
 import type { Invocation } from './command.ts'
 
@@ -95,63 +96,41 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     upstream_request_id: id,
     verdict,
   })
-  // Nothing that is thrown is shown: a message may quote the header, and so the credential.
-  let headers: Headers
-  try {
-    headers = headersOf(request)
-  } catch {
-    return answer(null, null, shown(networkVerdict('ERR_INVALID_CHAR')))
-  }
   let status: number | null = null
   let id: string | null = null
   try {
-    const reply = await fetch(new URL(request.path, request.origin), {
-      method: request.method,
-      headers,
-      body,
-      // A redirect would carry the credential to somewhere else.
-      redirect: 'manual',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
+    const { ask } = await import('../egress/ask.ts')
+    const { method, headers } = request
+    const reply = await ask(
+      { url: new URL(request.path, request.origin), method, headers, body },
+      { through: account.proxy, timeoutMs: TIMEOUT_MS, mostBytes: LARGEST },
+    )
     status = reply.status
-    id = reply.headers.get('request-id') ?? reply.headers.get('x-request-id')
+    id = [reply.headers['request-id'], reply.headers['x-request-id']].flat()[0] ?? null
     const { concealerOf } = await import('../core/conceal.ts')
     // Before anything is made of it, should an upstream quote the credential.
-    const text = concealerOf(credential)
-      .text(await reply.text())
-      .slice(0, LARGEST)
-    return answer(status, id, await judged(platform, reply, text))
+    return answer(status, id, await judged(platform, reply, concealerOf(credential).text(reply.body)))
   } catch (error) {
-    const { name, cause } = error as Error
-    if (name === 'TimeoutError')
-      return answer(status, id, shown({ ...networkVerdict(''), reason: `no answer in ${TIMEOUT_MS / 1000} s` }))
-    const code = cause instanceof Error ? codeOf(cause) : ''
-    const failed = networkVerdict(codes[code] ?? code)
+    // Nothing that is thrown is shown but what a proxy did: a message may quote a header, and so the credential.
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ETIMEDOUT' && message.startsWith('no answer'))
+      return answer(status, id, shown({ ...networkVerdict(''), reason: message }))
+    const failed = networkVerdict(codeOf(error as NodeJS.ErrnoException))
+    if (failed.class === 'proxy') return answer(status, id, shown({ ...failed, reason: message }))
     // Trouble of this machine says nothing of the account.
     return answer(status, id, shown(failed.own ? { relay: true } : failed, failed.reason))
   }
 }
 
-// What fetch calls it, and what Node's own client does.
-const codes: Record<string, string> = { UND_ERR_SOCKET: 'ECONNRESET', UND_ERR_CONNECT_TIMEOUT: 'ETIMEDOUT' }
-
-function headersOf({ headers }: UpstreamRequest): Headers {
-  const made = new Headers()
-  // fetch names the host itself.
-  for (const [name, value] of Object.entries(headers))
-    if (name !== 'host') for (const one of [value].flat()) made.append(name, String(one))
-  return made
-}
-
 /** null when it is a good answer. */
-async function judged(platform: Platform, reply: Response, text: string) {
+async function judged(platform: Platform, reply: Answer, text: string) {
   const { brief, readError } = await import('../platform/verdict.ts')
-  const headers = Object.fromEntries(reply.headers)
+  const { headers } = reply
   const { type, message, page } = readError(text)
   const refusedRequest = (reason: string) => shown({ relay: true }, reason)
   if (reply.status >= 400)
     return shown(platform.judge(reply.status, headers, text, Date.now()), brief(message) || `status ${reply.status}`)
-  if (!reply.ok) return refusedRequest(`status ${reply.status}, a redirect; is --base-url right?`)
+  if (reply.status >= 300) return refusedRequest(`status ${reply.status}, a redirect; is --base-url right?`)
   const body = page ? undefined : parse(text)
   if (body === undefined) return refusedRequest('the answer is not of the API; is --base-url right?')
   // An error inside a 200.

@@ -6,7 +6,7 @@ import type { Platform } from '../db/schema.ts'
 import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
-import type { Account } from './record/account.ts'
+import { mixedInto } from './record/account.ts'
 import { byFirstCharacter, byId, Shards } from './shards.ts'
 import {
   type AccountFacts,
@@ -26,6 +26,7 @@ import {
   groupFacts,
   groupRows,
   keyRows,
+  proxyOf,
   putSubscription,
   sameRow,
   storedKey,
@@ -212,9 +213,9 @@ async function eachPage<R extends { id: number }>(
 }
 
 /** One account, for whoever sends a request through it alone. @throws when its credential cannot be decrypted */
-export async function loadAccount(db: Db, secret: Secret, account: Account): Promise<AccountFacts> {
+export async function loadAccount(db: Db, secret: Secret, account: { id: number }): Promise<AccountFacts> {
   const row = await accountRows(db).where('id', '=', account.id).executeTakeFirstOrThrow()
-  return withCredential(accountFacts(row), new Credential(secret.decrypt(row.credential)))
+  return withCredential(accountFacts(row, proxyOf(row, secret)), new Credential(secret.decrypt(row.credential)))
 }
 
 /** Every key. Those that are as they were stay what they were, so that a load that finds nothing new makes nothing that lasts. */
@@ -275,6 +276,11 @@ async function pooled(
 function poolsOf(parts: Pick<Parts, 'groups' | 'accounts' | 'bindings'>, id: number): (number | Platform)[] {
   const account = parts.accounts.get(id)
   if (!account) return []
-  const groups = (parts.bindings.get(id) ?? []).filter(group => parts.groups.has(group))
-  return groups.some(group => parts.groups.get(group)!.exclusive) ? groups : [...groups, account.platform]
+  const { platform, mixed } = account
+  const groups = (parts.bindings.get(id) ?? []).filter(group => {
+    const known = parts.groups.get(group)
+    return known && (known.platform === platform || (mixed && mixedInto.includes(known.platform)))
+  })
+  if (groups.some(group => parts.groups.get(group)!.exclusive)) return groups
+  return mixed ? [...groups, platform, ...mixedInto] : [...groups, platform]
 }

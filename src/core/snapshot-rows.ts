@@ -3,9 +3,11 @@
 import { type Selectable, sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
 import type { Tables } from '../db/schema.ts'
+import type { Through } from '../egress/through.ts'
 import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
 import { mappingFor } from './default-models.ts'
+import { openProxy } from './record/proxy.ts'
 import type { Draft } from './shards.ts'
 import {
   type AccountFacts,
@@ -50,10 +52,17 @@ export const accountRows = (db: Db) =>
   db
     .selectFrom('accounts')
     .select(['id', 'name', 'platform', 'type', 'credential', 'base_url', 'concurrency', 'priority', 'status', 'reason'])
-    .select(['dialect', 'model_map', 'intercept_warmup', 'expires_at', 'deleted_at'])
+    .select(['dialect', 'model_map', 'intercept_warmup', 'expires_at', 'deleted_at', 'mixed', 'proxy_id'])
+    .select(sql<string | null>`(select p.name from proxies p where p.id = accounts.proxy_id)`.as('proxy_name'))
+    .select(
+      sql<Buffer | null>`(select p.url from proxies p where p.id = accounts.proxy_id and p.deleted_at is null)`.as(
+        'proxy_url',
+      ),
+    )
 type AccountRow = Awaited<ReturnType<ReturnType<typeof accountRows>['executeTakeFirstOrThrow']>>
 
-export function accountFacts(row: AccountRow): AccountFacts {
+/** `proxy` is what its row names, opened. */
+export function accountFacts(row: AccountRow, proxy: Through | null): AccountFacts {
   return {
     id: row.id,
     name: row.name,
@@ -68,13 +77,41 @@ export function accountFacts(row: AccountRow): AccountFacts {
     models: sharedModelMap(mappingFor(row.platform, row.model_map)),
     expiresAt: row.expires_at?.getTime() ?? 0,
     interceptWarmup: row.intercept_warmup,
+    mixed: row.mixed,
+    proxy,
   }
 }
 
 // Sealed bytes of the credentials that facts hold: what is the same need not be decrypted again.
 const sealed = new WeakMap<Credential, Buffer>()
 
-/** Makes facts of rows, and notes which credentials cannot be decrypted: those accounts are in error. */
+/**
+ * The proxy of a row, null when it has none. One that is not there any more is never taken for none, or its account would
+ * show itself to its upstream from another address. @throws Error
+ */
+export function proxyOf(row: AccountRow, secret: Secret): Through | null {
+  const { proxy_id: id, proxy_name: name, proxy_url: url } = row
+  if (id === null) return null
+  if (name === null || url === null) throw new Error(`its proxy ${name ?? id} is gone`)
+  // Its name and its sealed bytes are all of it, and no two sealed ones are alike.
+  const key = `${id} ${name} ${url.toString('latin1')}`
+  const known = ways.get(key)
+  if (known) return known
+  try {
+    const way = openProxy(secret, { id, name, url })
+    if (ways.size >= WAYS) ways.clear()
+    ways.set(key, way)
+    return way
+  } catch (error) {
+    throw new Error(`its proxy ${name} cannot be used: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+// Accounts share one object of a proxy for as long as it is the same: connections through it are found by it.
+const ways = new Map<string, Through>()
+const WAYS = 10_000
+
+/** Makes facts of rows, and notes what cannot be decrypted: those accounts are in error. */
 export function accountReader(secret: Secret, before: Snapshot | undefined) {
   const problems = new Map<number, string>()
   const open = (row: AccountRow): Credential => {
@@ -86,11 +123,14 @@ export function accountReader(secret: Secret, before: Snapshot | undefined) {
     return fresh
   }
   const facts = (row: AccountRow): AccountFacts => {
+    let proxy: Through | null = null
     try {
-      return withCredential(accountFacts(row), open(row))
+      proxy = proxyOf(row, secret)
+      return withCredential(accountFacts(row, proxy), open(row))
     } catch (error) {
       problems.set(row.id, `account ${row.name} is not used: ${(error as Error).message}`)
-      return accountFacts({ ...row, status: 'error', reason: 'credential cannot be decrypted' })
+      const reason = row.proxy_id !== null && !proxy ? (error as Error).message : 'credential cannot be decrypted'
+      return accountFacts({ ...row, status: 'error', reason }, proxy)
     }
   }
   return { problems, facts }

@@ -1,5 +1,6 @@
 // What every request needs to know, in memory: read from Postgres, never changed; the next one shares with it what is the same.
 import type { AccountDialect, Platform } from '../db/schema.ts'
+import type { Through } from '../egress/through.ts'
 import { allowList } from '../lib/address.ts'
 import type { Nano } from '../lib/money.ts'
 import type { WindowName } from './books/window.ts'
@@ -57,6 +58,10 @@ export interface AccountFacts {
   /** Unix ms, 0 never */
   readonly expiresAt: number
   readonly interceptWarmup: boolean
+  /** it serves in groups of other platforms, too */
+  readonly mixed: boolean
+  /** the egress proxy that it is reached through; null: none */
+  readonly proxy: Through | null
 }
 
 /** An account's model mapping, compiled. Accounts with the same mapping share one. */
@@ -229,6 +234,21 @@ export class Snapshot {
     return this.parts.pools.get(group) ?? none
   }
 
+  /** Those of a group's accounts that are of this platform, for a route that asks for it by name. As `pool`. */
+  poolOf(group: number, platform: Platform): readonly AccountFacts[] {
+    const all = this.pool(group)
+    let of = ofPlatform.get(all)
+    if (!of) ofPlatform.set(all, (of = new Map()))
+    let some = of.get(platform)
+    if (!some) {
+      some = all.filter(account => account.platform === platform)
+      // Mostly a group has accounts of one platform only.
+      if (some.length === all.length) some = all
+      of.set(platform, some)
+    }
+    return some
+  }
+
   /** The accounts of a platform that are in no exclusive group: what a key without a group may use. As `pool`. */
   ungrouped(platform: Platform): readonly AccountFacts[] {
     return this.parts.open.get(platform) ?? none
@@ -245,6 +265,7 @@ export class Snapshot {
   }
 }
 const none: readonly AccountFacts[] = []
+const ofPlatform = new WeakMap<readonly AccountFacts[], Map<Platform, readonly AccountFacts[]>>()
 
 /** Map key of a digest: one byte a character, cheaper than hex. */
 export const digestKey = (digest: Buffer): string => digest.toString('latin1')

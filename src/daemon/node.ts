@@ -18,6 +18,7 @@ import { FairQueue } from '../gateway/admit/queue.ts'
 import { createOutcomes } from '../gateway/answer/outcomes.ts'
 import { createEngine } from '../gateway/ask/engine/create.ts'
 import { Silence } from '../gateway/ask/engine/silence.ts'
+import { Egress } from '../gateway/choose/egress.ts'
 import type { Occupied } from '../gateway/choose/occupied.ts'
 import { Pools } from '../gateway/choose/pool.ts'
 import { createGatewayServer } from '../gateway/door.ts'
@@ -153,6 +154,7 @@ export async function startWorker(
     places,
     health,
     beside,
+    egress: new Egress({ random: Math.random, log: line => log.warn(line) }),
     accountQueue,
     waitingAtPool: new Map(),
     bindings: new Map(),

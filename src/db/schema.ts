@@ -73,6 +73,7 @@ export interface AccountsTable {
   model_map: ColumnType<Record<string, string>, string | undefined, string>
   intercept_warmup: Generated<boolean>
   proxy_id: number | null
+  mixed: Generated<boolean>
   expires_at: Date | null
   created_at: Stamp
   updated_at: Stamp

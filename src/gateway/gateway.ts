@@ -15,6 +15,7 @@ import type { Outcomes } from './answer/outcomes.ts'
 import type { Engine } from './ask/engine/engine.ts'
 import type { Silence } from './ask/engine/silence.ts'
 import type { Binding } from './choose/binding.ts'
+import type { Egress } from './choose/egress.ts'
 import type { Health } from './choose/health.ts'
 import type { Occupied } from './choose/occupied.ts'
 import type { Pools } from './choose/pool.ts'
@@ -32,6 +33,8 @@ export interface Gateway {
   readonly health: Health
   /** the same beside the road (choose/beside.ts) */
   readonly beside: Health
+  /** what was met at egress proxies, by this process */
+  readonly egress: Egress
   /** who waits for a place at an account, of any group */
   readonly accountQueue: FairQueue<Occupied>
   /** sessions as this process bound them lately, oldest first */

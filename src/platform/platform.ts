@@ -4,7 +4,7 @@ import type { Credential } from '../core/credential.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
 import type { Body, DialectName } from '../dialect/dialect.ts'
-import type { Through } from '../lib/through.ts'
+import type { Through } from '../egress/through.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What the client asked, as far as a platform needs it. */

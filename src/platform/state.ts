@@ -20,6 +20,7 @@ const byClass = {
   payment: 'ejected',
   server: 'ejected',
   network: 'ejected',
+  proxy: 'ejected',
   foreign: 'ejected',
   absent: 'ejected',
 } as const satisfies Record<VerdictClass, string>

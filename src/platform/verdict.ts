@@ -1,5 +1,6 @@
 // What a refusal says about the account that gave it: the words, the times and the back-off that all platforms share.
 import type { IncomingHttpHeaders } from 'node:http'
+import { PROXY_CODE } from '../egress/through.ts'
 import { scrub } from '../lib/credentials.ts'
 import { type Blame, ownTrouble, troubleWords } from '../lib/own-trouble.ts'
 
@@ -13,6 +14,7 @@ import { type Blame, ownTrouble, troubleWords } from '../lib/own-trouble.ts'
  * - `payment`: no credit; the operator
  * - `server`: the vendor's own fault
  * - `network`: no answer at all
+ * - `proxy`: its egress proxy made no connection; the proxy's operator. Held against the proxy, never against the account
  * - `foreign`: an answer, but none of this API; the operator (a wrong base URL), or a passing fault on the way
  * - `absent`: it does not serve this model; the vendor, or the operator
  */
@@ -25,6 +27,7 @@ export type VerdictClass =
   | 'payment'
   | 'server'
   | 'network'
+  | 'proxy'
   | 'foreign'
   | 'absent'
 
@@ -70,6 +73,7 @@ export const statusOfClass: Record<VerdictClass, number> = {
   payment: 402,
   server: 500,
   network: 502,
+  proxy: 502,
   foreign: 502,
   absent: 404,
 }
@@ -108,6 +112,7 @@ const failures = new Map([
 export function networkVerdict(code: string): Declined {
   // Thrown before anything is sent: a credential with a line break in it, say.
   if (code === 'ERR_INVALID_CHAR') return declined('auth', 'the credential cannot be sent in a header')
+  if (code === PROXY_CODE) return declined('proxy', 'its egress proxy does not connect')
   const own = ownTrouble(code)
   if (own) return declined('network', `${troubleWords(code)} (${code})`, { own, doubtful: true })
   return declined('network', failures.get(code) ?? (code || 'connection failed'))
@@ -283,6 +288,8 @@ const ladders: Record<VerdictClass, Ladder> = {
   // One broken answer or connection says nothing about the next; three in a row do.
   server: { free: 2, steps: [5 * SECOND], capMs: MINUTE },
   network: { free: 2, steps: [5 * SECOND], capMs: MINUTE },
+  // One that does not connect does so for all its accounts: asked again soon, since it may be all there is.
+  proxy: { free: 0, steps: [2 * SECOND], capMs: 30 * SECOND },
   // A wrong base URL answers everybody so until somebody mends it; what stood in the way for a moment is gone soon.
   foreign: { free: 0, steps: [5 * SECOND, 30 * SECOND, 2 * MINUTE], capMs: 5 * MINUTE },
   // Plans and catalogues change by the day.

@@ -116,6 +116,8 @@ t.test('select', async t => {
     models: modelMap({}),
     expiresAt: 0,
     interceptWarmup: false,
+    mixed: false,
+    proxy: null,
     ...more,
   })
   const now = 1000

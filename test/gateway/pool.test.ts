@@ -27,6 +27,8 @@ function account(id: number): AccountFacts {
     models: one(maps),
     expiresAt: one([0, 0, 0, 500, 5_000]),
     interceptWarmup: false,
+    mixed: false,
+    proxy: null,
   }
 }
 

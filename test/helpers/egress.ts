@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import type { Test } from 'tap'
-import type { Scheme, Through } from '../../src/lib/through.ts'
+import type { Scheme, Through } from '../../src/egress/through.ts'
 import { localhost } from './peer.ts'
 
 /** What a proxy does when it is asked for a connection. */

@@ -5,8 +5,8 @@ import net, { type AddressInfo } from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
 import type { Test } from 'tap'
+import type { Through } from '../../src/egress/through.ts'
 import type { Body, Controller, Engine, Handler, Head } from '../../src/gateway/ask/engine/engine.ts'
-import type { Through } from '../../src/lib/through.ts'
 import { until } from './gateway.ts'
 
 const fixture = (name: string) => readFileSync(path.join(import.meta.dirname, '../fixtures', name), 'utf8')

@@ -518,6 +518,8 @@ const account = (more: Partial<AccountFacts>): AccountFacts => ({
   models: modelMap({}),
   expiresAt: 0,
   interceptWarmup: false,
+  mixed: false,
+  proxy: null,
   ...more,
 })
 const oauth = (fields: object) => new Credential(JSON.stringify({ access_token: 'tok', ...fields }))

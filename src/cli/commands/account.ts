@@ -17,6 +17,8 @@ interface Fields extends CredentialOptions {
   map?: Record<string, string>
   dialect?: AccountDialect
   interceptWarmup?: boolean
+  proxy?: read.OrNone<string>
+  mixed?: boolean
 }
 
 function fieldOptions(command: Command): Command {
@@ -32,6 +34,13 @@ function fieldOptions(command: Command): Command {
     )
     .option('--intercept-warmup', 'answer throw-away requests of clients (warmup.*) here, not upstream')
     .option('--no-intercept-warmup', 'send them upstream as all others')
+    .option(
+      '--proxy <proxy>',
+      'egress proxy that it is reached through (gw proxy list), or none',
+      read.orNone(text => text),
+    )
+    .option('--mixed', 'of platform antigravity: it may serve in groups of anthropic and gemini, too')
+    .option('--no-mixed', 'in groups of its own platform only')
 }
 
 /** Writes, then shows what the account is now. */
@@ -60,7 +69,7 @@ export function define(noun: Command, act: Act): void {
         const credential = await requireCredential(gw.shell, options)
         const { addAccount } = await import('../../core/record/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
-        const { platform, baseUrl, dialect, map, group, interceptWarmup } = options
+        const { platform, baseUrl, dialect, map, group, interceptWarmup, proxy, mixed } = options
         const account = await change(gw, db =>
           addAccount(db, secret, {
             name,
@@ -69,7 +78,7 @@ export function define(noun: Command, act: Act): void {
             concurrency: options.concurrency ?? config['defaults.account_concurrency'],
             priority: options.priority ?? config['defaults.account_priority'],
             ...read.given({ base_url: baseUrl, dialect, model_map: map, groups: group }),
-            ...read.given({ intercept_warmup: interceptWarmup }),
+            ...read.given({ intercept_warmup: interceptWarmup, proxy, mixed }),
           }),
         )
         if (account.groups.length === 0 && !gw.dryRun)
@@ -84,6 +93,7 @@ export function define(noun: Command, act: Act): void {
         const { listAccounts } = await import('../../core/record/account.ts')
         const accounts = await shownLive(gw, await listAccounts(await gw.db()))
         gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one', [
+          'proxy',
           'dialect',
           'type',
           'priority',
@@ -117,11 +127,13 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
         const credential = await readCredential(gw.shell, options)
-        const { name, baseUrl, dialect, concurrency, priority, map, group, interceptWarmup } = options
+        const { name, baseUrl, dialect, concurrency, priority, map, group, interceptWarmup, proxy, mixed } = options
         const fields = { name, base_url: baseUrl, dialect, concurrency, priority, model_map: map, groups: group }
         const changes = read.change({
           ...fields,
           intercept_warmup: interceptWarmup,
+          proxy,
+          mixed,
           credential: credential?.credential,
         })
         const { findAccount, setAccount } = await import('../../core/record/account.ts')

@@ -7,6 +7,7 @@ import type { Secret } from '../../lib/secret.ts'
 import { findGroup, listGroups } from './group.ts'
 import { clearHealth } from './health.ts'
 import { checkName, pick, unique } from './named.ts'
+import { proxyId } from './proxy.ts'
 
 export interface Account {
   id: number
@@ -25,6 +26,10 @@ export interface Account {
   /** requested model, or `prefix*`, to the upstream's name; empty serves every model as it is named */
   model_map: Record<string, string>
   intercept_warmup: boolean
+  /** the egress proxy that it is reached through, by name */
+  proxy: string | null
+  /** of platform antigravity: it may serve in groups of anthropic and gemini, too */
+  mixed: boolean
   expires_at: Date | null
   created_at: Date
 }
@@ -40,6 +45,10 @@ export interface AccountChange {
   reason?: string | null
   model_map?: Record<string, string>
   intercept_warmup?: boolean
+  /** name or number of a proxy; null: none */
+  proxy?: string | null
+  /** of platform antigravity only */
+  mixed?: boolean
   expires_at?: Date | null
   /** replaces all bindings */
   groups?: string[]
@@ -69,21 +78,26 @@ export async function findAccount(db: Db, ref: string): Promise<Account> {
 export async function addAccount(db: Db, secret: Secret, account: NewAccount): Promise<Account> {
   checkName('account', account.name)
   checkDialect(account.platform, account.dialect)
-  const { groups, credential, model_map, base_url, ...plain } = account
+  checkMixed(account.platform, account.mixed)
+  const { groups, credential, model_map, base_url, proxy, ...plain } = account
   const row = {
     ...plain,
     base_url: base_url === undefined || base_url === null ? null : origin(base_url),
     credential: secret.encrypt(credential),
     model_map: JSON.stringify(model_map ?? {}),
     reason: null,
-    proxy_id: null,
+    proxy_id: proxy === undefined || proxy === null ? null : await proxyId(db, proxy),
   }
   const { id } = await unique(
     'account',
     account.name,
     db.insertInto('accounts').values(row).returning('id').executeTakeFirstOrThrow(),
   )
-  await bind(db, { id, platform: account.platform }, groups ?? (await defaultGroup(db, account.platform)))
+  await bind(
+    db,
+    { id, platform: account.platform, mixed: account.mixed ?? false },
+    groups ?? (await defaultGroup(db, account.platform)),
+  )
   return selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
 }
 
@@ -91,16 +105,19 @@ export async function setAccount(db: Db, secret: Secret, ref: string, change: Ac
   const found = await findAccount(db, ref)
   if (change.name !== undefined) checkName('account', change.name)
   checkDialect(found.platform, change.dialect)
-  const { groups, credential, model_map, base_url, ...plain } = change
+  checkMixed(found.platform, change.mixed)
+  const { groups, credential, model_map, base_url, proxy, ...plain } = change
   const row = {
     ...plain,
     ...(base_url === undefined ? {} : { base_url: base_url === null ? null : origin(base_url) }),
     ...(credential === undefined ? {} : { credential: secret.encrypt(credential) }),
     ...(model_map === undefined ? {} : { model_map: JSON.stringify(model_map) }),
+    ...(proxy === undefined ? {} : { proxy_id: proxy === null ? null : await proxyId(db, proxy) }),
     updated_at: new Date(),
   }
   await unique('account', change.name ?? ref, db.updateTable('accounts').set(row).where('id', '=', found.id).execute())
-  if (groups) await bind(db, found, groups)
+  const mixed = change.mixed ?? found.mixed
+  if (groups || mixed !== found.mixed) await bind(db, { ...found, mixed }, groups ?? found.groups)
   return selectAccounts(db).where('id', '=', found.id).executeTakeFirstOrThrow()
 }
 
@@ -171,14 +188,30 @@ function checkDialect(platform: Platform, dialect: AccountDialect | undefined): 
     )
 }
 
-async function bind(db: Db, account: { id: number; platform: Platform }, groups: readonly string[]): Promise<void> {
+/** What accounts of antigravity may serve beside their own groups, when their operator says so (spec/domain.md §5.2). */
+export const mixedInto: readonly Platform[] = ['anthropic', 'gemini']
+
+function checkMixed(platform: Platform, mixed: boolean | undefined): void {
+  if (mixed && platform !== 'antigravity')
+    throw new Refusal(
+      'usage',
+      `--mixed is for accounts of antigravity, this one is of ${platform}; bind it to groups of its own platform`,
+    )
+}
+
+async function bind(
+  db: Db,
+  account: { id: number; platform: Platform; mixed: boolean },
+  groups: readonly string[],
+): Promise<void> {
   const ids = []
   for (const ref of groups) {
     const group = await findGroup(db, ref)
-    if (group.platform !== account.platform)
+    const mixes = account.platform === 'antigravity' && mixedInto.includes(group.platform)
+    if (group.platform !== account.platform && !(mixes && account.mixed))
       throw new Refusal(
         'usage',
-        `group "${group.name}" is of platform ${group.platform}, the account of ${account.platform}; bind it to a group of its own platform`,
+        `group "${group.name}" is of platform ${group.platform}, the account of ${account.platform}; bind it to a group of its own platform${mixes ? ', or give it --mixed' : ''}`,
       )
     ids.push(group.id)
   }
@@ -211,9 +244,11 @@ function selectAccounts(db: Db) {
       'reason',
       'model_map',
       'intercept_warmup',
+      'mixed',
       'expires_at',
       'created_at',
     ])
+    .select(sql<string | null>`(select p.name from proxies p where p.id = accounts.proxy_id)`.as('proxy'))
     .select(sql<AccountDialect | null>`case when platform = 'openai' then dialect end`.as('dialect'))
     .select(
       sql<

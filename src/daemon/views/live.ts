@@ -79,7 +79,11 @@ function accountView(gw: Gateway, account: AccountFacts, groups: readonly string
 }
 
 function stateOf(gw: Gateway, account: AccountFacts, used: number): Pick<AccountView, 'state' | 'until' | 'reason'> {
-  const { state, until, reason } = accountState(account, gw.health.ailments(account.id), gw.now())
+  const told = accountState(account, gw.health.ailments(account.id), gw.now())
+  const way = told.state === 'available' ? gw.egress.veto(account.proxy, gw.now()) : undefined
+  const { state, until, reason } = way
+    ? { state: 'ejected' as const, until: way.until, reason: way.reason.replace(/^proxy out: /, '') }
+    : told
   const full = state === 'available' && account.concurrency > 0 && used >= account.concurrency
   return { state: full ? 'full' : state, until: until === null ? null : new Date(until).toISOString(), reason }
 }

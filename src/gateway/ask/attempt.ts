@@ -105,9 +105,15 @@ export async function attempt(
       if (refused?.seals) refused = await exchange({ ...asked, unsealed: true })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
-      health.refused(account.id, model, refused.verdict, gw.now())
+      const { proxy } = account
+      if (proxy && refused.verdict.class === 'proxy') {
+        // Not its fault, nor that of the others that are reached through it.
+        gw.egress.failed(proxy, refused.verdict.reason, gw.now())
+        health.unclear(account.id, model, since)
+        for (const other of accountsOf(gw, caller)) if (other.proxy?.id === proxy.id) excluded.add(other.id)
+      } else health.refused(account.id, model, refused.verdict, gw.now())
       excluded.add(account.id)
-      const until = health.veto(account.id, model, gw.now())?.until ?? 0
+      const until = (health.veto(account.id, model, gw.now()) ?? gw.egress.veto(proxy, gw.now()))?.until ?? 0
       ;(refusals ??= []).push({ ...refused, account: account.id, until })
       const { own } = refused.verdict
       if (own === 'alone') throw nodeTrouble(refused)

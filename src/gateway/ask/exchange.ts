@@ -6,6 +6,7 @@ import { credentialOf } from '../../core/snapshot.ts'
 import type { Meter } from '../../dialect/dialect.ts'
 import { faultOf } from '../../dialect/middle/fault.ts'
 import { promptTokens } from '../../dialect/usage.ts'
+import { PROXY_CODE, proxyFault } from '../../egress/through.ts'
 import { Failure } from '../../lib/failure.ts'
 import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
@@ -38,6 +39,8 @@ export interface Refused {
   /** it refused the proofs of reasoning in the history: it may be asked once without them */
   seals: boolean
 }
+
+const unconnected = new Set(['ETIMEDOUT', 'ECONNRESET', 'EPIPE'])
 
 // A whole answer whose time is over may still come, and has been paid for: nobody else is asked for it.
 const timeouts = new Set(['EHEADERS', 'EFIRSTTOKEN', 'EIDLE'])
@@ -116,6 +119,7 @@ class Exchange implements Listener, Watcher {
     const { gw, call, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
     this.#way = wayTo({ gw, call, candidate, proofs, unsealed })
     const { request, body } = this.#way
+    if (candidate.account.proxy) request.via = candidate.account.proxy
     outcome.phase = 'connecting'
     outcome.dialect = call.dialect.name
     outcome.upstreamDialect = this.#way.dialect
@@ -129,7 +133,8 @@ class Exchange implements Listener, Watcher {
   // ---- what the upstream does ----
 
   head({ status, headers }: Head): void {
-    const { call, outcome } = this.#by
+    const { call, outcome, gw, candidate } = this.#by
+    gw.egress.reached(candidate.account.proxy)
     this.#status = this.#tried.status = status
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
@@ -187,7 +192,7 @@ class Exchange implements Listener, Watcher {
     }
   }
 
-  fail(error: NodeJS.ErrnoException): void {
+  fail(failed: NodeJS.ErrnoException): void {
     if (this.#state === 'over') return
     if (this.#state === 'draining') {
       this.#meter?.end()
@@ -202,9 +207,12 @@ class Exchange implements Listener, Watcher {
         return
       }
     }
+    // Until there is a connection through it, it is the proxy's trouble.
+    const { proxy } = this.#by.candidate.account
+    const error = proxy && !this.#upstream?.sent && unconnected.has(codeOf(failed)) ? proxyFault(proxy, failed) : failed
     const { message } = error
     const code = codeOf(error)
-    const reason = message.includes(code) ? message : `${code}: ${message}`
+    const reason = code === PROXY_CODE || message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()

@@ -22,6 +22,7 @@ const codes: Partial<Record<VerdictClass, FailureCode>> = {
   overload: 'UPSTREAM_OVERLOADED',
   server: 'UPSTREAM_UNAVAILABLE',
   network: 'UPSTREAM_UNAVAILABLE',
+  proxy: 'UPSTREAM_UNAVAILABLE',
 }
 
 const NODE_AGAIN_MS = 2_000

@@ -64,6 +64,7 @@ const stateWords: Record<VerdictClass, string> = {
   payment: 'ejected',
   server: 'ejected',
   network: 'ejected',
+  proxy: 'proxy out',
   foreign: 'ejected',
   absent: 'model not served',
 }

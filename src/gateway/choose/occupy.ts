@@ -101,7 +101,13 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
 }
 
 /** The accounts that a caller competes for, as a key. */
-export const poolOf = (caller: Caller): string => poolOfGroup(caller.group?.id ?? caller.platform)
+export const poolOf = (caller: Caller): string => poolOfGroup(poolKey(caller))
+
+/** A group's id, the platform of those in none, or both where a route asks for one platform of a group that has several. */
+function poolKey({ group, platform }: Caller): number | string {
+  if (!group) return platform
+  return group.platform === platform ? group.id : `${group.id}/${platform}`
+}
 
 function capacity(accounts: readonly AccountFacts[]): number {
   return accounts.reduce((sum, account) => sum + Math.max(0, account.concurrency), 0)
@@ -114,8 +120,8 @@ function capacity(accounts: readonly AccountFacts[]): number {
 export async function glance(gw: Gateway, call: Call, caller: Caller, excluded: ReadonlySet<number>): Promise<Glance> {
   const of = accountsOf(gw, caller)
   if (of.length <= FEW) return { of, accounts: of, held: await heldAt(gw, of), waitable: false }
-  const asked = { model: call.peek.model, now: gw.now(), veto: healthFor(gw, call).veto }
-  const { accounts, waitable } = gw.pools.shortlist(caller.group?.id ?? caller.platform, of, asked, excluded)
+  const asked = { model: call.peek.model, now: gw.now(), veto: healthFor(gw, call).veto, egress: gw.egress }
+  const { accounts, waitable } = gw.pools.shortlist(poolKey(caller), of, asked, excluded)
   return { of, accounts, held: accounts.length === 0 ? [] : await heldAt(gw, accounts), waitable }
 }
 
@@ -202,6 +208,7 @@ function factsOf(
     chosen: gw.pools.chosen,
     sticky,
     veto: healthFor(gw, call).veto,
+    egress: gw.egress,
   }
 }
 
@@ -230,7 +237,8 @@ async function take(
   const lease = await gw.leases.take(accountSlot(account.id), outcome.id, account.concurrency, down)
   if (!lease) return undefined
   // It may have been refused while we took the place; a waiter woken by its release must not follow into it.
-  if (gw.health.veto(account.id, model, gw.now()) || down.interrupted) {
+  const now = gw.now()
+  if (gw.health.veto(account.id, model, now) || gw.egress.veto(account.proxy, now) || down.interrupted) {
     lease.release()
     return undefined
   }

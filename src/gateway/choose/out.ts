@@ -17,6 +17,7 @@ const rank: Record<VerdictClass, number> = {
   overload: 0,
   server: 0,
   network: 0,
+  proxy: 0,
   auth: 1,
   payment: 1,
   foreign: 1,
@@ -45,6 +46,7 @@ export function allOut(out: Out, why: string, now: number): Failure {
       return new Failure('UPSTREAM_OVERLOADED', [], { retryAfterMs })
     case 'server':
     case 'network':
+    case 'proxy':
       return new Failure('UPSTREAM_UNAVAILABLE', [], { retryAfterMs })
     default:
       return new Failure('NO_UPSTREAM', [why], { retryAfterMs })

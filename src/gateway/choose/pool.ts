@@ -289,7 +289,7 @@ export class Pools {
     return new Place(lease, tally)
   }
 
-  /** The best of a group's accounts (`group`: its id, or the platform of those in none). */
+  /** The best of a group's accounts (`group`: its id, also with a platform of it, or the platform of those in none). */
   shortlist(
     group: number | string,
     accounts: readonly AccountFacts[],
@@ -305,7 +305,7 @@ export class Pools {
   /** Forgets the pools of groups that are no more, and the accounts. */
   keep(groups: { has(group: number): boolean }, accounts: { has(account: number): boolean }): void {
     for (const [group, pool] of this.#pools)
-      if (typeof group === 'number' && !groups.has(group)) {
+      if (idOf(group) !== undefined && !groups.has(idOf(group)!)) {
         pool.become([])
         this.#pools.delete(group)
       }
@@ -318,6 +318,12 @@ export class Pools {
     if (!tally) this.#tallies.set(account, (tally = new Tally()))
     return tally
   }
+}
+
+// Of a group, or of one platform in it; a platform alone is nobody's.
+const idOf = (group: number | string): number | undefined => {
+  const id = typeof group === 'number' ? group : Number.parseInt(group, 10)
+  return Number.isNaN(id) ? undefined : id
 }
 
 /** The account with this id in a pool, which is in the order of ids. */

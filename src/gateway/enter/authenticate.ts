@@ -16,12 +16,14 @@ export interface Caller {
   foundIn: Gateway['snapshot']
   user: UserFacts
   group: GroupFacts | null
+  /** whose accounts serve it: of its group, of a key without one, or by the route's own word */
   platform: Platform
 }
 
 /** The accounts that may serve a caller now: while it waits, accounts come and go. */
 export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly AccountFacts[] {
-  return group ? gw.snapshot.pool(group.id) : gw.snapshot.ungrouped(platform)
+  if (!group) return gw.snapshot.ungrouped(platform)
+  return group.platform === platform ? gw.snapshot.pool(group.id) : gw.snapshot.poolOf(group.id, platform)
 }
 
 /**

@@ -8,8 +8,8 @@ import https from 'node:https'
 import type { Socket } from 'node:net'
 import type { Stream } from 'node:stream'
 import httpProxy from 'http-proxy-3'
-import type { Through } from '../../../lib/through.ts'
-import { PlainTunnel, SecureTunnel } from '../../../lib/tunnel.ts'
+import type { Through } from '../../../egress/through.ts'
+import { PlainTunnel, SecureTunnel } from '../../../egress/tunnel.ts'
 import {
   type Body,
   type Controller,

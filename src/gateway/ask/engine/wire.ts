@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import net from 'node:net'
 import tls from 'node:tls'
-import { dial, type Through } from '../../../lib/through.ts'
+import { dial, type Through } from '../../../egress/through.ts'
 import type { UpstreamRequest } from '../../../platform/platform.ts'
 import { type Body, type Controller, type Engine, type EngineOptions, failure, type Handler } from './engine.ts'
 import { requestHead } from './request.ts'

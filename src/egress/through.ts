@@ -1,7 +1,7 @@
 // Through: an egress proxy, read from its URL, and a connection that it makes for us. It looks names up; TLS is end to end inside.
 import net from 'node:net'
 import tls from 'node:tls'
-import { ownTrouble } from './own-trouble.ts'
+import { ownTrouble } from '../lib/own-trouble.ts'
 
 export const schemes = ['http', 'https', 'socks5', 'socks5h'] as const
 export type Scheme = (typeof schemes)[number]
@@ -57,6 +57,13 @@ export function parseProxyUrl(text: string): ProxyUrl | string {
   if (scheme.startsWith('socks') && login !== '' && (read.user === '' || read.password === ''))
     return 'has a user without a password, or a password without a user'
   return { scheme, host, port, login }
+}
+
+/** The URL with this login, `user:password` as people write it: only the first colon divides them. */
+export function withLogin(url: string, login: string): string {
+  const at = login.indexOf(':')
+  const halves = at < 0 ? [login] : [login.slice(0, at), login.slice(at + 1)]
+  return url.replace(/^([a-z0-9+.-]+:\/\/)(?:[^/@]*@)?/i, `$1${halves.map(encodeURIComponent).join(':')}@`)
 }
 
 /** As it may be shown: without its login. */
