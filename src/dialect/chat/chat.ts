@@ -1,8 +1,10 @@
 // The Chat Completions dialect (spec/wire.md §2.1).
 import type { Dialect } from '../dialect.ts'
+import { asStreamBy, gathererBy } from '../middle/same.ts'
 import { errorIn, openAiError } from '../openai-errors.ts'
 import { openAiModel, openAiModels } from '../openai-models.ts'
 import { renamedBody, renamedEvents } from '../renaming.ts'
+import { chatCodec } from './codec.ts'
 import { chatMeter } from './meter.ts'
 import { peekChat } from './peek.ts'
 
@@ -12,6 +14,8 @@ export const chat: Dialect = {
   name: 'chat',
 
   peek: peekChat,
+
+  codec: chatCodec,
 
   streamType: 'text/event-stream',
 
@@ -29,8 +33,8 @@ export const chat: Dialect = {
   restored: (streaming, model) =>
     streaming ? events => renamedEvents(events, ['model'], model) : body => renamedBody(body, ['model'], model),
 
-  asStream: () => undefined,
-  gatherer: () => ({ push() {}, end: () => undefined }),
+  asStream: body => asStreamBy(chatCodec, body),
+  gatherer: () => gathererBy(chatCodec),
 
   models: openAiModels,
   model: openAiModel,

@@ -122,6 +122,8 @@ export interface Encoder {
 /** A whole answer. */
 export interface Answer {
   id: string
+  /** as the upstream calls it */
+  model: string
   /** by choice; one unless the client asked for several */
   choices: Choice[]
   usage: Tokens | undefined

@@ -41,6 +41,8 @@ export interface ModelFacts {
   resultMedia: boolean
   /** functions and its own search at once */
   searchWithTools: boolean
+  /** its server wants the reasoning of earlier turns back, as `reasoning_content` */
+  thoughtsBack: boolean
   /** assistant turns carry their phase */
   phases: boolean
   /** the type of the vendor's tool that searches the web; '': it has none */

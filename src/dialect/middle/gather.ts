@@ -23,7 +23,7 @@ export class Gathering {
   take(event: Event): void {
     switch (event.type) {
       case 'start':
-        this.#answer = { id: event.id, choices: [], usage: event.usage }
+        this.#answer = { id: event.id, model: event.model, choices: [], usage: event.usage }
         break
       case 'open': {
         const open: Open = { head: event.part, choice: event.choice ?? 0, text: [], citations: [] }

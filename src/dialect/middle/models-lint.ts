@@ -51,6 +51,7 @@ const checks: Record<keyof ModelFacts, Check> = {
   resultMedia: flag,
   searchTool: text,
   searchWithTools: flag,
+  thoughtsBack: flag,
   phases: flag,
   schemaWithTools: flag,
 }
