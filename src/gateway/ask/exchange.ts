@@ -22,7 +22,7 @@ import type { Proofs } from './asked.ts'
 import { Backlog } from './backlog.ts'
 import type { Head } from './engine/engine.ts'
 import { idField, patience, relayedFields } from './hop.ts'
-import type { Rendition } from './rendition.ts'
+import type { Rendition } from './rendition/rendition.ts'
 import { type Listener, Upstream } from './upstream.ts'
 import { type Way, wayTo } from './way.ts'
 
@@ -116,8 +116,8 @@ class Exchange implements Listener, Watcher {
   }
 
   start(): Promise<Refused | undefined> {
-    const { gw, call, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
-    this.#way = wayTo({ gw, call, candidate, proofs, unsealed })
+    const { gw, call, caller, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
+    this.#way = wayTo({ gw, call, caller, candidate, proofs, unsealed })
     const { request, body } = this.#way
     if (candidate.account.proxy) request.via = candidate.account.proxy
     outcome.phase = 'connecting'
@@ -172,7 +172,7 @@ class Exchange implements Listener, Watcher {
         }
         return
       case 'draining':
-        this.#meter?.push(chunk)
+        this.#rendition?.pass(chunk)
         if (this.#meter?.ended || this.#knowsEnough) this.#leave(this.#owed)
     }
   }
@@ -187,7 +187,7 @@ class Exchange implements Listener, Watcher {
         else this.#endUndecided(this.#rendition)
         return
       case 'draining':
-        this.#meter?.end()
+        this.#rendition?.passEnd()
         this.#leave(this.#owed)
     }
   }
@@ -195,7 +195,7 @@ class Exchange implements Listener, Watcher {
   fail(failed: NodeJS.ErrnoException): void {
     if (this.#state === 'over') return
     if (this.#state === 'draining') {
-      this.#meter?.end()
+      this.#rendition?.passEnd()
       this.#leave(this.#owed)
       return
     }
@@ -547,7 +547,7 @@ class Exchange implements Listener, Watcher {
   #cut(why: Failure, owed: boolean): void {
     this.#upstream.abort()
     if (owed) {
-      if (this.#state !== 'relaying') this.#meter?.end()
+      if (this.#state !== 'relaying') this.#rendition?.passEnd()
       this.#settle()
     }
     this.#finish()

@@ -8,15 +8,18 @@ import { Notes } from '../../dialect/middle/notes.ts'
 import { Translation } from '../../dialect/middle/translation.ts'
 import { dialectNamed } from '../../dialect/table.ts'
 import { version } from '../../lib/version.ts'
-import type { Platform, UpstreamCall, UpstreamRequest } from '../../platform/platform.ts'
+import type { Envelope, Platform, UpstreamCall, UpstreamRequest } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
 import type { Candidate } from '../choose/select.ts'
+import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import { isMetered, pathFor, type Route } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { askOf, type Proofs } from './asked.ts'
 import { endToEnd } from './hop.ts'
-import { counted, type Rendition, rendition } from './rendition.ts'
+import { opened, rendition } from './rendition/made.ts'
+import type { Rendition } from './rendition/rendition.ts'
+import { counted } from './rendition/translating.ts'
 
 export interface Way {
   readonly platform: Platform
@@ -40,6 +43,7 @@ export interface Translated {
 export interface Going {
   gw: Gateway
   call: Call
+  caller: Caller
   candidate: Candidate
   /** what was kept for the call's client */
   proofs: Proofs
@@ -71,99 +75,106 @@ export function wayTo(going: Going): Way {
   return call.route.kind === 'count' ? counting(going, platform, upstream) : translating(going, platform, upstream)
 }
 
-function passing({ call, candidate }: Going, platform: Platform): Way {
-  const { account, upstreamModel } = candidate
-  const { route, peek, dialect, query } = call
+function passing(going: Going, platform: Platform): Way {
+  const { account, upstreamModel } = going.candidate
+  const { route, peek, dialect, query, req, stream } = going.call
   const restore = upstreamModel === peek.model ? undefined : peek.model
   const { stripped } = peek
-  const shown = { client: dialect, upstream: dialect, to: call.stream, metered: isMetered(route), restore, stripped }
-  const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(call.req) }
-  return {
-    platform,
-    dialect: dialect.name,
-    request: platform.prepare(asked, account, credentialOf(account)),
-    body: peek.mapped(upstreamModel),
-    translated: undefined,
-    rendition: from => rendition({ ...shown, from }),
-  }
+  const shown = { client: dialect, upstream: dialect, to: stream, metered: isMetered(route), restore, stripped }
+  const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(req) }
+  const envelope = platform.envelope?.(account, credentialOf(account))
+  const body = peek.mapped(upstreamModel)
+  return sent(going, platform, dialect, envelope, asked, body, undefined, from => rendition({ ...shown, from }))
 }
 
 function translating(going: Going, platform: Platform, upstream: Dialect): Way {
   const { gw, call, candidate, proofs } = going
-  const { peek, dialect } = call
+  const { peek, dialect, stream } = call
+  const envelope = platform.envelope?.(candidate.account, credentialOf(candidate.account))
   const translation = new Translation({
     client: dialect.codec!,
     upstream: upstream.codec!,
     ask: askOf(call),
-    target: targetOf(going),
+    target: targetOf(going, envelope),
     model: peek.model,
     promptTokens: Math.ceil(peek.promptBytes / BYTES_OF_TOKEN),
     now: gw.now(),
     keep: proofs.keep,
   })
-  const shown = { client: dialect, upstream, to: call.stream, metered: true, restore: undefined, translation }
-  return {
-    ...ours(platform, upstream, candidate.account, translation.asking, call.stream),
-    translated: translation,
-    rendition: from => rendition({ ...shown, from }),
-  }
+  const shown = { client: dialect, upstream, to: stream, metered: true, restore: undefined, translation }
+  const { asking } = translation
+  return sent(going, platform, upstream, envelope, ours(asking, stream), bodyOf(asking), translation, from =>
+    rendition({ ...shown, from }),
+  )
 }
 
 function counting(going: Going, platform: Platform, upstream: Dialect): Way {
   const { call, candidate } = going
+  const envelope = platform.envelope?.(candidate.account, credentialOf(candidate.account))
   const notes = new Notes()
   const from = upstream.codec!
   const to = call.dialect.codec!
-  const asking = from.counting!.encodeAsk(askOf(call), targetOf(going), notes)
+  const asking = from.counting!.encodeAsk(askOf(call), targetOf(going, envelope), notes)
   const error = (status: number, body: Buffer, id: string) => to.writeFault(from.readFault(status, body), status, id)
   const written = (body: Buffer) => {
     const tokens = from.counting!.read(body)
     return tokens === undefined ? undefined : to.counting!.write(tokens)
   }
-  return {
-    ...ours(platform, upstream, candidate.account, asking, false),
-    translated: { notes, error },
-    rendition: () => counted(upstream, written),
-  }
+  return sent(going, platform, upstream, envelope, ours(asking, false), bodyOf(asking), { notes, error }, () =>
+    counted(upstream, written),
+  )
 }
 
 const BYTES_OF_TOKEN = 4
 
+/** Finishes a way: the request as the platform prepares it, and both directions in the envelope that the account may have. */
+function sent(
+  { call, caller, candidate }: Going,
+  platform: Platform,
+  dialect: Dialect,
+  envelope: Envelope | undefined,
+  asked: UpstreamCall,
+  plain: Body,
+  translated: Translated | undefined,
+  shown: (from: boolean) => Rendition,
+): Way {
+  const { account } = candidate
+  const request = platform.prepare(asked, account, credentialOf(account))
+  if (!envelope) return { platform, dialect: dialect.name, request, body: plain, translated, rendition: shown }
+  const name = call.peek.session(call.req.headers)
+  // Scoped, as all that is kept of sessions: tenants share none.
+  const body = envelope.request(plain, { path: asked.path, session: name === '' ? '' : `${caller.key.id} ${name}` })
+  const out = (from: boolean) => opened(shown(from), envelope.answer(from))
+  return { platform, dialect: dialect.name, request, body, translated, rendition: out }
+}
+
 // Nothing of the client's own headers is true of a request that is ours.
-function ours(platform: Platform, upstream: Dialect, account: AccountFacts, asking: Asking, stream: boolean) {
-  const { path, query } = asking
-  const call: UpstreamCall = {
-    method: 'POST',
-    path,
-    query,
-    headers: {
-      'content-type': 'application/json',
-      accept: stream ? 'text/event-stream' : 'application/json',
-      'user-agent': `gw/${version}`,
-      ...asking.headers,
-    },
+function ours({ path, query, headers }: Asking, stream: boolean): UpstreamCall {
+  const plain = {
+    'content-type': 'application/json',
+    accept: stream ? 'text/event-stream' : 'application/json',
+    'user-agent': `gw/${version}`,
   }
-  const body = Buffer.from(asking.body)
-  return {
-    platform,
-    dialect: upstream.name,
-    request: platform.prepare(call, account, credentialOf(account)),
-    body: { pieces: [body], bytes: body.length },
-  }
+  return { method: 'POST', path, query, headers: { ...plain, ...headers } }
+}
+
+function bodyOf({ body }: Asking): Body {
+  const bytes = Buffer.from(body)
+  return { pieces: [bytes], bytes: bytes.length }
 }
 
 const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]!
 
 const vendors: Partial<Record<string, Vendor>> = { antigravity: 'gemini' }
 
-function targetOf({ gw, candidate, proofs, unsealed }: Going): Target {
+function targetOf({ gw, candidate, proofs, unsealed }: Going, envelope: Envelope | undefined): Target {
   const { account, upstreamModel: model } = candidate
   const { platform } = account
   return {
     model,
     facts: factsOf(vendors[platform] ?? (platform as Vendor), model),
     own: isOwn(account),
-    internal: false,
+    internal: envelope !== undefined,
     issuer: { platform, scope: scopeOf(account), model },
     kept: key => proofs.kept.get(key),
     seals: !unsealed,
