@@ -86,7 +86,7 @@ export async function attempt(
       },
     }
     try {
-      if (call.route.kind === 'count' && !counts(candidate, call.route)) return answerEstimate(call, down)
+      if (call.route.kind === 'count' && !counts(candidate, call)) return answerEstimate(call, down)
       if (account.interceptWarmup && isWarmup(gw, call)) {
         health.unclear(account.id, model, since)
         bind(gw, caller, session, account.id, selection)

@@ -13,7 +13,7 @@ import { platformTable } from '../../platform/table.ts'
 import type { Candidate } from '../choose/select.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
-import { isMetered, pathFor, type Route } from '../enter/routes.ts'
+import { isMetered, pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { askOf, type Proofs } from './asked.ts'
 import { endToEnd } from './hop.ts'
@@ -57,11 +57,11 @@ export function isTranslated({ dialect, route }: Call, { account }: Candidate): 
 }
 
 /** Whether the account's upstream counts tokens itself. */
-export function counts({ account }: Candidate, route: Route): boolean {
+export function counts({ account }: Candidate, { dialect, route }: Call): boolean {
   const platform = platformOf(account)
-  return (
-    dialectNamed(platform.speaks(account, route)).codec?.counting !== undefined && platform.counts?.(account) !== false
-  )
+  if (platform.counts?.(account) === false) return false
+  const name = platform.speaks(account, route)
+  return name === dialect.name || dialectNamed(name).codec?.counting !== undefined
 }
 
 /** @throws Failure UNTRANSLATABLE, BODY_INVALID */

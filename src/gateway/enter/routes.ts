@@ -134,7 +134,7 @@ export function findRoute(req: IncomingMessage, path: string): Found {
   for (const one of known)
     if (one.route.method === wanted && (!one.route.shared || one.route.dialect === vendorOf(req))) return one
   const served = known[0]?.route.method ?? (probes.has(path) ? 'GET' : undefined)
-  if (!served) throw new Failure('NOT_FOUND', [unknown(method, path)])
+  if (!served || (method === 'POST' && action.test(path))) throw new Failure('NOT_FOUND', [unknown(method, path)])
   throw new Failure('METHOD_NOT_ALLOWED', [method, path, served], {
     fields: ['allow', served === 'GET' ? 'GET, HEAD' : served],
   })
@@ -158,7 +158,7 @@ function matched(path: string): readonly Found[] {
 
 const action = /^(?:\/antigravity)?\/v1(?:beta)?\/models\/[^:]+:([A-Za-z]+)$/
 // What Google's SDKs have beside it, and nobody translates.
-const googles = /^\/v1(?:beta)?\/(interactions|decisions|cachedContents|files|tunedModels)\b/
+const googles = /^\/v1(?:beta)?\/(interactions|decisions|cachedContents|tunedModels)\b|^\/v1beta\/(files)\b/
 const stored = /^(?:\/v1)?\/responses\//
 
 function unknown(method: string, path: string): string {
@@ -166,7 +166,8 @@ function unknown(method: string, path: string): string {
   const named = action.exec(path)?.[1]
   if (named)
     return of(`Unsupported action: ${named}; use generateContent, streamGenerateContent, countTokens or embedContent`)
-  const google = googles.exec(path)?.[1]
+  const [, beside, files] = googles.exec(path) ?? []
+  const google = beside ?? files
   if (google) return of(`${google} are not served here; use models/{model}:generateContent`)
   if (stored.test(path)) return of('responses are not stored here; send the whole conversation to POST /v1/responses')
   return `${method} ${path}`
