@@ -109,11 +109,8 @@ t.test('the same dialect on both sides: bytes pass, whatever they are (trap 13)'
     t.equal(await reply.text(), streams.gemini)
     t.equal(at?.url, '/v1internal:streamGenerateContent?alt=sse')
     t.ok(asked.includes(odd), 'the request, too')
-    t.match(JSON.parse(asked.toString()), {
-      model: 'gemini-3.1-pro-low',
-      project: 'proj-1',
-      request: { contents: [{ role: 'user' }] },
-    })
+    const { model, project, request } = JSON.parse(asked.toString())
+    t.strictSame([model, project, request.contents.length], ['gemini-3.1-pro-low', 'proj-1', 1])
   })
 
   t.test('who asks for a stream without alt=sse is given one array', async t => {
@@ -127,8 +124,10 @@ t.test('the same dialect on both sides: bytes pass, whatever they are (trap 13)'
     }
     answer = streams.gemini.split('\r\n\r\n')[0] + '\r\n\r\n'
     const broken = await (await ask('gemini', paths.gemini('streamGenerateContent'))).json()
-    t.match(broken, [{ candidates: [{}] }, { error: { code: 502, status: String } }], 'also when it breaks off')
-    t.equal((broken as unknown[]).length, 2)
+    const [first, last, ...rest] = broken as { [field: string]: unknown }[]
+    t.ok(first?.['candidates'], 'also when it breaks off')
+    t.match(last, { error: { code: 502, status: String } })
+    t.equal(rest.length, 0)
   })
 })
 
@@ -188,7 +187,7 @@ t.test('errors come in the words of whoever asks, known or not', async t => {
 
 t.test('a key sees its models in the words of its client', async t => {
   const gw = await gateway(t)
-  const keys = await lanes(gw)
+  const keys = await lanes(gw, { group: { unknown_model: 'reject' } })
   const get = async (path: string, headers: Record<string, string>) =>
     (await (await fetch(gw.url + path, { headers })).json()) as Record<string, { [field: string]: unknown }[]>
   const key = keys.gemini
