@@ -20,6 +20,8 @@ t.test('what the corridor must know is read', async t => {
     ['a number that is none', { max_tokens: 5, n: 'x' }, { maxTokens: 5 }],
     ['a tier', { service_tier: 'flex' }, { mode: 'flex' }],
     ['the standard tiers', { service_tier: 'default' }, { mode: '' }],
+    ['a cache that lasts', { prompt_cache_options: { ttl: '12h' } }, { cacheWrites: '12h' }],
+    ['a cache unasked', {}, { cacheWrites: '30m' }],
     ['a search', { web_search_options: {} }, { searchesWeb: true }],
   ]
   for (const [what, more, is] of cases) t.match(peek({ ...hi, ...more }), is, what)
@@ -32,6 +34,32 @@ t.test('what the corridor must know is read', async t => {
     ['{"model":"m"', 'BODY_INVALID'],
   ] as const)
     t.throws(() => peek(body), { code }, body)
+})
+
+t.test('embeddings are a prompt alone', async t => {
+  const asked = peek({ model: 'text-embedding-3-small', input: ['a', [1, 2]], encoding_format: 'base64' })
+  t.match(asked, { model: 'text-embedding-3-small', stream: false, maxTokens: 0 })
+  t.equal(asked.session({}), '')
+  const vector = Array.from({ length: 20_000 }, (_, n) => n / 7)
+  const body = (more: object) =>
+    Buffer.from(
+      JSON.stringify({ object: 'list', data: [{ object: 'embedding', index: 0, embedding: vector }], ...more }),
+    )
+  const read = (bytes: Buffer) => {
+    const meter = chat.meter(false)
+    for (let at = 0; at < bytes.length; at += 1000) meter.push(bytes.subarray(at, at + 1000))
+    meter.end()
+    return meter
+  }
+  const usage = { prompt_tokens: 8, total_tokens: 8 }
+  t.match(read(body({ model: 'm', usage })), {
+    complete: true,
+    told: true,
+    usage: { input: 8, output: 0, cacheRead: 0 },
+    error: undefined,
+  })
+  t.match(read(body({ model: 'm' })), { complete: false, told: false }, 'what was not counted is not told')
+  t.match(read(Buffer.from('{"error":{"message":"no","code":"bad"}}')), { complete: false, error: { type: 'bad' } })
 })
 
 t.test('media count as what they are, not as their base64', async t => {

@@ -5,6 +5,8 @@ import { BodyMeter, errorOf, isNamed, modeOf, parse, StreamMeter, textOf } from 
 import { type Details, errorKinds, takeInclusive } from '../openai-usage.ts'
 
 interface RawChunk {
+  /** of embeddings */
+  data?: unknown
   choices?: unknown
   error?: unknown
   service_tier?: unknown
@@ -74,7 +76,16 @@ class ChatStream extends StreamMeter {
 function readBody(body: RawChunk, meter: BodyMeter): void {
   take(meter, body)
   if (body.error) meter.error = errorOf(body.error, errorKinds, 'server_error')
+  else if (Array.isArray(body.data) && !body.choices) embedded(body, meter)
   else if ((Array.isArray(body.choices) && body.choices.length > 0) || meter.told) meter.answers(written(body.choices))
+}
+
+/** Embeddings: a prompt, and nothing that a model wrote. */
+function embedded({ data, usage }: RawChunk, meter: BodyMeter): void {
+  if (!isNamed(usage) || (data as unknown[]).length === 0) return
+  meter.complete = true
+  meter.emitted = 0
+  meter.says('output')
 }
 
 /** About the bytes that the model wrote: texts, and arguments of its calls. */

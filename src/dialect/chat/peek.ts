@@ -16,12 +16,14 @@ const wanted = new Set([
   'n',
   'service_tier',
   'web_search_options',
+  'input',
   ...sessionFields,
 ])
 
 const spelled = ['image_url', 'file', 'input_audio', 'video_url'].map(text => new Word(text))
 const MEDIA = spelled.map((_, at) => at)
 const WEB_SEARCH = spelled.push(new Word('web_search*')) - 1
+const TWELVE_HOURS = spelled.push(new Word('12h')) - 1
 
 const standard = new Set(['auto', 'default', 'standard'])
 
@@ -37,8 +39,6 @@ class ChatPeek implements Peek {
   readonly maxTokens: number | undefined
   readonly mode: string
   readonly geo = ''
-  // Its writes are of the cheapest kind there is, whatever lifetime they ask for.
-  readonly cacheWrites = '5m'
   readonly stripped: (() => (events: Buffer) => Buffer) | undefined
   readonly #body: Buffer
   readonly #fields: ReadonlyMap<string, Span>
@@ -54,7 +54,9 @@ class ChatPeek implements Peek {
     const most = this.#value('max_completion_tokens') ?? this.#value('max_tokens')
     const choices = limitOf(this.#value('n')) || 1
     const maxTokens = limitOf(most)
-    this.maxTokens = maxTokens === undefined ? undefined : limitOf(maxTokens * choices)
+    // Embeddings have a prompt and no answer.
+    const embeds = fields.has('input') && !fields.has('messages')
+    this.maxTokens = embeds ? 0 : maxTokens === undefined ? undefined : limitOf(maxTokens * choices)
     this.mode = modeAsked(this.#value('service_tier'), standard)
     this.#askUsage = this.stream ? askingUsage(body, fields.get('stream')!, fields.get('stream_options')) : []
     this.stripped = this.#askUsage.length > 0 ? usageChunkStripper : undefined
@@ -63,6 +65,10 @@ class ChatPeek implements Peek {
   get promptBytes(): number {
     const messages = this.#fields.get('messages')
     return messages && MEDIA.some(word => this.#words.has(word)) ? promptBytes(this.#body, messages) : this.#body.length
+  }
+
+  get cacheWrites(): '30m' | '12h' {
+    return this.#words.has(TWELVE_HOURS) ? '12h' : '30m'
   }
 
   get searchesWeb(): boolean {
