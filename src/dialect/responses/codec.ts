@@ -3,8 +3,9 @@ import type { Codec } from '../middle/codec.ts'
 import { openAiErrorOf, readOpenAiFault } from '../openai-faults.ts'
 import { ResponseDecoder } from './decode-answer.ts'
 import { decodeAsk } from './decode-ask.ts'
-import { encodeWhole, ResponseEncoder } from './encode-answer.ts'
+import { ResponseEncoder } from './encode-answer.ts'
 import { encodeAsk, encodeCount } from './encode-ask.ts'
+import { encodeWhole } from './encode-whole.ts'
 
 export const responsesCodec: Codec = {
   carries: new Set(['thought']),

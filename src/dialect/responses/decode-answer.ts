@@ -1,14 +1,12 @@
-// An upstream's Responses answer as events. Ids rotate and events are left out: items are known by their place, and what no delta told
-// is taken from what says that it is done.
-import { asJson, parseExact } from '../json/exact.ts'
+// An upstream's Responses answer as events. Long, because all its events fill the same items.
+// Ids rotate and events are left out: items are known by their place, and what no delta told is taken from what is done.
+import { asJson } from '../json/exact.ts'
 import { isNamed, parse } from '../meter.ts'
 import type { Decoder } from '../middle/codec.ts'
 import type { Event, Fault, Head, Issuer, Json, Tokens, Why } from '../middle/form.ts'
-import { faultOfError } from '../openai-faults.ts'
 import { type Details, InclusiveTokens } from '../openai-usage.ts'
 import { SseCutter } from '../sse.ts'
-
-type Fields = Record<string, unknown>
+import { callOf, exactly, type Fields, faultOf, textIn } from './raw.ts'
 
 interface RawUsage {
   input_tokens?: unknown
@@ -438,35 +436,4 @@ const reasons: Record<string, Why> = {
   max_messages: 'length',
   content_filter: 'safety',
   steered: 'other',
-}
-
-/** How a call opens; undefined for any other item. */
-function callOf({ type, call_id, id, name, namespace }: Fields): Head | undefined {
-  if (type !== 'function_call' && type !== 'custom_tool_call') return undefined
-  return {
-    type: 'call',
-    id: textIn(call_id) || textIn(id),
-    name: textIn(name),
-    ...(typeof namespace === 'string' && namespace !== '' ? { namespace } : {}),
-    ...(type === 'custom_tool_call' ? { freeform: true } : {}),
-  }
-}
-
-const textIn = (value: unknown): string => (typeof value === 'string' ? value : '')
-
-function faultOf(error: unknown): Fault {
-  const fault = faultOfError(error, 0)
-  // "Please try again in 1.2s."
-  const [, seconds, unit] = /try again in (\d{1,6}(?:\.\d{1,6})?)\s?(ms|s)/i.exec(fault.message) ?? []
-  if (!seconds) return fault
-  return { ...fault, retryAfterMs: Math.ceil(Number(seconds) * (unit === 'ms' ? 1 : 1000)) }
-}
-
-function exactly(data: string): unknown {
-  try {
-    const value = parseExact(data)
-    return isNamed(value) ? value : undefined
-  } catch {
-    return undefined
-  }
 }

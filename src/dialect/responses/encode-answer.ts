@@ -1,11 +1,10 @@
 // An answer as a client of the Responses dialect reads it: items in the order in which they come, each opened, filled and closed.
-import type { Answer, Asked, Choice, Encoder } from '../middle/codec.ts'
+import type { Asked, Encoder } from '../middle/codec.ts'
 import type { Citation, Event, Fault, Head, Part, Seal, Tokens, Why } from '../middle/form.ts'
 import { openAiErrorOf } from '../openai-faults.ts'
-import { inclusive } from '../openai-usage.ts'
 import { failedFrames } from './failed.ts'
-
-type Fields = Record<string, unknown>
+import type { Fields } from './raw.ts'
+import { incomplete, isJson, queryIn, responseOf } from './response.ts'
 
 /** An item that is not done: its place among the others, and what fills it. */
 interface Item {
@@ -21,12 +20,6 @@ interface Open {
   citations: Fields[]
   /** of a message: which of its parts; of reasoning: whether its summary was opened */
   nth: number
-}
-
-const incomplete: Partial<Record<Why, string>> = {
-  length: 'max_output_tokens',
-  contextFull: 'max_output_tokens',
-  safety: 'content_filter',
 }
 
 export class ResponseEncoder implements Encoder {
@@ -95,36 +88,10 @@ export class ResponseEncoder implements Encoder {
 
   /** The whole answer, so far as it came. */
   response(status: string, more: Fields = {}): Fields {
-    const { ask, created, model } = this.#asked
-    const { thinking, sampling, limits, parallel, tier } = ask
-    return {
-      id: this.#id,
-      object: 'response',
-      created_at: created,
-      status,
-      background: false,
-      error: null,
-      incomplete_details: null,
-      instructions: null,
-      max_output_tokens: limits.maxTokens ?? null,
-      model: model || this.#model,
-      output: status === 'in_progress' ? [] : this.#output,
-      parallel_tool_calls: parallel ?? true,
-      previous_response_id: null,
-      reasoning: { effort: thinking?.effort ?? null, summary: thinking?.show === 'summary' ? 'auto' : null },
-      service_tier: this.#usage?.tier ?? tier ?? 'default',
-      store: false,
-      temperature: sampling.temperature ?? null,
-      text: { format: { type: 'text' } },
-      tool_choice: typeof ask.choice === 'string' ? ask.choice : 'required',
-      tools: [],
-      top_p: sampling.topP ?? null,
-      truncation: 'disabled',
-      usage: this.#usage && status !== 'in_progress' ? usageOf(this.#usage) : null,
-      user: null,
-      metadata: {},
-      ...more,
-    }
+    const output = status === 'in_progress' ? [] : this.#output
+    const usage = status === 'in_progress' ? undefined : this.#usage
+    const { model } = this.#asked
+    return responseOf(this.#asked, { id: this.#id, model: model || this.#model, status, output, usage, ...more })
   }
 
   #start({ id, model, usage }: Event & { type: 'start' }): void {
@@ -421,82 +388,5 @@ export class ResponseEncoder implements Encoder {
   #say(type: string, fields: Fields): void {
     if (!this.#streams) return
     this.#out += `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: this.#sequence++, ...fields })}\n\n`
-  }
-}
-
-/** The whole answer as a client reads it. */
-export function encodeWhole({ id, choices, usage }: Answer, asked: Asked): string {
-  const encoder = new ResponseEncoder(asked, false)
-  encoder.write({ type: 'start', id, model: '', ...(usage ? { usage } : {}) })
-  const choice = choices[0]
-  for (const [index, part] of (choice?.parts ?? []).entries()) {
-    const head = headOf(part, choice!, index)
-    if (!head) continue
-    encoder.write({ type: 'open', index, part: head })
-    encoder.write({ type: 'close', index, part })
-  }
-  const why = choice?.why ?? 'end'
-  encoder.write({ type: 'finish', why })
-  const reason = incomplete[why]
-  return JSON.stringify(
-    encoder.response(reason ? 'incomplete' : 'completed', reason ? { incomplete_details: { reason } } : {}),
-  )
-}
-
-function headOf(part: Part, { parts, phase }: Choice, at: number): Head | undefined {
-  switch (part.type) {
-    case 'text':
-    case 'refusal': {
-      // What is said before a call is no answer yet.
-      const before = parts.slice(at).some(({ type }) => type === 'call')
-      return { type: part.type, ...(phase ? { phase: before ? 'commentary' : phase } : {}) }
-    }
-    case 'thought':
-      return { type: 'thought' }
-    case 'call': {
-      const { id, name, namespace, by, input } = part
-      return {
-        type: 'call',
-        id,
-        name,
-        ...(namespace ? { namespace } : {}),
-        ...(by ? { by } : {}),
-        ...('text' in input ? { freeform: true } : {}),
-      }
-    }
-    case 'media':
-      return { type: 'media', kind: part.kind }
-    case 'opaque':
-      return { type: 'opaque', dialect: part.dialect, kind: part.kind }
-    case 'result':
-      return undefined
-  }
-}
-
-function usageOf(tokens: Tokens): Fields {
-  const { prompt, read, written } = inclusive(tokens)
-  return {
-    input_tokens: prompt,
-    input_tokens_details: { cached_tokens: read, cache_write_tokens: written },
-    output_tokens: tokens.output,
-    output_tokens_details: { reasoning_tokens: tokens.thinking ?? 0 },
-    total_tokens: prompt + tokens.output,
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function queryIn(input: string): string {
-  try {
-    return String((JSON.parse(input) as { query?: unknown }).query ?? '')
-  } catch {
-    return ''
   }
 }

@@ -4,22 +4,13 @@ import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
 import { effortOf, offeredEffort } from '../middle/effort.ts'
 import { dropForeign } from '../middle/ext.ts'
-import { type Fields, fieldsOf } from '../middle/fields.ts'
+import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Effort, Thinking } from '../middle/form.ts'
 import { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import { encodeConversation } from './encode-items.ts'
 import { encodeTools } from './encode-tools.ts'
-
-/** What an encoding is made of and by. */
-export interface Encoding {
-  ask: Ask
-  target: Target
-  notes: Notes
-  names: WireNames
-  /** the client's words */
-  fields: Fields
-}
+import type { Encoding } from './encoding.ts'
 
 /** Fewer the vendor refuses. */
 const LEAST_TOKENS = 16

@@ -1,14 +1,13 @@
 // A whole response as the stream that it would have been, and the other way round; what is not known here goes over as it stands.
 import type { Gatherer } from '../dialect.ts'
-import { parseExact, writeExact } from '../json/exact.ts'
+import { writeExact } from '../json/exact.ts'
 import { isNamed } from '../meter.ts'
 import { SseCutter } from '../sse.ts'
-
-type Fields = Record<string, unknown>
+import { exactly, type Fields } from './raw.ts'
 
 /** The frames of a response; undefined for what is none. */
 export function asStream(body: Buffer): Buffer | undefined {
-  const response = parsed(body.toString('utf8'))
+  const response = exactly(body.toString('utf8'))
   const output = response?.['output']
   if (!response || !Array.isArray(output)) return undefined
   const stream = new Frames()
@@ -100,7 +99,7 @@ export class ResponseGatherer implements Gatherer {
     },
     event: (_, data, wanted, bytes) => {
       this.#bytes += bytes
-      if (wanted && this.#bytes <= MOST_BYTES) this.#take(parsed(data) ?? {})
+      if (wanted && this.#bytes <= MOST_BYTES) this.#take(exactly(data) ?? {})
     },
   })
 
@@ -121,14 +120,5 @@ export class ResponseGatherer implements Gatherer {
   #take({ type, output_index, item, response }: Fields): void {
     if (type === done) this.#items.set(typeof output_index === 'number' ? output_index : this.#items.size, item)
     else if (ends.has(String(type)) && isNamed(response)) this.#response = response as Fields
-  }
-}
-
-function parsed(text: string): Fields | undefined {
-  try {
-    const value = parseExact(text)
-    return isNamed(value) ? (value as Fields) : undefined
-  } catch {
-    return undefined
   }
 }
