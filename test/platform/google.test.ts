@@ -624,7 +624,7 @@ t.test('what Antigravity refuses of a native request is said otherwise, in place
   )
   t.strictSame(JSON.parse(said).request.tools[0].functionDeclarations[0].parameters, {
     type: 'OBJECT',
-    properties: { n: { type: 'INTEGER', nullable: true, description: '(exclusiveMinimum 0)' } },
+    properties: { n: { type: 'INTEGER', nullable: true, description: '(more than 0)' } },
     required: ['n'],
   })
   t.match(bodyOf(agent, '{"safety_settings":[],"contents":[]}', stream, ''), /"request":\{"contents":\[\]\}\}$/)

@@ -1,6 +1,7 @@
 // The Gemini dialect (spec/wire.md §3).
 import type { Dialect } from '../dialect.ts'
 import { ArrayFraming, BETWEEN } from './array.ts'
+import { geminiCodec } from './codec.ts'
 import { errorLine, failureObject } from './errors.ts'
 import { geminiMeter } from './meter.ts'
 import { peekGemini } from './peek.ts'
@@ -11,6 +12,8 @@ export const gemini: Dialect = {
   name: 'gemini',
 
   peek: (body, path) => peekGemini(body, path, geminiArray),
+
+  codec: geminiCodec,
 
   streamType: 'text/event-stream',
 

@@ -35,20 +35,20 @@ const formats: Record<string, ReadonlySet<string>> = {
   NUMBER: new Set(['float', 'double']),
 }
 // Constraints that have no place: a model reads them in words.
-const worded = [
-  'minLength',
-  'maxLength',
-  'pattern',
-  'minimum',
-  'maximum',
-  'exclusiveMinimum',
-  'exclusiveMaximum',
-  'multipleOf',
-  'minItems',
-  'maxItems',
-  'uniqueItems',
-  'default',
-]
+const worded: Record<string, (value: string) => string> = {
+  minLength: n => `at least ${n} characters`,
+  maxLength: n => `at most ${n} characters`,
+  pattern: text => `matches ${text}`,
+  minimum: n => `at least ${n}`,
+  maximum: n => `at most ${n}`,
+  exclusiveMinimum: n => `more than ${n}`,
+  exclusiveMaximum: n => `less than ${n}`,
+  multipleOf: n => `a multiple of ${n}`,
+  minItems: n => `at least ${n} items`,
+  maxItems: n => `at most ${n} items`,
+  uniqueItems: () => 'no item twice',
+  default: value => `by default ${value}`,
+}
 const MOST_DEPTH = 64
 
 class Cleaner {
@@ -74,9 +74,8 @@ class Cleaner {
     if (united) return united
     const { type, nullable } = typeOf(node)
     const hints: string[] = []
-    for (const name of worded)
-      if (node[name] !== undefined && node[name] !== false && node[name] !== '')
-        hints.push(`${name} ${asJson(node[name])}`)
+    for (const [name, say] of Object.entries(worded))
+      if (node[name] !== undefined && node[name] !== false && node[name] !== '') hints.push(say(asText(node[name])))
     const clean: Node = { type }
     if (typeof node['title'] === 'string') clean['title'] = node['title']
     if (nullable) clean['nullable'] = true

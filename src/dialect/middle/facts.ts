@@ -47,6 +47,8 @@ export interface ModelFacts {
   phases: boolean
   /** the type of the vendor's tool that searches the web; '': it has none */
   searchTool: string
+  /** on v1internal its calls are made in mode VALIDATED, for which a schema must have a property (Claude on Antigravity) */
+  validated?: boolean
   /** schemas of answers beside functions */
   schemaWithTools: boolean
 }

@@ -54,9 +54,10 @@ const checks: Record<keyof ModelFacts, Check> = {
   thoughtsBack: flag,
   phases: flag,
   schemaWithTools: flag,
+  validated: flag,
 }
 // What a row `*` may leave out.
-const optional = new Set<string>(['offUpTo'] satisfies (keyof ModelFacts)[])
+const optional = new Set<string>(['offUpTo', 'validated'] satisfies (keyof ModelFacts)[])
 
 const list = (words: readonly string[]) => words.join(', ')
 const isNamed = (value: unknown): value is Record<string, unknown> =>
