@@ -14,7 +14,6 @@ const byCode: Record<string, FaultKind> = {
   invalid_api_key: 'auth',
   server_is_overloaded: 'overloaded',
   slow_down: 'overloaded',
-  server_error: 'upstream',
   invalid_encrypted_content: 'sealRefused',
 }
 

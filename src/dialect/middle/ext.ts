@@ -49,7 +49,8 @@ export function dropForeign(ask: Ask, own: DialectName, notes: Notes, except: re
         notes.drop(name)
       }
   for (const text of ask.system) drop(text.ext, `${system}.`)
-  for (const tool of ask.tools) drop(tool.ext, 'tools.')
+  // A tool that the vendor runs is taken or named as a whole.
+  for (const tool of ask.tools) if (tool.kind !== 'server') drop(tool.ext, 'tools.')
   for (const turn of ask.turns) {
     drop(turn.ext, `${history}.`)
     for (const part of turn.parts) drop(part.ext, `${history}.`)
