@@ -12,6 +12,7 @@ const spelled = ['input_image', 'input_file', 'input_audio', 'computer_screensho
 )
 const MEDIA = spelled.map((_, at) => at)
 const WEB_SEARCH = spelled.push(new Word('web_search*')) - 1
+const TWELVE_HOURS = spelled.push(new Word('12h')) - 1
 
 const standard = new Set(['auto', 'default', 'standard'])
 
@@ -27,8 +28,6 @@ class ResponsesPeek implements Peek {
   readonly maxTokens: number | undefined
   readonly mode: string
   readonly geo = ''
-  // Its writes are of the cheapest kind there is, whatever lifetime they ask for.
-  readonly cacheWrites = '5m'
   readonly #body: Buffer
   readonly #fields: ReadonlyMap<string, Span>
   readonly #words: Words
@@ -46,6 +45,10 @@ class ResponsesPeek implements Peek {
   get promptBytes(): number {
     const input = this.#fields.get('input')
     return input && MEDIA.some(word => this.#words.has(word)) ? promptBytes(this.#body, input) : this.#body.length
+  }
+
+  get cacheWrites(): '30m' | '12h' {
+    return this.#words.has(TWELVE_HOURS) ? '12h' : '30m'
   }
 
   get searchesWeb(): boolean {

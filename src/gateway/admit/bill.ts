@@ -7,7 +7,7 @@ import { cost, isSameModel, unpriced, worstCase } from '../../core/price/price.t
 import type { Price } from '../../core/price/row.ts'
 import type { GroupFacts, KeyFacts, SubscriptionFacts } from '../../core/snapshot.ts'
 import type { Meter, Peek } from '../../dialect/dialect.ts'
-import { promptTokens, summed, type Usage } from '../../dialect/usage.ts'
+import { lifetimes, promptTokens, summed, type Usage } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
 import type { Want } from '../../store/store.ts'
@@ -51,6 +51,7 @@ export class Bill implements Disposable {
   /** undefined: it costs nothing */
   readonly #price: Price | undefined
   readonly #subscription: SubscriptionFacts | undefined
+  readonly #platform: Caller['platform']
   #tokensTaken = 0
   #reserved = false
 
@@ -61,6 +62,7 @@ export class Bill implements Disposable {
     this.#outcome = outcome
     this.#key = caller.key
     this.#user = caller.user.id
+    this.#platform = caller.platform
     this.#group = caller.group ?? ungrouped
     const { onDisconnect } = this.#group
     this.stops = onDisconnect === 'stop'
@@ -90,7 +92,7 @@ export class Bill implements Disposable {
         outputTokens: output,
         mode: peek.mode,
         geo: peek.geo,
-        cacheWrites: peek.cacheWrites,
+        cacheWrites: longer(peek.cacheWrites, unasked[this.#platform]),
         webSearches: searches,
       }),
     )
@@ -245,6 +247,16 @@ export class Bill implements Disposable {
 }
 
 const ONE = 10_000n
+
+/** What is written into a cache of whom it serves, though the client's dialect may have no word for that: OpenAI does, and Claude is asked to. */
+const unasked: Record<Caller['platform'], Peek['cacheWrites']> = {
+  ...{ anthropic: '5m', openai: '30m', gemini: 'none', antigravity: 'none' },
+}
+
+function longer(one: Peek['cacheWrites'], other: Peek['cacheWrites']): Peek['cacheWrites'] {
+  if (one === 'none' || other === 'none') return one === 'none' ? other : one
+  return lifetimes.indexOf(one) < lifetimes.indexOf(other) ? other : one
+}
 
 /** Of two lifetimes of a vendor's the longer. */
 function keptLong(usage: Usage): void {
