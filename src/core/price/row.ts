@@ -55,6 +55,8 @@ export const soldWrites: Readonly<Record<string, readonly Write[]>> = {
   anthropic: ['cacheWrite5m', 'cacheWrite1h'],
   openai: ['cacheWrite30m', 'cacheWrite12h'],
   google: [],
+  antigravity: [],
+  deepseek: [],
 }
 const leadingWrites: readonly Write[] = ['cacheWrite5m', 'cacheWrite1h', 'cacheWrite30m', 'cacheWrite12h']
 

@@ -52,9 +52,13 @@ export interface Going {
 }
 
 /** Whether the call and the account speak different dialects. */
-export function isTranslated({ dialect, route }: Call, { account }: Candidate): boolean {
-  return platformOf(account).speaks(account, route) !== dialect.name
+export function isTranslated(call: Call, { account }: Candidate): boolean {
+  return !passes(call, platformOf(account).speaks(account, call.route))
 }
+
+// What nobody can translate passes, and embeddings are asked only where they are understood.
+const passes = ({ dialect, route }: Call, name: DialectName): boolean =>
+  name === dialect.name || dialect.codec === undefined || route.kind === 'embed'
 
 /** Whether the account's upstream counts tokens itself. */
 export function counts({ account }: Candidate, { dialect, route }: Call): boolean {
@@ -70,7 +74,7 @@ export function wayTo(going: Going): Way {
   const { account } = candidate
   const platform = platformOf(account)
   const name = platform.speaks(account, call.route)
-  if (name === call.dialect.name) return passing(going, platform)
+  if (passes(call, name)) return passing(going, platform)
   const upstream = dialectNamed(name)
   return call.route.kind === 'count' ? counting(going, platform, upstream) : translating(going, platform, upstream)
 }

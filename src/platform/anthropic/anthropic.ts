@@ -29,8 +29,7 @@ export const anthropic: Platform = {
   name: 'anthropic',
   home: BASE,
 
-  // The routes' table says which of them it is reached by: in all of those bytes pass.
-  speaks: (_account, route) => route.dialect,
+  speaks: () => 'messages',
 
   prepare(call, account, credential): UpstreamRequest {
     const known = targets.get(account)
