@@ -1,11 +1,15 @@
-// One request in the Messages dialect through the gateway, with its times: what `gw try` sends.
-
+// One request through the gateway in any dialect, with its times: what `gw try` sends.
+import type { DialectName } from '../dialect/dialect.ts'
 import { SseCutter } from '../dialect/sse.ts'
+import { meters } from '../dialect/table.ts'
+import { cacheWrites } from '../dialect/usage.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { type Heard, tongues } from './tongues.ts'
 
 export interface Question {
   /** origin of the gateway */
   url: string
+  dialect: DialectName
   key: string
   model: string
   text: string
@@ -18,6 +22,7 @@ export interface Question {
 export interface Answer {
   request_id: string | null
   status: number
+  dialect: DialectName
   model: string
   stream: boolean
   text: string
@@ -32,32 +37,18 @@ export interface Answer {
   error: string | null
 }
 
-interface Usage {
-  input_tokens?: number
-  output_tokens?: number
-  cache_creation_input_tokens?: number
-  cache_read_input_tokens?: number
-}
-
-// The parts of a reply, and of an event of its stream, that are looked at.
-interface Message {
-  content?: { type: string; text?: string }[]
-  usage?: Usage
-  message?: { usage?: Usage }
-  delta?: { type?: string; text?: string }
-  error?: { message?: string }
-}
-
 /** @throws Refusal `unreachable` when no gateway answers */
 export async function send(question: Question): Promise<Answer> {
-  const { url, key, model, text, stream, maxTokens, piece } = question
+  const { url, dialect, model, stream, piece } = question
+  const tongue = tongues[dialect]
   await warm(url)
   const begun = performance.now()
   const elapsed = () => Math.round(performance.now() - begun)
-  const usage: Usage = {}
+  const meter = meters[dialect](stream)
   const answer: Answer = {
     request_id: null,
     status: 0,
+    dialect,
     model,
     stream,
     text: '',
@@ -69,52 +60,53 @@ export async function send(question: Question): Promise<Answer> {
     duration_ms: 0,
     error: null,
   }
-  const say = (more: string) => {
+  const say = (more: string | undefined) => {
+    if (!more) return
     answer.first_token_ms ??= elapsed()
     answer.text += more
     piece(more)
   }
 
-  const reply = await reach(url, '/v1/messages', {
+  const { path, headers, body } = tongue.request(question)
+  const reply = await reach(url, path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-api-key': key, 'anthropic-version': '2023-06-01' },
-    body: JSON.stringify({ model, max_tokens: maxTokens, stream, messages: [{ role: 'user', content: text }] }),
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
   })
   answer.status = reply.status
   answer.request_id = reply.headers.get('x-request-id')
 
   try {
     if (stream && reply.headers.get('content-type')?.startsWith('text/event-stream')) {
-      let ended = false
-      const event = (name: string, data: string) => {
-        const message = parse(data)
-        ended ||= name === 'message_stop'
-        if (name === 'error' || message.error) answer.error = message.error?.message ?? data
-        Object.assign(usage, message.message?.usage, message.usage)
-        if (message.delta?.text) say(message.delta.text)
+      const event = (_: string, data: string) => {
+        for (const text of tongue.pieces(parse(data))) say(text)
       }
       const cutter = new SseCutter({ wants: () => true, event })
-      for await (const chunk of reply.body!) cutter.push(Buffer.from(chunk))
+      for await (const chunk of reply.body!) {
+        meter.push(Buffer.from(chunk))
+        cutter.push(Buffer.from(chunk))
+      }
+      meter.end()
       cutter.end()
-      if (!ended) answer.error ??= 'the stream ended before the answer did'
+      if (meter.error) answer.error = meter.error.message || meter.error.type
+      else if (!meter.complete) answer.error = 'the stream ended before the answer did'
     } else {
-      const body = await reply.text()
-      const message = parse(body)
-      if (!reply.ok) answer.error = message.error?.message ?? body.slice(0, 200)
-      Object.assign(usage, message.usage)
-      for (const { text: part } of message.content ?? []) if (part) say(part)
+      const text = await reply.text()
+      const heard = parse(text)
+      if (!reply.ok) answer.error = heard.error?.message ?? text.slice(0, 200)
+      for (const one of tongue.texts(heard)) say(one)
+      meter.push(Buffer.from(text))
+      meter.end()
     }
   } catch (error) {
     answer.error = `the connection broke: ${why(error)}`
   }
   answer.duration_ms = elapsed()
-  for (const field of [
-    'input_tokens',
-    'output_tokens',
-    'cache_creation_input_tokens',
-    'cache_read_input_tokens',
-  ] as const)
-    answer[field] = usage[field] ?? 0
+  const { usage } = meter
+  answer.input_tokens = usage.input
+  answer.output_tokens = usage.output
+  answer.cache_creation_input_tokens = cacheWrites(usage)
+  answer.cache_read_input_tokens = usage.cacheRead
   return answer
 }
 
@@ -134,9 +126,9 @@ async function reach(url: string, path: string, init: RequestInit): Promise<Resp
   }
 }
 
-function parse(text: string): Message {
+function parse(text: string): Heard {
   try {
-    return JSON.parse(text) as Message
+    return JSON.parse(text) as Heard
   } catch {
     return {}
   }

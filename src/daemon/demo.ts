@@ -17,7 +17,46 @@ import { platformTable } from '../platform/table.ts'
 import { type Daemon, startDaemon } from './main.ts'
 import { ignoreHangup, untilStopped } from './run.ts'
 
-const MODEL = 'claude-sonnet-5-5'
+/** How each dialect asks for a stream, of the platform whose clients speak it. */
+const asks = [
+  {
+    platform: 'anthropic',
+    what: 'Anthropic Messages',
+    path: '/v1/messages',
+    header: (key: string) => ['x-api-key', key],
+    body: { model: 'claude-sonnet-5-5', max_tokens: 100, stream: true, messages: [{ role: 'user', content: 'hello' }] },
+  },
+  {
+    platform: 'openai',
+    what: 'OpenAI Chat Completions',
+    path: '/v1/chat/completions',
+    header: (key: string) => ['authorization', `Bearer ${key}`],
+    body: { model: 'gpt-6-luna', stream: true, messages: [{ role: 'user', content: 'hello' }] },
+  },
+  {
+    platform: 'openai',
+    what: 'OpenAI Responses',
+    path: '/v1/responses',
+    header: (key: string) => ['authorization', `Bearer ${key}`],
+    body: { model: 'gpt-6-luna', stream: true, input: 'hello' },
+  },
+  {
+    platform: 'gemini',
+    what: 'Gemini',
+    path: '/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse',
+    header: (key: string) => ['x-goog-api-key', key],
+    body: { contents: [{ role: 'user', parts: [{ text: 'hello' }] }] },
+  },
+  {
+    platform: 'antigravity',
+    what: 'Gemini, by Antigravity',
+    path: '/v1beta/models/gemini-3.6-flash:streamGenerateContent?alt=sse',
+    header: (key: string) => ['x-goog-api-key', key],
+    body: { contents: [{ role: 'user', parts: [{ text: 'hello' }] }] },
+  },
+] as const
+
+type Keys = Record<(typeof asks)[number]['platform'], string>
 
 /** Runs until a signal and returns the exit code. */
 export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number> {
@@ -45,10 +84,10 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     using _hangup = ignoreHangup(logging.log)
     // Held until the daemon is up: Postgres then starts once.
     const database = await openDatabase(config)
-    const key = await populate(database, config, mock.url)
+    const keys = await populate(database, config, mock.url)
     const daemon = await startAnywhere(config, loaded, logging).finally(() => database.close())
-    process.stdout.write(welcome(daemon, key, folder))
-    const stopTraffic = traffic ? startTraffic(daemon.url, key) : () => {}
+    process.stdout.write(welcome(daemon, keys, folder))
+    const stopTraffic = traffic ? startTraffic(daemon.url, keys) : () => {}
     await untilStopped(daemon, logging.log, stopTraffic)
     await logging.flush()
     return 0
@@ -58,12 +97,12 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
   }
 }
 
-async function populate(database: Database, config: Config, mockUrl: string): Promise<string> {
+async function populate(database: Database, config: Config, mockUrl: string): Promise<Keys> {
   const secret = openSecret(config['secret.key_file'])
   return database.db.transaction().execute(async tx => {
     await addUser(tx, { name: 'demo', concurrency: 20, balance: 100_000_000_000n })
-    let key = ''
-    for (const platform of Object.keys(platformTable) as (keyof typeof platformTable)[]) {
+    const keys: Partial<Keys> = {}
+    for (const platform of Object.keys(platformTable) as (keyof Keys)[]) {
       await addGroup(tx, { name: platform, platform })
       for (const n of [1, 2])
         await addAccount(tx, secret, {
@@ -72,14 +111,16 @@ async function populate(database: Database, config: Config, mockUrl: string): Pr
           type: 'apikey',
           credential: `demo-${platform}-${n}`,
           base_url: mockUrl,
+          // A server of each dialect.
+          ...(platform === 'openai' && { dialect: n === 1 ? 'chat' : 'responses' }),
           concurrency: 8,
           priority: 50,
           groups: [platform],
         })
-      key ||= (await createKey(tx, secret, { user: 'demo', group: platform, name: platform, valuePrefix: 'sk-demo-' }))
-        .key
+      const wanted = { user: 'demo', group: platform, name: platform, valuePrefix: 'sk-demo-' }
+      keys[platform] = (await createKey(tx, secret, wanted)).key
     }
-    return key
+    return keys as Keys
   })
 }
 
@@ -95,17 +136,18 @@ async function startAnywhere(config: Config, loaded: Loaded, logging: Log): Prom
   }
 }
 
-function welcome(daemon: Daemon, key: string, folder: string): string {
+function welcome(daemon: Daemon, keys: Keys, folder: string): string {
   return `gw is serving on ${daemon.url}, with a scripted provider behind it: no provider key, no cost.
 
-A streaming request:
+A streaming request in each dialect, with a key of the platform it comes from; any of them works with any key and model:
 
-  curl -N ${daemon.url}/v1/messages -H 'x-api-key: ${key}' -H 'content-type: application/json' \\
-    -d '{"model":"${MODEL}","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hello"}]}'
+${asks.map(ask => curl(daemon.url, ask, keys[ask.platform])).join('\n\n')}
 
-Claude Code, or anything built on the Anthropic SDK:
+Claude Code, Codex or Gemini CLI, or anything built on the vendors' SDKs:
 
-  export ANTHROPIC_BASE_URL=${daemon.url} ANTHROPIC_API_KEY=${key}
+  export ANTHROPIC_BASE_URL=${daemon.url} ANTHROPIC_API_KEY=${keys.anthropic}
+  export OPENAI_BASE_URL=${daemon.url}/v1 OPENAI_API_KEY=${keys.openai}
+  export GOOGLE_GEMINI_BASE_URL=${daemon.url} GEMINI_API_KEY=${keys.gemini}
 
 What it is doing, live, and what it has recorded:
 
@@ -117,21 +159,23 @@ Ctrl-C stops it and removes everything.
 `
 }
 
-/** A few requests now and then until it is told to stop. */
-function startTraffic(url: string, key: string): () => void {
+function curl(url: string, { what, path, header, body }: (typeof asks)[number], key: string): string {
+  const headers = [header(key), ['content-type', 'application/json']].map(([name, value]) => `-H '${name}: ${value}'`)
+  return `  # ${what}\n  curl -N '${url}${path}' ${headers.join(' ')} \\\n    -d '${JSON.stringify(body)}'`
+}
+
+/** A few requests now and then, in each dialect in turn, until it is told to stop. */
+function startTraffic(url: string, keys: Keys): () => void {
   const stop = new AbortController()
+  let sent = 0
   const one = async () => {
-    const body = JSON.stringify({
-      model: MODEL,
-      max_tokens: 100,
-      stream: true,
-      messages: [{ role: 'user', content: 'demo' }],
-    })
+    const { platform, path, header, body } = asks[sent++ % asks.length]!
+    const [name, value] = header(keys[platform])
     try {
-      const reply = await fetch(`${url}/v1/messages`, {
+      const reply = await fetch(url + path, {
         method: 'POST',
-        headers: { 'x-api-key': key, 'content-type': 'application/json' },
-        body,
+        headers: { [name!]: value!, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
         signal: stop.signal,
       })
       await reply.arrayBuffer()

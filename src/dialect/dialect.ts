@@ -2,6 +2,7 @@
 import type { Failure } from '../lib/failure.ts'
 import type { Codec } from './middle/codec.ts'
 import type { DialectName } from './middle/form.ts'
+import type { ProofReader } from './proofs.ts'
 import type { Lifetime, Usage } from './usage.ts'
 
 export type { DialectName }
@@ -30,8 +31,17 @@ export interface Peek {
   readonly searchesWeb: boolean
   /** The session that it belongs to, in the client's own words; '' for none. */
   session(headers: NodeJS.Dict<string | string[]>): string
-  /** The body for an upstream of the same dialect that calls the model so: edited in place, every other byte stays. */
-  mapped(model: string): Body
+  /**
+   * The body for an upstream of the same dialect that calls the model so: edited in place, every other byte stays.
+   * @param proofs those of `proofs` that must not go out as they came: what stands there instead, or undefined where the reasoning is
+   *   left out with its proof. None, or an empty map: the conversation is not touched.
+   */
+  mapped(model: string, proofs?: ReadonlyMap<string, string | undefined>): Body
+  /**
+   * The proofs of reasoning that its conversation brings, each once; what looks like one and is none may be among them. A search of
+   * the bytes, which costs next to nothing where there are none. Undefined: its conversations have no place for them.
+   */
+  proofs?(): readonly string[]
   /**
    * Takes out of an answer's stream what `mapped` asked for and the client did not: of whole events, in order, each answer its own.
    * Undefined: there is nothing of the kind.
@@ -134,6 +144,8 @@ export interface Dialect {
   /** A whole error body of an upstream as the frame that ends a stream. */
   asErrorFrame(body: Buffer, begun?: boolean): Buffer
   meter(streaming: boolean): Meter
+  /** Learns the proofs of reasoning in an answer that passes, stream or whole; undefined: it has none. */
+  readonly proofReader?: () => ProofReader
   /**
    * Puts the model's name that the client asked for back into an answer. Of a stream it takes whole events, in order; of a whole
    * answer all of it at once.

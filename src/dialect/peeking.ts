@@ -59,6 +59,8 @@ export interface Edit extends Span {
   text: string
 }
 
+export const inOrder = (edits: readonly Edit[]) => edits.toSorted((a, b) => a.start - b.start)
+
 // Beyond this a copy costs more than two more writes.
 const COPY_BYTES = 64 * 1024
 

@@ -5,7 +5,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import type { DialectName } from '../../src/dialect/dialect.ts'
+import { dialects } from '../../src/dialect/table.ts'
 import { gateway } from '../helpers/gateway.ts'
+import { type Lane, lanes } from '../helpers/lanes.ts'
 import { matchAll } from '../helpers/match.ts'
 import { bin, home } from './gw.ts'
 
@@ -86,6 +89,46 @@ t.test('one request tells its times and its cost', async t => {
     t.match((await gw('account list', { env })).stdout, / first +available .* 0\/2 +0 /)
     t.match(await json('account pause first', { env }), { state: 'paused' })
     t.match(await json('account show first', { env }), { state: 'paused', slots: { limit: 2 } })
+  })
+})
+
+t.test('a request is made in the dialect of its key, or in another', async t => {
+  const up = await gateway(t)
+  const said = { thinking: 'hm', chunks: ['Hel', 'lo'], usage: { input_tokens: 10, output_tokens: 5 } }
+  const keys = await lanes(up, { scripts: [said] })
+  const { gw, json } = await home(t)
+  const env = {
+    GW_DATA_DIR: up.config.data_dir,
+    GW_DATABASE_URL: up.config['database.url']!,
+    GW_LISTEN: new URL(up.url).host,
+  }
+  const spoken: [Lane, model: string, dialect: string][] = [
+    ['anthropic', 'claude-sonnet-5-5', 'messages'],
+    ['openai-responses', 'gpt-6-sol', 'responses'],
+    ['gemini', 'gemini-3.6-flash', 'gemini'],
+    ['antigravity', 'gemini-3.6-flash', 'gemini'],
+  ]
+  const translated = (name: string) => dialects.get(name as DialectName)?.codec !== undefined
+  const asked: [Lane, string[], model: string, dialect: string][] = [
+    ...spoken.map(([lane, model, dialect]): (typeof asked)[number] => [lane, [], model, dialect]),
+    ['openai-chat', ['--dialect', 'chat'], 'gpt-6-sol', 'chat'],
+    ...['messages', 'chat', 'responses', 'gemini'].flatMap(dialect =>
+      spoken
+        .filter(([, , own]) => own === dialect || [own, dialect].every(translated))
+        .map(([lane, model]): (typeof asked)[number] => [lane, ['--dialect', dialect], model, dialect]),
+    ),
+  ]
+  for (const [lane, options, model, dialect] of asked)
+    for (const stream of [[], ['--stream']]) {
+      const args = ['try', '--model', model, 'say hello', ...stream, ...options]
+      const answer = await json(args, { env: { ...env, GW_KEY: keys[lane] } })
+      const heard = { status: 200, dialect, text: 'Hello', input_tokens: 10, output_tokens: 5, account: `${lane}-0` }
+      t.match(answer, heard, `${lane} ${args.join(' ')}`)
+      t.ok(Number(answer['cost']) > 0, 'and it is priced')
+    }
+  t.match(await gw(['try', '--model', 'm', 'hi', '--dialect', 'gemni'], { env: { ...env, GW_KEY: 'sk-x' } }), {
+    code: 2,
+    stderr: /messages chat responses gemini.*gemini/s,
   })
 })
 

@@ -4,6 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Address } from '../../config/address.ts'
 import type { UsageRecord } from '../../core/usage/rows.ts'
+import type { Database } from '../../db/connect.ts'
+import type { Platform } from '../../db/schema.ts'
+import type { DialectName } from '../../dialect/dialect.ts'
 import { formatUsd } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Act, Invocation } from '../command.ts'
@@ -21,16 +24,32 @@ interface Options {
   stream?: boolean
   url?: string
   maxTokens?: number
+  dialect?: DialectName
+}
+
+const dialects = ['messages', 'chat', 'responses', 'gemini'] as const satisfies DialectName[]
+
+/** What the vendor's own clients speak. */
+const dialectOf: Record<Platform, DialectName> = {
+  anthropic: 'messages',
+  openai: 'responses',
+  gemini: 'gemini',
+  antigravity: 'gemini',
 }
 
 export function define(noun: Command, act: Act): void {
   noun
-    .description('Sends one request in the Messages dialect and prints the answer; times and cost go to stderr.')
+    .description('Sends one request and prints the answer; times and cost go to stderr.')
     .argument('<text>', 'what to ask')
     .requiredOption('--model <model>', 'the model to ask')
     .option('--key-file <file>', 'file that holds a client key; default: GW_KEY in the environment')
     .option('--stream', 'ask for a stream, and print as it comes')
     .option('--url <url>', 'origin of the gateway; default: where the configuration says it listens')
+    .option(
+      '--dialect <dialect>',
+      `${dialects.join(', ')}; default: that of the platform which the key is for, messages with --url`,
+      read.oneOf('--dialect', dialects),
+    )
     .option('--max-tokens <n>', 'default: 1024', read.whole('--max-tokens', 1, 1_000_000))
     .action(
       act(async (gw, text: string, options: Options) => {
@@ -42,9 +61,11 @@ export function define(noun: Command, act: Act): void {
         const { send } = await import('../request.ts')
         const show = stream && !gw.out.json
         const piece = (part: string) => void (show && shell.stdout.write(part))
-        const answer = await send({ url, key, model, text, stream, maxTokens, piece })
+        const local = options.url === undefined
+        const dialect = options.dialect ?? (local ? await ownDialect(gw, key) : 'messages')
+        const answer = await send({ url, dialect, key, model, text, stream, maxTokens, piece })
         // Only our own gateway writes to our database.
-        const row = options.url === undefined && answer.error === null ? await booked(gw, answer.request_id) : undefined
+        const row = local && answer.error === null ? await booked(gw, answer.request_id) : undefined
         const { cost = null, charged = null, account = null } = row ?? {}
 
         if (gw.out.json) gw.out.print({ ...answer, account, cost, charged }, '')
@@ -66,6 +87,7 @@ export function define(noun: Command, act: Act): void {
   examples(noun, [
     'GW_KEY=$(cat key.txt) gw try --model claude-sonnet-4-5 "hello"',
     'gw try --model claude-sonnet-4-5 --stream --key-file key.txt "tell me more"',
+    'gw try --dialect chat --model claude-sonnet-4-5 "hello"',
   ])
 }
 
@@ -97,15 +119,32 @@ function origin(text: string): string {
   throw new Refusal('usage', `--url must be an origin such as http://127.0.0.1:8080, got "${text}"`)
 }
 
+/** The dialect of the platform that a key is for; `messages` when that cannot be known, for the gateway will say what is wrong. */
+async function ownDialect(gw: Invocation, key: string): Promise<DialectName> {
+  try {
+    const db = await running(gw)
+    if (!db) return 'messages'
+    const { platformOfKey } = await import('../../core/record/key.ts')
+    return dialectOf[(await platformOfKey(db, await gw.secret(), key)) ?? 'anthropic']
+  } catch {
+    return 'messages'
+  }
+}
+
+/** The database, if it runs: asking must not start one, for whoever answers the request holds it open. */
+async function running(gw: Invocation): Promise<Database['db'] | undefined> {
+  const config = await gw.config()
+  const { embeddedPaths } = await import('../../db/embedded.ts')
+  if (config['database.url'] === undefined && !existsSync(embeddedPaths(config['data_dir']).pid)) return undefined
+  return (await gw.database({ migrate: false })).db
+}
+
 /** The usage row of a request, waited for; undefined when it does not come or the database cannot be reached. */
 async function booked(gw: Invocation, id: string | null): Promise<UsageRecord | undefined> {
   if (id === null || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return undefined
-  const config = await gw.config()
-  // Asking must not start a database: whoever answered the request holds it open.
-  const { embeddedPaths } = await import('../../db/embedded.ts')
-  if (config['database.url'] === undefined && !existsSync(embeddedPaths(config['data_dir']).pid)) return undefined
   try {
-    const { db } = await gw.database({ migrate: false })
+    const db = await running(gw)
+    if (!db) return undefined
     const { listUsage } = await import('../../core/usage/rows.ts')
     for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(50)) {
       const [row] = await listUsage(db, { request: id, limit: 1 })

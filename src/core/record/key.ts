@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
+import type { Platform } from '../../db/schema.ts'
 import type { Nano } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
@@ -115,6 +116,17 @@ export async function findKey(db: Db, ref: string): Promise<Key> {
       active.map(key => key.name),
     )} (gw key list shows them)`,
   )
+}
+
+/** The platform of its group, `anthropic` without one; undefined for a value that is no key of ours. */
+export async function platformOfKey(db: Db, secret: Secret, value: string): Promise<Platform | undefined> {
+  const found = await db
+    .selectFrom('api_keys as k')
+    .leftJoin('groups as g', 'g.id', 'k.group_id')
+    .where('k.digest', '=', secret.digest(value))
+    .select('g.platform')
+    .executeTakeFirst()
+  return found && (found.platform ?? 'anthropic')
 }
 
 export async function setKey(

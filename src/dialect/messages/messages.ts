@@ -1,9 +1,11 @@
 // The Messages dialect (spec/wire.md §1).
 import type { Failure } from '../../lib/failure.ts'
 import type { Dialect } from '../dialect.ts'
+import { proofReader } from '../proofs.ts'
 import { messagesCodec } from './codec.ts'
 import { messagesMeter } from './meter.ts'
 import { peekMessages } from './peek.ts'
+import { proofKeys } from './proofs.ts'
 import { renameBody, renameFrame } from './rename.ts'
 import { warmupAnswer, warmupFrames } from './warmup.ts'
 import { asStream, MessageGatherer } from './whole.ts'
@@ -39,6 +41,8 @@ export const messages: Dialect = {
   },
 
   meter: messagesMeter,
+
+  proofReader: () => proofReader(proofKeys),
 
   restored: (streaming, model) => (streaming ? restoredStream(model) : body => renameBody(body, model)),
 

@@ -1,13 +1,14 @@
 // What the corridor must know of a Messages request, found by one scan of its top level.
 import type { Body, Peek, Span, WarmupPhrases } from '../dialect.ts'
 import { Word, Words } from '../json/scan.ts'
-import { edited, limitOf, modeAsked, modelIn, scanned, shortValue, streamIn } from '../peeking.ts'
+import { type Edit, edited, inOrder, limitOf, modeAsked, modelIn, scanned, shortValue, streamIn } from '../peeking.ts'
 import { geoOf } from './geo.ts'
 import { promptBytes } from './prompt.ts'
+import { proofEdits, proofsOf } from './proofs.ts'
 import { sessionFields, sessionKey } from './session.ts'
 import { isWarmup } from './warmup.ts'
 
-const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', 'inference_geo', ...sessionFields])
+const wanted = new Set(['model', 'stream', 'max_tokens', 'speed', 'inference_geo', 'thinking', ...sessionFields])
 
 const spelled = ['image', 'document', 'cache_control', '1h', 'web_search*'].map(text => new Word(text))
 const [IMAGE, DOCUMENT, CACHE_CONTROL, ONE_HOUR, WEB_SEARCH] = [0, 1, 2, 3, 4]
@@ -59,9 +60,17 @@ class MessagesPeek implements Peek {
     return sessionKey(headers, this.#body, this.#fields)
   }
 
-  mapped(model: string): Body {
-    if (model === this.model) return edited(this.#body, [])
-    return edited(this.#body, [{ ...this.#fields.get('model')!, text: JSON.stringify(model) }])
+  proofs(): readonly string[] {
+    return proofsOf(this.#body)
+  }
+
+  mapped(model: string, proofs?: ReadonlyMap<string, string | undefined>): Body {
+    const edits: Edit[] = []
+    const messages = this.#fields.get('messages')
+    if (proofs && proofs.size > 0 && messages)
+      edits.push(...proofEdits(this.#body, messages, this.#fields.get('thinking'), proofs))
+    if (model !== this.model) edits.push({ ...this.#fields.get('model')!, text: JSON.stringify(model) })
+    return edited(this.#body, inOrder(edits))
   }
 
   isWarmup(phrases: WarmupPhrases): boolean {

@@ -4,13 +4,18 @@ import type { Dialect } from '../dialect.ts'
 import { errorIn, openAiError } from '../openai-errors.ts'
 import { openAiModel, openAiModels } from '../openai-models.ts'
 import { renamedBody, renamedEvents } from '../renaming.ts'
+import { responsesCodec } from './codec.ts'
+import { failedFrames, failedResponse } from './failed.ts'
 import { responsesMeter } from './meter.ts'
 import { peekResponses } from './peek.ts'
+import { asStream, ResponseGatherer } from './whole.ts'
 
 export const responses: Dialect = {
   name: 'responses',
 
   peek: peekResponses,
+
+  codec: responsesCodec,
 
   streamType: 'text/event-stream',
 
@@ -18,9 +23,15 @@ export const responses: Dialect = {
 
   error: failure => Buffer.from(JSON.stringify({ error: openAiError(failure) })),
 
-  errorFrame: (failure, requestId) => Buffer.from(failedFrames(openAiError(failure), codeOf(failure), requestId)),
+  errorFrame: (failure, requestId) =>
+    Buffer.from(failedFrames(openAiError(failure), failedResponse(requestId, codeOf(failure), failure.message), 0)),
 
-  asErrorFrame: body => Buffer.from(failedFrames(errorIn(body), undefined, 'refused')),
+  asErrorFrame(body) {
+    const error = errorIn(body)
+    const { code, message } = error as { code?: unknown; message?: unknown }
+    const said = failedResponse('refused', typeof code === 'string' ? code : 'server_error', String(message ?? ''))
+    return Buffer.from(failedFrames(error, said, 0))
+  },
 
   meter: responsesMeter,
 
@@ -29,8 +40,8 @@ export const responses: Dialect = {
       ? events => renamedEvents(events, ['response', 'model'], model)
       : body => renamedBody(body, ['model'], model),
 
-  asStream: () => undefined,
-  gatherer: () => ({ push() {}, end: () => undefined }),
+  asStream,
+  gatherer: () => new ResponseGatherer(),
 
   models: openAiModels,
   model: openAiModel,
@@ -46,27 +57,3 @@ const codes: Record<string, string> = {
   overloaded_error: 'server_is_overloaded',
 }
 const codeOf = ({ type }: Failure) => codes[type] ?? 'server_error'
-
-/**
- * The end of a stream that failed, as the vendor writes it: an error, at which the official SDK throws, and the failed response,
- * which is all that Codex listens for.
- */
-export function failedFrames(error: object, code: string | undefined, requestId: string): string {
-  const { code: told, message } = error as { code?: unknown; message?: unknown }
-  const response = {
-    id: `resp_${requestId}`,
-    object: 'response',
-    created_at: Math.floor(Date.now() / 1000),
-    status: 'failed',
-    error: { code: code ?? (typeof told === 'string' ? told : 'server_error'), message: String(message ?? '') },
-    incomplete_details: null,
-    output: [],
-    usage: null,
-  }
-  return [
-    { type: 'error', error },
-    { type: 'response.failed', response },
-  ]
-    .map(event => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-    .join('')
-}
