@@ -33,7 +33,7 @@ function reasoned(out: Part[], { seal, text, redacted }: Proof): void {
 
 function partOf(part: Fields, at: string, proof: Proof | undefined, held: Held[]): Part | undefined {
   const { text, thought, thoughtSignature: _, ...said } = part
-  const sealed = proof?.seal && !proof.foreign ? { seal: proof.seal } : {}
+  const sealed = proof?.seal?.value && !proof.foreign ? { seal: proof.seal } : {}
   if (text !== undefined || Object.keys(said).length === 0) {
     const words = textIn(text, `${at}.text`) ?? ''
     if (thought === true)

@@ -5,7 +5,7 @@ import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Call, Media, Opaque, Part, Result, Seal, Text, Turn } from '../middle/form.ts'
 import type { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
-import { keyOfText } from '../middle/seal.ts'
+import { isGoodFor, keyOfText } from '../middle/seal.ts'
 import { type Repairs, repaired } from '../middle/turns.ts'
 import { isGood, SKIP } from './proofs.ts'
 
@@ -75,7 +75,8 @@ function modelParts(parts: readonly Part[], by: Encoding, said: (id: string) => 
     switch (part.type) {
       case 'thought':
         if (target.seals && isGood(part.seal, target.issuer)) pending = part.seal
-        else if (target.seals || !part.seal) notes.drop(fieldsOf(ask).thought)
+        // What Gemini shows of its thoughts is a summary without a proof, which it does not ask for again.
+        else if (!isUnproven(part.seal, target)) notes.drop(fieldsOf(ask).thought)
         break
       case 'text': {
         const own = proofFor(part.seal, keyOfText(part.text), target) ?? pending
@@ -101,6 +102,8 @@ function modelParts(parts: readonly Part[], by: Encoding, said: (id: string) => 
   if (pending) out.push({ text: '', ...signed(pending.value) })
   return out
 }
+
+const isUnproven = (seal: Seal | undefined, { issuer }: Target) => seal?.value === '' && isGoodFor(seal, issuer)
 
 const signed = (thoughtSignature: string | undefined) => (thoughtSignature === undefined ? {} : { thoughtSignature })
 

@@ -27,7 +27,7 @@ export function proofOf(signature: unknown): Proof | undefined {
   if (enclosed) {
     const { issuer, value, text, callId } = enclosed
     const foreign = issuer.platform !== 'gemini' && issuer.platform !== 'antigravity'
-    return { seal: value === undefined ? undefined : { value, issuer }, text, foreign, redacted: callId === REDACTED }
+    return { seal: { value: value ?? '', issuer }, text, foreign, redacted: callId === REDACTED }
   }
   if (isOurs(signature)) return undefined
   return { seal: { value: signature, issuer: google }, text: '', foreign: false, redacted: false }
