@@ -472,6 +472,10 @@ t.test('oddities of servers are read', async t => {
     { type: 'finish' },
     'counted, without [DONE]',
   )
+  const aside = chunk({ content: 'b', tool_calls: [{ index: 0, function: { arguments: '' } }] })
+  t.strictSame(parts(sse(chunk({ content: 'a' }), aside, chunk({ content: 'c' }), finish('stop'), '[DONE]')), [
+    { type: 'text', text: 'abc' },
+  ])
   const image = { images: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${png}` } }] }
   t.strictSame(parts(sse(chunk(image), finish('stop'), '[DONE]')), [
     { type: 'media', kind: 'image', mime: 'image/png', at: { base64: png } },
