@@ -470,7 +470,9 @@ class Exchange implements Listener, Watcher {
     const { call, candidate, gw, outcome } = this.#by
     const message = this.#concealer.text(error.message)
     const verdict = this.#way.platform.judgeEvent(error.type, message, gw.now())
-    if (!verdict.relay) gw.health.refused(candidate.account.id, call.peek.model, verdict, gw.now())
+    // Whoever was given half an answer was not turned away: once is bad luck, as with any answer that breaks.
+    const held = !verdict.relay && verdict.class === 'overload' ? declined('server', verdict.reason) : verdict
+    if (!held.relay) gw.health.refused(candidate.account.id, call.peek.model, held, gw.now())
     this.#tried.errorType = error.type
     this.#tried.error = outcome.error = message
   }
