@@ -108,6 +108,7 @@ export const sections: Readonly<Record<string, string>> = {
   usage: 'Usage records',
   keys: 'Client keys',
   defaults: 'Defaults of new records',
+  oauth: 'OAuth accounts',
   upstream: 'Upstream connections',
 }
 
@@ -274,6 +275,12 @@ export const settings = {
   'defaults.user_concurrency': live(integer(0, 100_000), '5', 'Concurrency of a new user; 0 is no limit.'),
   'defaults.account_concurrency': live(integer(0, 100_000), '3', 'Concurrency of a new account; 0 is no limit.'),
   'defaults.account_priority': live(integer(1, 100), '50', 'Priority of a new account; the lowest is chosen first.'),
+  'oauth.refresh_before': live(
+    duration('10s', '7d'),
+    '30m',
+    'How long before its end the access token of an OAuth account is refreshed; one that lives shorter than twice that, at half of its life.',
+  ),
+  'oauth.check_interval': fixed(duration('1s', '1h'), '5s', 'How often it is looked for tokens that are due.'),
   'upstream.engine': fixed(
     oneOf('auto', 'wire', 'proxy'),
     'auto',

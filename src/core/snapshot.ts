@@ -52,7 +52,8 @@ export interface AccountFacts {
   /** 0 or less: no limit */
   readonly concurrency: number
   readonly priority: number
-  readonly status: 'active' | 'paused' | 'error'
+  /** `expired`: its token is over and could not be refreshed */
+  readonly status: 'active' | 'paused' | 'error' | 'expired'
   readonly reason: string | null
   readonly models: ModelMap
   /** Unix ms, 0 never */

@@ -42,6 +42,7 @@ import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
+import { keepTokens } from './tokens.ts'
 import { bindingViews } from './views/bindings.ts'
 import { liveView } from './views/live.ts'
 import { slotViews } from './views/slots.ts'
@@ -144,7 +145,16 @@ export async function startWorker(
     spoolWaiting: () => books.state().waiting,
     refusedLines: () => books.state().refused,
     ownTroubles: ownTrouble.counts,
+    tokenRefreshes: () => tokens.counts,
   })
+  const tokens = keepTokens(
+    { db: database.db, secret, now, log: (level, line) => log[level](line) },
+    {
+      snapshot: () => gateway.snapshot,
+      everyMs: config['oauth.check_interval'],
+      beforeMs: () => gateway.config['oauth.refresh_before'],
+    },
+  )
   const gateway: Gateway = {
     config,
     snapshot: early ?? snapshots.first,
@@ -154,6 +164,7 @@ export async function startWorker(
     places,
     health,
     beside,
+    tokens,
     egress: new Egress({ random: Math.random, log: line => log.warn(line) }),
     accountQueue,
     waitingAtPool: new Map(),
@@ -177,7 +188,7 @@ export async function startWorker(
     gateway.places.retry()
     retry()
   }
-  open(startJobs(jobsOf(gateway), { database, log }))
+  open(startJobs([...jobsOf(gateway), tokens.job], { database, log }))
 
   const degraded = () =>
     [

@@ -68,7 +68,7 @@ export interface AccountsTable {
   dialect: Generated<AccountDialect>
   concurrency: number
   priority: number
-  status: Generated<'active' | 'paused' | 'error'>
+  status: Generated<'active' | 'paused' | 'error' | 'expired'>
   reason: string | null
   model_map: ColumnType<Record<string, string>, string | undefined, string>
   intercept_warmup: Generated<boolean>
@@ -78,6 +78,18 @@ export interface AccountsTable {
   created_at: Stamp
   updated_at: Stamp
   deleted_at: Date | null
+}
+
+export interface AccountTokensTable {
+  account_id: number
+  expires_at: Date | null
+  refreshable: Generated<boolean>
+  refreshed_at: Date | null
+  failures: Generated<number>
+  reason: string | null
+  retry_at: Date | null
+  lease_holder: string | null
+  lease_until: Date | null
 }
 
 export interface AccountGroupsTable {
@@ -258,6 +270,7 @@ export interface Tables {
   proxies: ProxiesTable
   accounts: AccountsTable
   account_groups: AccountGroupsTable
+  account_tokens: AccountTokensTable
   api_keys: ApiKeysTable
   prices: PricesTable
   settings: SettingsTable

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
 import type { Books } from '../core/books/books.ts'
-import type { Snapshot } from '../core/snapshot.ts'
+import type { AccountFacts, Snapshot } from '../core/snapshot.ts'
 import type { Crowd } from '../lib/crowd.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Store } from '../store/store.ts'
@@ -21,6 +21,15 @@ import type { Occupied } from './choose/occupied.ts'
 import type { Pools } from './choose/pool.ts'
 import type { Brake } from './enter/brake.ts'
 
+/** New tokens for OAuth accounts. */
+export interface Tokens {
+  /**
+   * The account's token was refused, or is over: a new one is made, once for all who ask. `refreshed`: the snapshot has another
+   * one now. `not-needed`: it is none that could be refreshed. `failed`: the operator was told. Never rejects.
+   */
+  refreshNow(account: AccountFacts): Promise<'refreshed' | 'failed' | 'not-needed'>
+}
+
 export interface Gateway {
   /** replaced whole on reload */
   config: Config
@@ -33,6 +42,7 @@ export interface Gateway {
   readonly health: Health
   /** the same beside the road (choose/beside.ts) */
   readonly beside: Health
+  readonly tokens: Tokens
   /** what was met at egress proxies, by this process */
   readonly egress: Egress
   /** who waits for a place at an account, of any group */

@@ -18,6 +18,8 @@ export interface MetricsOptions {
   refusedLines: () => number
   /** how often trouble of our own was met, by error code */
   ownTroubles: ReadonlyMap<string, number>
+  /** how refreshes of OAuth tokens ended, by result */
+  tokenRefreshes: () => ReadonlyMap<string, number>
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -59,6 +61,12 @@ class Tally implements Metrics {
     'gw_node_trouble_total',
     'Requests that this node could send to nobody for trouble of its own, by error code.',
   )
+  readonly #refreshes = new Counter(
+    'gw_oauth_refreshes_total',
+    'Refreshes of OAuth tokens by this node: refreshed, failed (tried again), expired (refused for good).',
+  )
+  readonly #refreshesByResult = new Map<string, Count>()
+  readonly #tokenRefreshes: () => ReadonlyMap<string, number>
   readonly #troublesByCode = new Map<string, Count>()
   readonly #ownTroubles: ReadonlyMap<string, number>
   readonly #gauges: Gauge[]
@@ -66,7 +74,8 @@ class Tally implements Metrics {
   readonly #platforms = new Map<string, OfPlatform>()
   readonly #accounts = new Map<string, OfAccount>()
 
-  constructor({ priced, inFlight, spoolWaiting, refusedLines, ownTroubles }: MetricsOptions) {
+  constructor({ priced, inFlight, spoolWaiting, refusedLines, ownTroubles, tokenRefreshes }: MetricsOptions) {
+    this.#tokenRefreshes = tokenRefreshes
     this.#priced = priced
     this.#ownTroubles = ownTroubles
     this.#gauges = [
@@ -110,6 +119,10 @@ class Tally implements Metrics {
     for (const [code, count] of this.#ownTroubles)
       (this.#troublesByCode.get(code) ?? opened(this.#troublesByCode, code, this.#troubles.with({ code }))).value =
         count
+    for (const [result, count] of this.#tokenRefreshes())
+      (
+        this.#refreshesByResult.get(result) ?? opened(this.#refreshesByResult, result, this.#refreshes.with({ result }))
+      ).value = count
     return exposition([
       this.#requests,
       this.#tokens,
@@ -121,6 +134,7 @@ class Tally implements Metrics {
       this.#translated,
       this.#dropped,
       this.#troubles,
+      this.#refreshes,
       ...this.#gauges,
     ])
   }

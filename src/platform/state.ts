@@ -34,7 +34,7 @@ export interface AccountState {
 
 /** What the operator said goes before what upstreams said. Whether it is full is for who counts its places to say. */
 export function accountState(
-  account: { status: 'active' | 'paused' | 'error'; reason: string | null; expiresAt: number },
+  account: { status: 'active' | 'paused' | 'error' | 'expired'; reason: string | null; expiresAt: number },
   held: readonly Held[],
   now: number,
 ): AccountState {

@@ -46,11 +46,27 @@ function judge(priced: (model: string) => boolean) {
     [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
   )
   const intercepted = counter('gw_intercepted_total', 'Warmup requests answered here, by account.', 'account')
+  counter(
+    'gw_translated_total',
+    'Requests that were translated for an upstream, by the dialects of both sides.',
+    'from',
+    'to',
+  )
+  counter(
+    'gw_translation_dropped_total',
+    'What translations left out or changed of requests, by the field of the client.',
+    'token',
+  )
   const troubles = counter(
     'gw_node_trouble_total',
     'Requests that this node could send to nobody for trouble of its own, by error code.',
     'code',
   )
+  counter(
+    'gw_oauth_refreshes_total',
+    'Refreshes of OAuth tokens by this node: refreshed, failed (tried again), expired (refused for good).',
+    'result',
+  ).inc({ result: 'failed' }, 2)
   gauge('gw_requests_in_flight', 'Requests under way.', 3)
   gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', 17)
   gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', 2)
@@ -86,7 +102,7 @@ t.test('a scrape says what prom-client would say', async t => {
   const priced = (model: string) => model !== 'whatever a client sends'
   const ownTroubles = new Map<string, number>()
   const counts = { inFlight: () => 3, spoolWaiting: () => 17, refusedLines: () => 2 }
-  const metrics = createMetrics({ priced, ...counts, ownTroubles })
+  const metrics = createMetrics({ priced, ...counts, ownTroubles, tokenRefreshes: () => new Map([['failed', 2]]) })
   const expected = judge(priced)
   const same = async (what: string) => {
     const text = metrics.text().replace(/^(gw_resident_memory_bytes) [1-9]\d+$/m, '$1 0')

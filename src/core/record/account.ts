@@ -4,10 +4,12 @@ import type { Db } from '../../db/connect.ts'
 import type { AccountDialect, Platform } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
+import { readOauth } from '../oauth/credential.ts'
 import { findGroup, listGroups } from './group.ts'
 import { clearHealth } from './health.ts'
 import { checkName, pick, unique } from './named.ts'
 import { proxyId } from './proxy.ts'
+import { forgetTrouble, noteToken } from './token.ts'
 
 export interface Account {
   id: number
@@ -21,7 +23,8 @@ export interface Account {
   concurrency: number
   /** 1..100, lower is chosen first */
   priority: number
-  status: 'active' | 'paused' | 'error'
+  /** `expired`: its token is over and could not be refreshed */
+  status: 'active' | 'paused' | 'error' | 'expired'
   reason: string | null
   /** requested model, or `prefix*`, to the upstream's name; empty serves every model as it is named */
   model_map: Record<string, string>
@@ -31,6 +34,11 @@ export interface Account {
   /** of platform antigravity: it may serve in groups of anthropic and gemini, too */
   mixed: boolean
   expires_at: Date | null
+  /** of an OAuth account: when its access token ends; null: nobody said */
+  token_expires_at: Date | null
+  token_refreshed_at: Date | null
+  /** why the last refresh failed */
+  token_problem: string | null
   created_at: Date
 }
 
@@ -93,6 +101,7 @@ export async function addAccount(db: Db, secret: Secret, account: NewAccount): P
     account.name,
     db.insertInto('accounts').values(row).returning('id').executeTakeFirstOrThrow(),
   )
+  await noteCredential(db, id, account.type, credential)
   await bind(
     db,
     { id, platform: account.platform, mixed: account.mixed ?? false },
@@ -111,11 +120,15 @@ export async function setAccount(db: Db, secret: Secret, ref: string, change: Ac
     ...plain,
     ...(base_url === undefined ? {} : { base_url: base_url === null ? null : origin(base_url) }),
     ...(credential === undefined ? {} : { credential: secret.encrypt(credential) }),
+    // What was over was the old one.
+    ...(credential !== undefined && found.status === 'expired' ? { status: 'active' as const, reason: null } : {}),
     ...(model_map === undefined ? {} : { model_map: JSON.stringify(model_map) }),
     ...(proxy === undefined ? {} : { proxy_id: proxy === null ? null : await proxyId(db, proxy) }),
     updated_at: new Date(),
   }
   await unique('account', change.name ?? ref, db.updateTable('accounts').set(row).where('id', '=', found.id).execute())
+  if (credential !== undefined) await noteCredential(db, found.id, found.type, credential)
+  if (change.status === 'active') await forgetTrouble(db, found.id)
   const mixed = change.mixed ?? found.mixed
   if (groups || mixed !== found.mixed) await bind(db, { ...found, mixed }, groups ?? found.groups)
   return selectAccounts(db).where('id', '=', found.id).executeTakeFirstOrThrow()
@@ -132,20 +145,23 @@ export async function setAccountStatus(
     .updateTable('accounts')
     .set({ status, reason, updated_at: new Date() })
     .where('id', '=', id)
-    .where('status', '<>', 'paused')
+    // Why a token is over says more than that its upstream refuses it.
+    .where('status', 'not in', status === 'error' ? ['paused', 'expired'] : ['paused'])
     .execute()
 }
 
 /**
- * Forgets what upstreams said of an account, and brings it back from `error`; a paused one stays paused.
+ * Forgets what upstreams said of an account, and brings it back from `error` and `expired`; a paused one stays paused.
  * @returns the account, and how many things were held against it
  */
 export async function clearAccount(db: Db, ref: string): Promise<{ account: Account; cleared: number }> {
   const { id, status } = await findAccount(db, ref)
   const ailments = await clearHealth(db, id)
-  if (status === 'error') await setAccountStatus(db, id, 'active', null)
+  const out = status === 'error' || status === 'expired'
+  if (out) await setAccountStatus(db, id, 'active', null)
+  if (out) await forgetTrouble(db, id)
   const account = await selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
-  return { account, cleared: ailments + (status === 'error' ? 1 : 0) }
+  return { account, cleared: ailments + (out ? 1 : 0) }
 }
 
 /** Takes the account away and forgets its credential; its usage stays. */
@@ -199,6 +215,12 @@ function checkMixed(platform: Platform, mixed: boolean | undefined): void {
     )
 }
 
+// What cannot be read says so when it is used; commands check it before.
+async function noteCredential(db: Db, id: number, type: Account['type'], text: string): Promise<void> {
+  const credential = type === 'oauth' ? readOauth(text) : ''
+  if (typeof credential !== 'string') await noteToken(db, id, credential)
+}
+
 async function bind(
   db: Db,
   account: { id: number; platform: Platform; mixed: boolean },
@@ -248,6 +270,19 @@ function selectAccounts(db: Db) {
       'expires_at',
       'created_at',
     ])
+    .select(
+      sql<Date | null>`(select t.expires_at from account_tokens t where t.account_id = accounts.id)`.as(
+        'token_expires_at',
+      ),
+    )
+    .select(
+      sql<Date | null>`(select t.refreshed_at from account_tokens t where t.account_id = accounts.id)`.as(
+        'token_refreshed_at',
+      ),
+    )
+    .select(
+      sql<string | null>`(select t.reason from account_tokens t where t.account_id = accounts.id)`.as('token_problem'),
+    )
     .select(sql<string | null>`(select p.name from proxies p where p.id = accounts.proxy_id)`.as('proxy'))
     .select(sql<AccountDialect | null>`case when platform = 'openai' then dialect end`.as('dialect'))
     .select(

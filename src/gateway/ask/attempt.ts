@@ -103,6 +103,15 @@ export async function attempt(
       if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
       // What nobody could know to be another's: it is asked once more without.
       if (refused?.seals) refused = await exchange({ ...asked, unsealed: true })
+      if (refused?.status === 401 && refused.verdict.class === 'auth' && account.type === 'oauth') {
+        const renewed = await gw.tokens.refreshNow(account)
+        down.check()
+        const fresh = gw.snapshot.accounts.get(account.id)
+        if (renewed === 'refreshed' && fresh)
+          refused = await exchange({ ...asked, candidate: { ...candidate, account: fresh } })
+        // What is said of a token that could not be made new is no word about the account.
+        else if (renewed === 'failed') refused = { ...refused, verdict: { ...refused.verdict, definite: false } }
+      }
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
       const { proxy } = account

@@ -21,6 +21,7 @@ export interface Asked {
 export function unhealthy(account: AccountFacts, { model, now, veto, egress }: Asked): Veto | undefined {
   if (account.status === 'paused') return paused
   if (account.status === 'error') return inError
+  if (account.status === 'expired') return expired
   if (account.expiresAt !== 0 && account.expiresAt <= now) return expired
   if (account.models(model) === undefined) return notServed
   return veto(account.id, model, now) ?? egress?.veto(account.proxy, now)
