@@ -324,6 +324,12 @@ export class ResponseDecoder implements Decoder {
       }
       default: {
         const kind = textIn(fields['type'])
+        // It was opened as something else.
+        const before = item.parts.get(ALL)
+        if (before) {
+          this.#close(before)
+          break
+        }
         const open = this.#open(item, ALL, { type: 'opaque', dialect: 'responses', kind })
         this.#out.push({
           type: 'close',

@@ -101,7 +101,8 @@ function thinkingOf({ ask, target, notes }: Encoding): { body: object; reasons: 
   const { thinking } = ask
   const { thinking: modes, efforts } = target.facts
   const able = efforts.length > 0
-  if (!thinking) return { body: {}, reasons: able && !modes.includes('off') }
+  // How much it reasons unasked differs by model and day.
+  if (!thinking) return { body: {}, reasons: able }
   const { mode, params, budget } = thinking
   if (mode === 'off' || budget === 0) {
     if (!able) return { body: {}, reasons: false }
