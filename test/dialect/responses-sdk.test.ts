@@ -8,6 +8,7 @@ import { Gathering } from '../../src/dialect/middle/gather.ts'
 import { disclose, enclose } from '../../src/dialect/middle/seal.ts'
 import { responsesCodec as codec } from '../../src/dialect/responses/codec.ts'
 import { responses } from '../../src/dialect/responses/responses.ts'
+import { matchAll } from '../helpers/match.ts'
 
 const issuer: Issuer = { platform: 'anthropic', scope: '0a1b2c3d', model: 'claude-sonnet-5' }
 const from: Issuer = { platform: 'openai', scope: '0a1b2c3d', model: 'gpt-6' }
@@ -123,12 +124,12 @@ t.test('an answer with everything in it is read, streamed and whole, and both sa
       ],
     )
     const [thought, hidden, message, , first, second, edit] = response.output
-    t.match(thought, { summary: [{ text: 'Let me see.' }] })
+    matchAll(t, thought, { summary: [{ text: 'Let me see.' }] })
     const proof = (item: unknown) => disclose((item as { encrypted_content: string }).encrypted_content)
     t.equal(proof(thought)?.value, 'U0lH')
-    t.match(hidden, { summary: [] })
+    matchAll(t, hidden, { summary: [] })
     t.equal(proof(hidden)?.value, 'U0lH')
-    t.match(message, {
+    matchAll(t, message, {
       role: 'assistant',
       status: 'completed',
       content: [{ text: 'Hello', annotations: [{ type: 'url_citation', url: 'https://x.example' }] }, { text: ' you' }],
@@ -173,7 +174,7 @@ t.test('every event is numbered, named as it says, and each item is opened and d
 t.test('who asked for no summary sees no reasoning, and has it in the proof', async t => {
   const by = asked({ reasoning: { effort: 'low' } })
   for (const response of [await read(told(everything, by).stream), await readWhole(told(everything, by).whole!)]) {
-    t.match(response.output[0], { type: 'reasoning', summary: [] })
+    matchAll(t, response.output[0], { type: 'reasoning', summary: [] })
     t.equal(disclose((response.output[0] as { encrypted_content: string }).encrypted_content)?.text, 'Let me see.')
   }
 })
@@ -202,7 +203,7 @@ t.test('a refusal is a refusal part', async t => {
     { type: 'finish', why: 'refused' },
   ])
   for (const response of [await read(stream), await readWhole(whole!)])
-    t.match(response, { status: 'completed', output: [{ content: [{ type: 'refusal', refusal: 'No.' }] }] })
+    matchAll(t, response, { status: 'completed', output: [{ content: [{ type: 'refusal', refusal: 'No.' }] }] })
   const empty = told([start, usage, { type: 'finish', why: 'end' }])
   for (const response of [await read(empty.stream), await readWhole(empty.whole!)]) t.strictSame(response.output, [])
 })
