@@ -80,6 +80,43 @@ t.test('the base64 of an image is no text', async t => {
   t.ok(peek({ contents: [{ parts: [{ fileData: { fileUri: 'x' } }] }] }).promptBytes > 400_000)
 })
 
+t.test('trap 13: proofs that pass are untouched, and only those that must not go out are edited', async t => {
+  const conversation = (first: string, second: string, third: string) =>
+    Buffer.from(
+      `{"contents":[{"role":"user","parts":[{"text":"\\"thoughtSignature\\":\\"AAAA\\""}]},{"role":"model","parts":[` +
+        `{"text":"t","thought" : true},{"functionCall":{"name":"f","args":{"n":1e400}}${first}},` +
+        `{"functionCall":{"name":"f"}${second}},{"text":""${third}}]}]}`,
+    )
+  const body = conversation(
+    ',"thoughtSignature": "AAAA"',
+    ',"thought_signature":"BBBB"',
+    ', "thoughtSignature":"CCCC" ',
+  )
+  const peeked = gemini.peek(body, '/v1beta/models/gemini-3.8-flash:generateContent')
+  t.strictSame(peeked.proofs?.(), ['AAAA', 'BBBB', 'CCCC'])
+  const mapped = (proofs: [string, string | undefined][], model = 'gemini-3.8-flash') =>
+    Buffer.concat([...peeked.mapped(model, new Map(proofs)).pieces]).toString()
+  t.equal(mapped([]), body.toString())
+  const SKIP = 'skip_thought_signature_validator'
+  t.equal(
+    mapped([
+      ['AAAA', undefined],
+      ['BBBB', 'TkFU'],
+      ['CCCC', undefined],
+    ]),
+    conversation(`,"thoughtSignature": "${SKIP}"`, ',"thought_signature":"TkFU"', ' ').toString(),
+  )
+  t.equal(
+    mapped([['AAAA', undefined]], 'gemini-2.5-pro'),
+    conversation('', ',"thought_signature":"BBBB"', ', "thoughtSignature":"CCCC" ').toString(),
+    'a model that asks for none is told nothing',
+  )
+  const reader = gemini.proofReader!()
+  reader.push(Buffer.from('data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSign'))
+  reader.push(Buffer.from('ature":"U0lH"}]}}]}\r\n\r\n'))
+  t.strictSame(reader.found, ['U0lH'])
+})
+
 t.test('a session is what the client says, else what the conversation began with', async t => {
   const first = { systemInstruction: { parts: [{ text: 'S' }] }, contents }
   const later = {

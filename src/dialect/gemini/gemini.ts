@@ -1,9 +1,11 @@
 // The Gemini dialect (spec/wire.md §3).
 import type { Dialect } from '../dialect.ts'
+import { proofReader } from '../proofs.ts'
 import { ArrayFraming, BETWEEN } from './array.ts'
 import { geminiCodec } from './codec.ts'
 import { errorLine, failureObject } from './errors.ts'
 import { geminiMeter } from './meter.ts'
+import { proofKeys } from './passing.ts'
 import { peekGemini } from './peek.ts'
 import { renameBody, renameEvents } from './rename.ts'
 import { asStream, GeminiGatherer } from './whole.ts'
@@ -26,6 +28,7 @@ export const gemini: Dialect = {
   asErrorFrame: body => Buffer.from(`data: ${errorLine(body)}\n\n`),
 
   meter: geminiMeter,
+  proofReader: () => proofReader(proofKeys),
 
   restored: (streaming, model) => (streaming ? events => renameEvents(events, model) : body => renameBody(body, model)),
 

@@ -3,8 +3,10 @@ import { Failure } from '../../lib/failure.ts'
 import type { Body, Dialect, Peek, Span } from '../dialect.ts'
 import { Word, Words } from '../json/scan.ts'
 import { elements, members } from '../json/walk.ts'
-import { edited, limitOf, modeAsked, scanned, shortValue } from '../peeking.ts'
+import { type Edit, edited, inOrder, limitOf, modeAsked, scanned, shortValue } from '../peeking.ts'
+import { proofsIn } from '../proofs.ts'
 import { identifier, sessionOfBeginning, sessionOfHeaders, shortText, textsOf } from '../session.ts'
+import { proofEdits, proofKeys } from './passing.ts'
 import { type Place, placeOf } from './place.ts'
 import { mediaBytes } from './prompt.ts'
 
@@ -98,14 +100,18 @@ class GeminiPeek implements Peek {
     return sessionOfBeginning(this.#body, this.#system(), this.#fields.get('tools'), this.#firstUser())
   }
 
+  proofs(): readonly string[] {
+    return proofsIn(this.#body, proofKeys)
+  }
+
   // The model is in the path; where a body repeats it, both must say the same.
-  mapped(model: string): Body {
-    if (model === this.model) return edited(this.#body, [])
-    const spans = [...this.#models()].sort((a, b) => a.start - b.start)
-    return edited(
-      this.#body,
-      spans.map(span => ({ ...span, text: JSON.stringify(`models/${model}`) })),
-    )
+  mapped(model: string, proofs?: ReadonlyMap<string, string | undefined>): Body {
+    const edits: Edit[] = []
+    const contents = this.#fields.get('contents')
+    if (proofs && proofs.size > 0 && contents) edits.push(...proofEdits(this.#body, contents, model, proofs))
+    if (model !== this.model)
+      for (const span of this.#models()) edits.push({ ...span, text: JSON.stringify(`models/${model}`) })
+    return edited(this.#body, inOrder(edits))
   }
 
   isWarmup(): boolean {
