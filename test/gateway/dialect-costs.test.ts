@@ -1,12 +1,16 @@
 // What every dialect costs on every platform, however it goes: the upstream's own count, and of what was not told a guess that is flagged.
 import t, { type Test } from 'tap'
+import { setAccount } from '../../src/core/record/account.ts'
+import { audit } from '../../src/core/record/audit.ts'
+import { addGroup } from '../../src/core/record/group.ts'
+import { createKey } from '../../src/core/record/key.ts'
+import { assignSubscription } from '../../src/core/record/subscription.ts'
 import type { DialectName } from '../../src/dialect/dialect.ts'
-import { dialects } from '../../src/dialect/table.ts'
 import type { Seen } from '../../src/mock/server.ts'
 import { noCounts } from '../../src/mock/stats.ts'
 import type { Step, Usage } from '../../src/mock/step.ts'
 import { gateway, type TestGateway, until } from '../helpers/gateway.ts'
-import { type Lane, laneCredential, laneNames, lanes } from '../helpers/lanes.ts'
+import { type Lane, laneCredential, laneNames, lanes, platformOf } from '../helpers/lanes.ts'
 import { chargedOf, costOf, nano, tokensOf } from '../helpers/oracle.ts'
 
 const MULTIPLIER = '1.5'
@@ -38,13 +42,13 @@ const clients: Record<
   ],
 }
 
-/** Of each lane: what its upstream speaks, a model with a price, and after how many events of it some content is out. */
-const upstreams: Record<Lane, { dialect: DialectName; model: string; mid: number }> = {
-  anthropic: { dialect: 'messages', model: 'claude-sonnet-5-5', mid: 4 },
-  'openai-chat': { dialect: 'chat', model: 'gpt-6-sol', mid: 3 },
-  'openai-responses': { dialect: 'responses', model: 'gpt-6-sol', mid: 6 },
-  gemini: { dialect: 'gemini', model: 'gemini-3.6-flash', mid: 2 },
-  antigravity: { dialect: 'gemini', model: 'gemini-3.6-flash', mid: 2 },
+/** Of each lane: a model with a price, and after how many events of it some content is out. */
+const upstreams: Record<Lane, { model: string; mid: number }> = {
+  anthropic: { model: 'claude-sonnet-5-5', mid: 4 },
+  'openai-chat': { model: 'gpt-6-sol', mid: 3 },
+  'openai-responses': { model: 'gpt-6-sol', mid: 6 },
+  gemini: { model: 'gemini-3.6-flash', mid: 2 },
+  antigravity: { model: 'gemini-3.6-flash', mid: 2 },
 }
 
 const said: Step = {
@@ -260,14 +264,12 @@ t.test(
     const group = { unknown_model: 'reject', multiplier: MULTIPLIER } as const
     const keys = await lanes(gw, { group, scripts: [said, said] })
     for (const lane of laneNames) await gw.set.account(`${lane}-0`, { priority: 10 })
-    const speaks = (name: DialectName) => dialects.get(name)?.codec !== undefined
     const run = async (lane: Lane): Promise<Case[]> => {
       const done: Case[] = []
-      const { dialect, mid } = upstreams[lane]
+      const { mid } = upstreams[lane]
       for (const client of Object.keys(clients) as DialectName[])
-        if (client === dialect || [client, dialect].every(speaks))
-          for (const stream of [true, false])
-            for (const way of ways(stream, mid)) done.push(await go(t, gw, lane, keys[lane], client, way, stream))
+        for (const stream of [true, false])
+          for (const way of ways(stream, mid)) done.push(await go(t, gw, lane, keys[lane], client, way, stream))
       return done
     }
     const all = (await Promise.all(laneNames.map(run))).flat()
@@ -275,3 +277,80 @@ t.test(
     await agrees(t, gw, all)
   },
 )
+
+/** An error as a client of each dialect reads it: the whole of it, but for its words. */
+const envelopes: Record<DialectName, (status: number, code: string) => object> = {
+  messages: (_, code) => ({ type: 'error', error: { type: String, message: String, code }, request_id: String }),
+  chat: (_, code) => ({ error: { message: String, type: String, code } }),
+  responses: (_, code) => ({ error: { message: String, type: String, code } }),
+  gemini: status => ({ error: { code: status, message: String, status: String } }),
+}
+
+t.test('limits, quotas, prices and subscriptions hold whatever is spoken', async t => {
+  const gw = await gateway(t)
+  const keys = await lanes(gw, { group: { unknown_model: 'reject' }, scripts: [said] })
+  const { db } = gw.database
+  const all: { lane: Lane; client: DialectName; rated: string; spent: string; subscribed: string }[] = []
+  for (const lane of laneNames) {
+    const group = `${lane}-sub`
+    const windows = { daily_limit: nano('10'), weekly_limit: null, monthly_limit: nano('100') }
+    await addGroup(db, { name: group, platform: platformOf(lane), billing: 'subscription', ...windows })
+    await setAccount(db, gw.secret, `${lane}-0`, { groups: [lane, group] })
+    await assignSubscription(db, { user: 'alice', group, days: 30 })
+    for (const client of Object.keys(clients) as DialectName[]) {
+      const key = async (name: string, more: object) =>
+        (
+          await createKey(db, gw.secret, {
+            user: 'alice',
+            name: `${lane}.${client}.${name}`,
+            valuePrefix: 'sk-',
+            group: lane,
+            ...more,
+          })
+        ).key
+      const rated = await key('rated', { rpm: 1 })
+      const spent = await key('spent', { quota: 1n })
+      all.push({ lane, client, rated, spent, subscribed: await key('subscribed', { group }) })
+    }
+  }
+  await gw.inForce()
+  const ask = async (client: DialectName, key: string, model: string) => {
+    const [path, headers, body] = clients[client](key, model, false)
+    const reply = await gw.send(body, { path, headers, key: null })
+    const text = await reply.text()
+    return { status: reply.status, retryAfter: reply.headers.get('retry-after'), text, json: JSON.parse(text) }
+  }
+  let subscribed = 0
+  for (const { lane, client, ...of } of all) {
+    const { model } = upstreams[lane]
+    const what = `${client} on ${lane}`
+    const refused = (answer: Awaited<ReturnType<typeof ask>>, status: number, code: string) => {
+      t.equal(answer.status, status, `${what}: ${answer.text}`)
+      t.match(answer.json, envelopes[client](status, code), `${what}: ${answer.text}`)
+    }
+    t.equal((await ask(client, of.rated, model)).status, 200, what)
+    const limited = await ask(client, of.rated, model)
+    refused(limited, 429, 'KEY_RATE_LIMITED')
+    t.match(limited.retryAfter, /^[1-9]\d*$/, `${what}: with the time to come back`)
+    refused(await ask(client, of.spent, model), 403, 'QUOTA_EXHAUSTED')
+    refused(await ask(client, keys[lane], 'nobody-priced-this'), 400, 'MODEL_UNPRICED')
+    const answer = await ask(client, of.subscribed, model)
+    t.equal(answer.status, 200, `${what}: ${answer.text}`)
+    subscribed++
+  }
+  const rows = await gw.usage(2 * all.length)
+  t.equal(rows.length, 2 * all.length, 'what was refused has no row')
+  const paidBy = Map.groupBy(rows, row => row.billing)
+  t.equal(paidBy.get('subscription')?.length, subscribed)
+  const charged = (paidBy.get('balance') ?? []).reduce((sum, row) => sum + row.charged, 0n)
+  const { balance } = await db.selectFrom('balances').select('balance').executeTakeFirstOrThrow()
+  t.equal(balance, nano('1000') - charged, 'a subscription takes nothing of the balance')
+  const used = await db.selectFrom('subscription_usage').select('day_used').execute()
+  const counted = (paidBy.get('subscription') ?? []).reduce((sum, row) => sum + row.cost, 0n)
+  t.equal(
+    used.reduce((sum, row) => sum + row.day_used, 0n),
+    counted,
+    'its windows have all of it',
+  )
+  t.same((await audit(db)).differences, [], 'the books agree')
+})
