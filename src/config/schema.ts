@@ -104,6 +104,7 @@ export const sections: Readonly<Record<string, string>> = {
   failover: 'Failover',
   warmup: 'Warmup requests, answered here for accounts that ask for it',
   translate: 'Translation between dialects',
+  models: 'What models can do',
   billing: 'Billing',
   usage: 'Usage records',
   keys: 'Client keys',
@@ -231,6 +232,11 @@ export const settings = {
     boolean(),
     'true',
     'Clients that cannot ask for a prompt cache have it asked for them where a vendor can place it by itself: without it every turn of a conversation is paid in full.',
+  ),
+  'models.file': absent(
+    path(),
+    '/etc/gw/models.json',
+    'What models can do, put over what gw knows: JSON of the shape of `config/models.json`, by vendor and name (`claude-x*` for all that begin so), each row saying only what differs. `gw config check` says what is wrong in it.',
   ),
   'billing.overdraft': live(
     usd(),

@@ -12,6 +12,8 @@ import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
+import { overrideModels } from '../dialect/middle/models.ts'
+import { readModels } from '../dialect/middle/models-file.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
@@ -90,6 +92,8 @@ export async function startWorker(
   const now = Date.now
   const startedAt = now()
   let phase: Phase = 'starting'
+  const models = config['models.file']
+  overrideModels(models === undefined ? {} : readModels(models))
   // What was opened is closed in reverse, whether the start fails or the life ends.
   await using opened = new AsyncDisposableStack()
   const open = <T extends { close(): unknown }>(what: T): T => {

@@ -99,6 +99,19 @@ t.test('a wrong configuration is exit code 3, with every mistake in its place', 
   })
   t.match(await gw('config check'), { code: 0, stdout: /^configuration is valid/ })
   t.match(await gw('ping', { env: { GW_LISTNE: 'x' } }), { code: 3, stderr: /GW_LISTEN/ })
+
+  const models = async (text: string) => {
+    const env = { GW_MODELS_FILE: await here.file('models.json', text) }
+    return gw('config check', { env })
+  }
+  t.match(await models('{"anthropic":{"claude-opus-5-5*":{"forcedTools":true}}}'), { code: 0 })
+  t.match(await models('{"anthropic":{"claude-x*":{"efforts":["huge"]}},"grok":{}}'), {
+    code: 3,
+    stderr:
+      /models\.json: anthropic\.claude-x\*\.efforts: must be a list of "minimal".*\n.*grok: is no vendor; use anthropic/,
+  })
+  t.match(await models('{'), { code: 3, stderr: /models\.file .*models\.json: is no JSON/ })
+  t.match(await gw('config check', { env: { GW_MODELS_FILE: '/nowhere.json' } }), { code: 3, stderr: /cannot be read/ })
 })
 
 t.test('the configuration is shown, with where each value comes from, and without secrets', async t => {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { budgetOf, effortOf, offeredEffort } from '../../src/dialect/middle/effort.ts'
-import { factsOf, shipped, useModels } from '../../src/dialect/middle/models.ts'
+import { factsOf, overrideModels, shipped } from '../../src/dialect/middle/models.ts'
 import { lintModels } from '../../src/dialect/middle/models-lint.ts'
 
 t.test('the shipped facts are right', async t => {
@@ -67,10 +67,10 @@ t.test('a mistake is told with its place, what is there, and what may be', async
 })
 
 t.test('an operator’s rows go over the shipped ones, each as far as it says', async t => {
-  t.teardown(() => useModels({}))
+  t.teardown(() => overrideModels({}))
   const over = { anthropic: { 'claude-opus-5-5*': { forcedTools: true }, 'my-model': { maxOutput: 5 } } }
   t.strictSame(lintModels(over), [])
-  useModels(over)
+  overrideModels(over)
   t.equal(factsOf('anthropic', 'claude-opus-5-5').forcedTools, true)
   t.strictSame(factsOf('anthropic', 'claude-opus-5-5').thinking, ['auto'], 'the rest of the row stays')
   t.equal(factsOf('anthropic', 'my-model').maxOutput, 5)

@@ -15,7 +15,9 @@ export function define(noun: Command, act: Act): void {
     .description('read everything and report every mistake; exit code 3 when there is one')
     .action(
       act(async gw => {
-        const { file } = await gw.load()
+        const { file, config } = await gw.load()
+        const models = config['models.file']
+        if (models !== undefined) (await import('../../dialect/middle/models-file.ts')).readModels(models)
         const from = file ?? 'no file; flags, environment and defaults'
         gw.out.print({ valid: true, file: file ?? null }, `configuration is valid (${from})`)
       }),

@@ -33,7 +33,7 @@ export function factsOf(vendor: Vendor, model: string): ModelFacts {
 const MOST_KNOWN = 10_000
 
 /** Puts an operator's rows, which were found right, over those that are shipped; each says as much as it wants to. */
-export function useModels(over: Partial<Models>): void {
+export function overrideModels(over: Partial<Models>): void {
   table = merged(over)
   known = new Map()
 }
