@@ -1,7 +1,9 @@
-// Asked: a request in the middle form, and the proofs of reasoning that are kept for clients whose dialect has no place for them.
+// Asked: a request in the middle form, and what is known of proofs of reasoning: those kept for clients whose dialect has no place for them, and who
+// issued those that a conversation brings.
 import type { Kept } from '../../dialect/middle/codec.ts'
-import type { Ask } from '../../dialect/middle/form.ts'
-import { disclose, keyOfText } from '../../dialect/middle/seal.ts'
+import type { Ask, Issuer } from '../../dialect/middle/form.ts'
+import { digestOf } from '../../dialect/middle/proofs.ts'
+import { disclose, enclose, keyOfText } from '../../dialect/middle/seal.ts'
 import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
@@ -16,12 +18,49 @@ export interface Proofs {
   /** by a call's id, or the digest of a text */
   kept: ReadonlyMap<string, Kept>
   keep(key: string, envelope: string): void
+  /** those of a conversation that passes */
+  brought: readonly string[]
+  /** who issued a vendor's own, by digest */
+  issuers: ReadonlyMap<string, Issuer>
+  /** an answer that passed had these, of this issuer */
+  learn(found: readonly string[], issuer: Issuer): void
 }
 
-export const noProofs: Proofs = { kept: new Map(), keep() {} }
+const noneKept: ReadonlyMap<string, Kept> = new Map()
+const noneKnown: ReadonlyMap<string, Issuer> = new Map()
 
 // The newest of a conversation: a model asks only for those of the turn under way.
 const MOST_KEYS = 64
+
+/** Of a call whose bytes pass: who issued what it brings. One trip to the store, and none where it brings nothing. Never rejects. */
+export async function proofsOf(gw: Gateway, { peek }: Call): Promise<Proofs> {
+  const brought = peek.proofs?.() ?? none
+  const known = brought.length > 0 ? await issuersOf(gw, brought) : noneKnown
+  return { kept: noneKept, keep() {}, brought, issuers: known, learn: learnIn(gw) }
+}
+
+const none: readonly string[] = []
+const OF_ISSUER = 'issuer:'
+// The newest: a vendor looks at those of the turns that it still remembers.
+const MOST_PROOFS = 256
+
+async function issuersOf(gw: Gateway, brought: readonly string[]): Promise<ReadonlyMap<string, Issuer>> {
+  const digests = brought.slice(-MOST_PROOFS).map(digestOf)
+  const values = await gw.store.get(digests.map(digest => OF_ISSUER + digest))
+  const known = new Map<string, Issuer>()
+  for (const [i, value] of values.entries()) {
+    const enclosed = value === undefined ? undefined : disclose(value)
+    if (enclosed) known.set(digests[i]!, enclosed.issuer)
+  }
+  return known
+}
+
+const learnIn =
+  (gw: Gateway): Proofs['learn'] =>
+  (found, issuer) => {
+    const said = enclose({ issuer, value: undefined, text: '', callId: '' })
+    for (const proof of found) void gw.store.set(OF_ISSUER + digestOf(proof), said, gw.config['sticky.ttl'])
+  }
 
 /** What was kept for this conversation: one trip to the store, and none where there is nothing to ask for. Never rejects. */
 export async function proofsFor(gw: Gateway, call: Call, caller: Caller): Promise<Proofs> {
@@ -36,7 +75,8 @@ export async function proofsFor(gw: Gateway, call: Call, caller: Caller): Promis
       kept.set(keys[i]!, { seal: { value: enclosed.value ?? '', issuer: enclosed.issuer }, text: enclosed.text })
     }
   }
-  return { kept, keep: (key, envelope) => void gw.store.set(scope + key, envelope, gw.config['sticky.ttl']) }
+  const keep = (key: string, envelope: string) => void gw.store.set(scope + key, envelope, gw.config['sticky.ttl'])
+  return { kept, keep, brought: none, issuers: noneKnown, learn() {} }
 }
 
 function keysOf({ turns }: Ask): string[] {

@@ -15,7 +15,7 @@ import { accountsOf, type Caller } from '../enter/authenticate.ts'
 import { answerWarmup, isWarmup } from '../enter/canned.ts'
 import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
-import { noProofs, type Proofs, proofsFor } from './asked.ts'
+import { type Proofs, proofsFor, proofsOf } from './asked.ts'
 import { answerEstimate } from './estimate.ts'
 import { exchange } from './exchange.ts'
 import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
@@ -58,7 +58,8 @@ export async function attempt(
   const health = healthFor(gw, call)
   const beside = isBeside(call)
   let refusals: Refusal[] | undefined
-  let proofsOf: Promise<Proofs> | undefined
+  let translated: Promise<Proofs> | undefined
+  let passed: Promise<Proofs> | undefined
   for (let switches = 0; ; ) {
     down.check()
     outcome.phase = 'selecting'
@@ -95,7 +96,9 @@ export async function attempt(
         outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const proofs = isTranslated(call, candidate) ? await (proofsOf ??= proofsFor(gw, call, caller)) : noProofs
+      const proofs = await (isTranslated(call, candidate)
+        ? (translated ??= proofsFor(gw, call, caller))
+        : (passed ??= proofsOf(gw, call)))
       const asked = { gw, call, caller, candidate, down, outcome, bill, standing, proofs }
       let refused = await exchange(asked)
       // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.

@@ -391,7 +391,8 @@ class Exchange implements Listener, Watcher {
   }
 
   get #mayUnseal(): boolean {
-    return this.#way.translated !== undefined && this.#by.unsealed !== true
+    const { proofs, unsealed } = this.#by
+    return unsealed !== true && (this.#way.translated !== undefined || proofs.brought.length > 0)
   }
 
   /** Not the account's fault, nor the client's. */

@@ -3,8 +3,10 @@ import { hash } from 'node:crypto'
 import { type AccountFacts, credentialOf } from '../../core/snapshot.ts'
 import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
 import type { Asking, Target } from '../../dialect/middle/codec.ts'
+import type { Issuer } from '../../dialect/middle/form.ts'
 import { factsOf, type Vendor } from '../../dialect/middle/models.ts'
 import { Notes } from '../../dialect/middle/notes.ts'
+import { editsFor } from '../../dialect/middle/proofs.ts'
 import { Translation } from '../../dialect/middle/translation.ts'
 import { dialectNamed } from '../../dialect/table.ts'
 import { version } from '../../lib/version.ts'
@@ -17,7 +19,7 @@ import { isMetered, pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { askOf, type Proofs } from './asked.ts'
 import { endToEnd } from './hop.ts'
-import { opened, rendition } from './rendition/made.ts'
+import { learning, opened, rendition } from './rendition/made.ts'
 import type { Rendition } from './rendition/rendition.ts'
 import { counted } from './rendition/translating.ts'
 
@@ -87,8 +89,22 @@ function passing(going: Going, platform: Platform): Way {
   const shown = { client: dialect, upstream: dialect, to: stream, metered: isMetered(route), restore, stripped }
   const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(req) }
   const envelope = platform.envelope?.(account, credentialOf(account))
-  const body = peek.mapped(upstreamModel)
-  return sent(going, platform, dialect, envelope, asked, body, undefined, from => rendition({ ...shown, from }))
+  const issuer = issuerOf(going)
+  const { proofs, unsealed } = going
+  const edits = proofs.brought.length === 0 ? undefined : editsOf(proofs, issuer, unsealed)
+  const body = peek.mapped(upstreamModel, edits)
+  return sent(going, platform, dialect, envelope, asked, body, undefined, from => {
+    const reader = dialect.proofReader?.()
+    const made = rendition({ ...shown, from })
+    return reader ? learning(made, reader, found => proofs.learn(found, issuer)) : made
+  })
+}
+
+// After one was refused none is sent.
+function editsOf({ brought, issuers }: Proofs, target: Issuer, unsealed: boolean) {
+  return unsealed
+    ? new Map(brought.map(proof => [proof, undefined]))
+    : editsFor(brought, target, digest => issuers.get(digest))
 }
 
 function translating(going: Going, platform: Platform, upstream: Dialect): Way {
@@ -171,7 +187,8 @@ const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platf
 
 const vendors: Partial<Record<string, Vendor>> = { antigravity: 'gemini' }
 
-function targetOf({ gw, candidate, proofs, unsealed }: Going, envelope: Envelope | undefined): Target {
+function targetOf(going: Going, envelope: Envelope | undefined): Target {
+  const { gw, candidate, proofs, unsealed } = going
   const { account, upstreamModel: model } = candidate
   const { platform } = account
   return {
@@ -179,7 +196,7 @@ function targetOf({ gw, candidate, proofs, unsealed }: Going, envelope: Envelope
     facts: factsOf(vendors[platform] ?? (platform as Vendor), model),
     own: isOwn(account),
     internal: envelope !== undefined,
-    issuer: { platform, scope: scopeOf(account), model },
+    issuer: issuerOf(going),
     kept: key => proofs.kept.get(key),
     seals: !unsealed,
     settings: { autoCache: gw.config['translate.auto_cache'] },
@@ -189,6 +206,10 @@ function targetOf({ gw, candidate, proofs, unsealed }: Going, envelope: Envelope
 /** Whether it is the vendor's own server, and not one that only speaks its dialect. */
 function isOwn(account: AccountFacts): boolean {
   return account.baseUrl === null || new URL(account.baseUrl).origin === platformOf(account).home
+}
+
+function issuerOf({ candidate: { account, upstreamModel: model } }: Going): Issuer {
+  return { platform: account.platform, scope: scopeOf(account), model }
 }
 
 // A proof is good where it was issued; that two accounts are of one organisation nobody tells us.

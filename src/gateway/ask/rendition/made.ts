@@ -1,6 +1,7 @@
 // Made: the rendition that fits both sides of an answer.
 import type { Meter, Reframing } from '../../../dialect/dialect.ts'
 import type { Fault } from '../../../dialect/middle/form.ts'
+import type { ProofReader } from '../../../dialect/proofs.ts'
 import type { Envelope } from '../../../platform/platform.ts'
 import { passing } from './passing.ts'
 import type { Rendered, Rendition } from './rendition.ts'
@@ -16,6 +17,11 @@ export function rendition(options: Rendered): Rendition {
 /** The same of an answer that comes in an envelope. */
 export function opened(of: Rendition, envelope: ReturnType<Envelope['answer']>): Rendition {
   return new Opened(of, envelope)
+}
+
+/** The same of an answer whose proofs of reasoning are learned; `learned` is told once, of an answer that came to its end. */
+export function learning(of: Rendition, reader: ProofReader, learned: (found: readonly string[]) => void): Rendition {
+  return new Learning(of, reader, learned)
 }
 
 /** What stands around another one. */
@@ -77,6 +83,36 @@ class Reframed extends Around {
   // Its dialect's own frame closes what was begun.
   override get fail(): undefined {
     return undefined
+  }
+}
+
+class Learning extends Around {
+  readonly #reader: ProofReader
+  readonly #learned: (found: readonly string[]) => void
+
+  constructor(of: Rendition, reader: ProofReader, learned: (found: readonly string[]) => void) {
+    super(of)
+    this.#reader = reader
+    this.#learned = learned
+  }
+
+  push(chunk: Buffer): Buffer {
+    this.#reader.push(chunk)
+    return this.of.push(chunk)
+  }
+
+  end(): Buffer {
+    this.#learn()
+    return this.of.end()
+  }
+
+  override close(): Buffer {
+    this.#learn()
+    return this.of.close()
+  }
+
+  #learn(): void {
+    if (this.#reader.found.length > 0) this.#learned(this.#reader.found)
   }
 }
 
