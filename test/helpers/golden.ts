@@ -121,6 +121,8 @@ export function check(c: Case): string[] {
           ? translation.error(status, Buffer.from(said), 'id')
           : (translation.whole(Buffer.from(said)) ?? '{"none":true}')
     }
+    // An answer that fails before it has begun is the corridor's to tell: gateway/golden.test.ts.
+    if (turn['upstreamStream'] && !turn['clientStream']) continue
     for (const part of c['clientMustNotContain'] ?? []) if (text.includes(part)) w(`client body contains ${part}`)
     if (!turn['clientStream']) {
       w(...kit.match(turn['clientResponse'].body, JSON.parse(text), { bound }).map((one: string) => `client ${one}`))
