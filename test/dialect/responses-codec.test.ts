@@ -228,6 +228,13 @@ t.test(
     const thought = (said: object) => decode({ input: [said] }).turns[0]!.parts[0]
     t.strictSame(thought(item(sealed)), { type: 'thought', text: 'hm', seal: { value: 'U0lH', issuer: from } })
     t.strictSame(thought(item(`${sealed.slice(0, -1)}x`)), { type: 'thought', text: '' })
+    const hidden = enclose({ issuer: from, value: 'U0lH', text: '', callId: 'redacted' })
+    t.strictSame(thought(item(hidden)), {
+      type: 'thought',
+      text: '',
+      redacted: true,
+      seal: { value: 'U0lH', issuer: from },
+    })
     t.strictSame(thought(item('gAAAA')), { type: 'thought', text: '', seal: { value: 'gAAAA', issuer: undefined } })
     t.strictSame(thought(item(null, [{ type: 'summary_text', text: 'a' }])), { type: 'thought', text: 'a' })
   },

@@ -129,6 +129,7 @@ t.test('an answer with everything in it is read, streamed and whole, and both sa
     t.equal(proof(thought)?.value, 'U0lH')
     matchAll(t, hidden, { summary: [] })
     t.equal(proof(hidden)?.value, 'U0lH')
+    t.equal(proof(hidden)?.callId, 'redacted', 'what it is survives')
     matchAll(t, message, {
       role: 'assistant',
       status: 'completed',

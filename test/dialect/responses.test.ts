@@ -119,6 +119,41 @@ t.test('bytes pass: of an answer only response.model is another, wherever it is 
   )
 })
 
+t.test('proofs of others leave a conversation that passes, and no other byte moves (traps 12 and 58)', async t => {
+  const item = (proof: string) => `{ "type":"reasoning" ,"id":"rs","summary":[ ],"encrypted_content" : ${proof} }`
+  const user_ = '{"role":"user","content":[{"type":"reasoning","encrypted_content":"gA"}],"n":12345678901234567890}'
+  const body = (...items: string[]) => `{"model":"m", "input" :[ ${items.join(' , ')} ],"z":{"encrypted_content":"gA"}}`
+  const text = body(
+    item('"gA"'),
+    user_,
+    item('"gB"'),
+    item('"gC"'),
+    '{"type":"compaction","encrypted_content":"gA"}',
+    item('"gw1.x"'),
+  )
+  const found = peek(text)
+  t.strictSame([...found.proofs!()].sort(), ['gA', 'gB', 'gC', 'gw1.x'])
+  const out = (edits: [string, string | undefined][]) =>
+    Buffer.concat(found.mapped('m', new Map(edits)).pieces).toString()
+  t.equal(out([]), text)
+  t.equal(
+    out([
+      ['gA', undefined],
+      ['gC', 'native/1'],
+      ['gw1.x', undefined],
+    ]),
+    `{"model":"m", "input" :[ ${[user_, item('"gB"'), item('"native/1"'), '{"type":"compaction","encrypted_content":"gA"}'].join(' , ')} ],"z":{"encrypted_content":"gA"}}`,
+  )
+  t.equal(
+    Buffer.concat(peek('{"model":"m","input":"gA"}').mapped('up', new Map([['gA', undefined]])).pieces).toString(),
+    '{"model":"up","input":"gA"}',
+  )
+  const reader = responses.proofReader!()
+  reader.push(Buffer.from('event: response.output_item.done\ndata: {"item":{"type":"reasoning","encrypted_con'))
+  reader.push(Buffer.from('tent":"gAAA"}}\n\n'))
+  t.strictSame(reader.found, ['gAAA'])
+})
+
 t.test('errors are OpenAI’s, and in a stream the failed response that Codex listens for', async t => {
   const failure = new Failure('UNTRANSLATABLE', ['store', 'no'], { param: 'store' })
   t.strictSame(JSON.parse(responses.error(failure, 'id').toString()), {

@@ -353,6 +353,9 @@ t.test('an account is asked in its dialect, where it is', async t => {
   t.equal(speaks({ dialect: 'chat' }, 'responses'), 'chat')
   t.equal(speaks({ dialect: 'responses' }, 'chat', 'embed'), 'chat')
 
+  t.equal(openai.counts!(facts()), true)
+  t.equal(openai.counts!(facts({ baseUrl: other, dialect: 'responses' })), false)
+
   const path = (baseUrl: string | null) => {
     const { origin, path } = openai.prepare(
       { method: 'POST', path: '/v1/responses', query: '?a=1', headers: {} },

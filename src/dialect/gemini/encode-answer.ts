@@ -2,10 +2,11 @@
 import { parseExact, Raw, raw, writeExact } from '../json/exact.ts'
 import type { Answer, Asked, Encoder } from '../middle/codec.ts'
 import type { Citation, Event, Head, Part, Seal, Tokens, Why } from '../middle/form.ts'
+import { REDACTED } from '../middle/seal.ts'
 import { usageOf } from './counts.ts'
 import { wordOf } from './ends.ts'
 import { frameOf } from './faults.ts'
-import { REDACTED, written } from './proofs.ts'
+import { written } from './proofs.ts'
 
 type Written = Record<string, unknown>
 

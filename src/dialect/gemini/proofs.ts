@@ -1,6 +1,6 @@
 // thoughtSignature: a proof of Gemini's own, one of ours around another vendor's, or words that only say that there is none.
 import type { Issuer, Seal } from '../middle/form.ts'
-import { disclose, inBytes, isGoodFor, isOurs } from '../middle/seal.ts'
+import { disclose, inBytes, isGoodFor, isOurs, REDACTED } from '../middle/seal.ts'
 
 /** What Google takes in place of a proof for a call that it did not make (ai.google.dev, thought signatures). */
 export const SKIP = 'skip_thought_signature_validator'
@@ -18,7 +18,6 @@ export interface Proof {
 
 /** Where a proof comes from that a client of this dialect brings and that is not one of ours: from Google, nobody knows whose account. */
 const google: Issuer = { platform: 'gemini', scope: '', model: '' }
-export const REDACTED = 'redacted'
 
 /** Undefined: there is none, or one of ours that is broken. */
 export function proofOf(signature: unknown): Proof | undefined {

@@ -1,6 +1,7 @@
 // The proofs of reasoning in a Messages conversation, and the conversation without some of them: every other byte stays.
 import type { Span } from '../dialect.ts'
-import { elements, members, valueEnd } from '../json/walk.ts'
+import { removed, spans } from '../json/list.ts'
+import { members } from '../json/walk.ts'
 import type { Edit } from '../peeking.ts'
 import { type ProofKeys, proofsIn } from '../proofs.ts'
 
@@ -45,36 +46,16 @@ export function proofEdits(
     if (role === 'assistant') bare = gone.size > 0 && left.includes('tool_use') && !thoughts.has(left[0]!)
     if (gone.size === 0) continue
     if (left.length === 0) empty.add(n)
-    else out.push(...removed(blocks, gone))
+    else out.push(...removed(blocks, gone).map(span => ({ ...span, text: '' })))
   }
-  out.push(...removed(all, empty))
+  out.push(...removed(all, empty).map(span => ({ ...span, text: '' })))
   // With a budget the newest step must begin with a thought.
   if (bare && thinking && /"type"\s*:\s*"enabled"/.test(body.toString('latin1', thinking.start, thinking.end)))
     out.push({ ...thinking, text: '{"type":"disabled"}' })
   return out
 }
 
-function spans(body: Buffer, { start }: Span): Span[] {
-  return Array.from(elements(body, start), from => ({ start: from, end: valueEnd(body, from) }))
-}
-
 const thoughts = new Set(['thinking', 'redacted_thinking'])
-
-/** The spans of elements that go, each with one comma. */
-function removed(all: readonly Span[], gone: ReadonlySet<number>): Edit[] {
-  const out: Edit[] = []
-  for (let i = 0; i < all.length; i++) {
-    if (!gone.has(i)) continue
-    const first = i
-    while (gone.has(i + 1)) i++
-    const before = all[first - 1]
-    const after = all[i + 1]
-    const start = before ? before.end : all[first]!.start
-    const end = before || !after ? all[i]!.end : after.start
-    out.push({ start, end, text: '' })
-  }
-  return out
-}
 
 function fieldsOf(body: Buffer, at: number): { role: string; content: Span | undefined } {
   let role = ''

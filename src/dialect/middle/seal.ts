@@ -5,6 +5,9 @@ import type { Issuer, Seal } from './form.ts'
 const letters = { anthropic: 'a', openai: 'o', gemini: 'g', antigravity: 'v' } as const
 const platforms = new Map(Object.entries(letters).map(([platform, letter]) => [letter, platform as Issuer['platform']]))
 
+/** In place of a call's id: the proof is all there is of the reasoning. */
+export const REDACTED = 'redacted'
+
 /** What an envelope holds. */
 export interface Enclosed {
   issuer: Issuer

@@ -1,7 +1,7 @@
 // The items of a Responses request as turns of a conversation.
 import type { Held, Json, Media, Opaque, Part, Result, Text, Thought, Tool, Turn } from '../middle/form.ts'
 import { type Fields, fieldsIn, isFields, listIn, textIn, wrong } from '../middle/read.ts'
-import { disclose, isOurs } from '../middle/seal.ts'
+import { disclose, isOurs, REDACTED } from '../middle/seal.ts'
 import { cacheTtl, toolsOf } from './decode-tools.ts'
 import { exactFields } from './own.ts'
 
@@ -218,7 +218,12 @@ function thoughtOf(item: Fields, at: string): Thought {
   const enclosed = disclose(proof)
   if (enclosed) {
     const seal = { value: enclosed.value ?? '', issuer: enclosed.issuer }
-    return { type: 'thought', text: text || enclosed.text, seal }
+    return {
+      type: 'thought',
+      text: text || enclosed.text,
+      ...(enclosed.callId === REDACTED ? { redacted: true } : {}),
+      seal,
+    }
   }
   return { type: 'thought', text, ...(isOurs(proof) ? {} : { seal: { value: proof, issuer: undefined } }) }
 }

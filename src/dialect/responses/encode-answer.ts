@@ -1,6 +1,7 @@
 // An answer as a client of the Responses dialect reads it: items in the order in which they come, each opened, filled and closed.
 import type { Asked, Encoder } from '../middle/codec.ts'
 import type { Citation, Event, Fault, Head, Part, Seal, Tokens, Why } from '../middle/form.ts'
+import { REDACTED } from '../middle/seal.ts'
 import { openAiErrorOf } from '../openai-faults.ts'
 import { failedFrames } from './failed.ts'
 import type { Fields } from './raw.ts'
@@ -266,7 +267,7 @@ export class ResponseEncoder implements Encoder {
       : { type: 'output_text', text, annotations: [...citations], logprobs: [] }
   }
 
-  #endThought({ text, nth, seal }: Open): void {
+  #endThought({ head, text, nth, seal }: Open): void {
     const fields = this.#item!.fields
     if (nth === 0) {
       const part = { type: 'summary_text', text }
@@ -274,7 +275,7 @@ export class ResponseEncoder implements Encoder {
       this.#sayIn('response.reasoning_summary_part.done', { summary_index: 0, part })
       fields['summary'] = [part]
     }
-    const proof = this.#asked.seal(seal, text)
+    const proof = this.#asked.seal(seal, text, head.type === 'thought' && head.redacted ? REDACTED : '')
     if (proof !== '') fields['encrypted_content'] = proof
     this.#done(this.#item!)
   }

@@ -31,7 +31,7 @@ function headOf(part: Part, { parts, phase }: Choice, at: number): Head | undefi
       return { type: part.type, ...(phase ? { phase: before ? 'commentary' : phase } : {}) }
     }
     case 'thought':
-      return { type: 'thought' }
+      return { type: 'thought', ...(part.redacted ? { redacted: true } : {}) }
     case 'call': {
       const { id, name, namespace, by, input } = part
       return {

@@ -1,8 +1,9 @@
 // What the corridor must know of a Responses request, found by one scan of its top level.
 import type { Body, Peek, Span, WarmupPhrases } from '../dialect.ts'
 import { Word, Words } from '../json/scan.ts'
-import { edited, limitOf, modeAsked, modelIn, scanned, shortValue, streamIn } from '../peeking.ts'
+import { type Edit, edited, inOrder, limitOf, modeAsked, modelIn, scanned, shortValue, streamIn } from '../peeking.ts'
 import { promptBytes } from './prompt.ts'
+import { proofEdits, proofsOf } from './proofs.ts'
 import { sessionFields, sessionKey } from './session.ts'
 
 const wanted = new Set(['model', 'stream', 'max_output_tokens', 'service_tier', ...sessionFields])
@@ -59,9 +60,16 @@ class ResponsesPeek implements Peek {
     return sessionKey(headers, this.#body, this.#fields)
   }
 
-  mapped(model: string): Body {
-    if (model === this.model) return edited(this.#body, [])
-    return edited(this.#body, [{ ...this.#fields.get('model')!, text: JSON.stringify(model) }])
+  proofs(): readonly string[] {
+    return proofsOf(this.#body)
+  }
+
+  mapped(model: string, proofs?: ReadonlyMap<string, string | undefined>): Body {
+    const edits: Edit[] = []
+    const input = this.#fields.get('input')
+    if (proofs && proofs.size > 0 && input) edits.push(...proofEdits(this.#body, input, proofs))
+    if (model !== this.model) edits.push({ ...this.#fields.get('model')!, text: JSON.stringify(model) })
+    return edited(this.#body, inOrder(edits))
   }
 
   // No client of this dialect is known that sends any.

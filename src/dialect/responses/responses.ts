@@ -3,11 +3,13 @@ import type { Failure } from '../../lib/failure.ts'
 import type { Dialect } from '../dialect.ts'
 import { errorIn, openAiError } from '../openai-errors.ts'
 import { openAiModel, openAiModels } from '../openai-models.ts'
+import { proofReader } from '../proofs.ts'
 import { renamedBody, renamedEvents } from '../renaming.ts'
 import { responsesCodec } from './codec.ts'
 import { failedFrames, failedResponse } from './failed.ts'
 import { responsesMeter } from './meter.ts'
 import { peekResponses } from './peek.ts'
+import { proofKeys } from './proofs.ts'
 import { asStream, ResponseGatherer } from './whole.ts'
 
 export const responses: Dialect = {
@@ -34,6 +36,7 @@ export const responses: Dialect = {
   },
 
   meter: responsesMeter,
+  proofReader: () => proofReader(proofKeys),
 
   restored: (streaming, model) =>
     streaming

@@ -51,6 +51,9 @@ export const openai: Platform = {
     return dialect === 'chat' ? 'chat' : 'responses'
   },
 
+  // Servers that only speak like it count nothing.
+  counts: isHome,
+
   prepare(call, account, credential): UpstreamRequest {
     const known = targets.get(account)
     const target = known?.credential === credential ? known : compile(account, credential)
