@@ -230,12 +230,10 @@ function isTaken({ text, seal }: Thought, { target, ask }: Encoding): boolean {
   return seal?.issuer ? isGoodFor(seal, target.issuer) : ask.dialect === 'chat'
 }
 
-function callOf({ id, name, namespace, input }: Call, { ask, target, names }: Encoding): object {
+function callOf({ id, name, namespace, input }: Call, { target, names }: Encoding): object {
   const wire = names.of({ name, ...(namespace ? { namespace } : {}) })
   if ('json' in input) return { id, type: 'function', function: { name: wire, arguments: input.json } }
-  const tool = ask.tools.find(one => one.name === name && (one.namespace ?? '') === (namespace ?? ''))
-  const custom = target.own && (!tool?.grammar || tool.ext?.chat?.['format'])
-  return custom
+  return target.own
     ? { id, type: 'custom', custom: { name: wire, input: input.text } }
     : { id, type: 'function', function: { name: wire, arguments: JSON.stringify({ input: input.text }) } }
 }

@@ -39,14 +39,16 @@ function toolOf(tool: Tool, { target, notes, names, fields }: Encoding): object 
   const name = names.of(tool)
   const { description, strict, grammar } = tool
   if (tool.kind === 'freeform') {
-    const format = tool.ext?.chat?.['format']
-    if (target.own && (format || !grammar)) {
-      const custom = { name, ...(description ? { description } : {}), ...(format ? { format: raw(format) } : {}) }
-      return { type: 'custom', custom }
+    if (target.own) {
+      const format = formatOf(tool)
+      return {
+        type: 'custom',
+        custom: { name, ...(description ? { description } : {}), ...(format ? { format } : {}) },
+      }
     }
-    if (grammar) notes.change(fields.grammar)
-    const about = [description, grammar].filter(Boolean).join('\n\n')
-    return { type: 'function', function: { name, ...(about ? { description: about } : {}), parameters: raw(INPUT) } }
+    if (grammar) notes.drop(fields.grammar)
+    const about = [description, INPUT_IS_TEXT, grammar].filter(Boolean).join('\n\n')
+    return { type: 'function', function: { name, description: about, parameters: raw(INPUT) } }
   }
   return {
     type: 'function',
@@ -59,6 +61,15 @@ function toolOf(tool: Tool, { target, notes, names, fields }: Encoding): object 
   }
 }
 
+/** Its grammar as Chat has it, from where the client's dialect has it otherwise. */
+function formatOf({ ext, grammar }: Tool): object | undefined {
+  const said = ext?.chat?.['format']
+  if (said) return raw(said)
+  const [, syntax, definition] = /^(\w+) grammar:\n(.*)$/s.exec(grammar ?? '') ?? []
+  return syntax ? { type: 'grammar', grammar: { syntax, definition } } : undefined
+}
+
+const INPUT_IS_TEXT = 'The input is the text itself, all of it in "input".'
 // What a freeform tool is where there are only functions.
 const INPUT =
   '{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
@@ -96,7 +107,5 @@ function choiceOf({ ask, target, names, notes, fields }: Encoding, tools: readon
     : { tool_choice: 'required' }
 }
 
-const referred = ({ kind, grammar, ext }: Tool, name: string, own: boolean) =>
-  kind === 'freeform' && own && (ext?.chat?.['format'] || !grammar)
-    ? { type: 'custom', custom: { name } }
-    : { type: 'function', function: { name } }
+const referred = ({ kind }: Tool, name: string, own: boolean) =>
+  kind === 'freeform' && own ? { type: 'custom', custom: { name } } : { type: 'function', function: { name } }
