@@ -1,16 +1,22 @@
 // A request of the middle form for an upstream that speaks Chat Completions: OpenAI's own server, or one of many that resemble it.
-import { createHash } from 'node:crypto'
 import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
-import { effortOf, offeredEffort } from '../middle/effort.ts'
 import { dropForeign } from '../middle/ext.ts'
 import { fieldsOf } from '../middle/fields.ts'
-import type { Ask, Effort, Thinking } from '../middle/form.ts'
-import { WireNames } from '../middle/names.ts'
+import type { Ask } from '../middle/form.ts'
 import type { Notes } from '../middle/notes.ts'
+import {
+  type Encoding,
+  personOf,
+  type Reasoning,
+  reasoningOf,
+  schemaAsked,
+  takesSampling,
+  tierOf,
+  wireNames,
+} from '../openai-asking.ts'
 import { encodeMessages } from './encode-messages.ts'
 import { encodeTools } from './encode-tools.ts'
-import type { Encoding } from './encoding.ts'
 
 // As many as OpenAI takes.
 const MOST_STOPS = 4
@@ -23,23 +29,23 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
   for (const { param } of ask.held) notes.refuse(param, 'what is kept at a provider can be used only there')
   if (ask.cache.prewarm || ask.limits.maxTokens === 0)
     notes.refuse(fields.prewarm, 'a prompt cannot be put into the cache alone here')
-  const names = new WireNames(ask.tools, { first: 'a-zA-Z0-9_-', rest: 'a-zA-Z0-9_-', max: 64 })
+  const names = wireNames(ask)
   const encoding: Encoding = { ask, target, notes, names, fields }
   dropForeign(ask, 'chat', notes, target.own ? saidOtherwise : [])
-  const thinking = thinkingOf(encoding)
+  const reasoning = reasoningOf(encoding)
   const body = {
     model: target.model,
     messages: encodeMessages(encoding),
     ...encodeTools(encoding),
     ...(ask.stream ? { stream: true, stream_options: { include_usage: true } } : {}),
     ...limits(encoding),
-    ...sampling(encoding, thinking.reasons),
-    ...thinking.body,
+    ...sampling(encoding, reasoning),
+    reasoning_effort: reasoning.effort,
     ...format(encoding),
     ...wants(encoding),
     ...caching(encoding),
     ...person(encoding),
-    ...tier(encoding),
+    ...tierOf(encoding),
     ...own(encoding),
   }
   return { path: '/v1/chat/completions', query: '', headers: {}, body: writeExact(body), wires: names.wires }
@@ -63,10 +69,10 @@ function limits({ ask, target, notes, fields }: Encoding): object {
   return out
 }
 
-function sampling({ ask, target, notes, fields }: Encoding, reasons: boolean): object {
+function sampling(encoding: Encoding, reasoning: Reasoning): object {
+  const { ask, target, notes, fields } = encoding
   const { temperature, topP, topK, seed, presence, frequency } = ask.sampling
-  const { facts } = target
-  const taken = facts.sampling === 'yes' || (facts.sampling === 'withoutReasoning' && !reasons)
+  const taken = takesSampling(encoding, reasoning)
   const out: Record<string, unknown> = {}
   const say = (name: string, value: unknown, field: string, said: boolean) => {
     if (value === undefined) return
@@ -75,51 +81,17 @@ function sampling({ ask, target, notes, fields }: Encoding, reasons: boolean): o
   }
   say('temperature', temperature, fields.temperature, taken)
   say('top_p', topP, fields.topP, taken)
-  say('top_k', topK, fields.topK, facts.topK)
+  say('top_k', topK, fields.topK, target.facts.topK)
   say('seed', seed, fields.seed, true)
   say('presence_penalty', presence, fields.presence, taken)
   say('frequency_penalty', frequency, fields.frequency, taken)
   return out
 }
 
-/** How much it is to reason, and whether it will. */
-function thinkingOf({ ask, target, notes }: Encoding): { body: object; reasons: boolean } {
-  const { thinking } = ask
-  const { thinking: modes, efforts } = target.facts
-  const able = modes.length > 0 || efforts.length > 0
-  if (!thinking) return { body: {}, reasons: able && !modes.includes('off') }
-  const { mode, params } = thinking
-  if (mode === 'off' || thinking.budget === 0) {
-    if (!able) return { body: {}, reasons: false }
-    if (modes.includes('off')) return { body: { reasoning_effort: 'none' }, reasons: false }
-    if (params.mode) notes.change(params.mode)
-    return { body: efforts[0] ? { reasoning_effort: efforts[0] } : {}, reasons: true }
-  }
-  const asked = wanted(thinking)
-  const effort = asked && offeredEffort(asked, efforts)
-  if (efforts.length === 0) {
-    if (thinking.effort !== undefined && params.effort) notes.drop(params.effort)
-    if ((mode === 'budget' || mode === 'betweenTools') && params.mode) notes.drop(params.mode)
-    return { body: {}, reasons: able }
-  }
-  if (effort !== asked && params.effort)
-    notes.change(thinking.effort === undefined ? (params.mode ?? params.effort) : params.effort)
-  return { body: effort ? { reasoning_effort: effort } : {}, reasons: true }
-}
-
-function wanted({ effort, mode, budget }: Thinking): Effort | undefined {
-  if (effort) return effort
-  return mode === 'budget' && budget !== undefined ? effortOf(budget) : undefined
-}
-
-function format({ ask, notes, fields }: Encoding): object {
-  const { format: said } = ask
-  if (!said) return {}
-  if (said.kind === 'json') return { response_format: { type: 'json_object' } }
-  const name = said.name?.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, 64) || 'response'
-  if (said.name !== undefined && name !== said.name) notes.change(fields.format)
-  const strict = said.strict === undefined ? {} : { strict: said.strict }
-  return { response_format: { type: 'json_schema', json_schema: { name, schema: raw(said.schema), ...strict } } }
+function format(encoding: Encoding): object {
+  if (encoding.ask.format?.kind === 'json') return { response_format: { type: 'json_object' } }
+  const said = schemaAsked(encoding)
+  return said ? { response_format: { type: 'json_schema', json_schema: { ...said, schema: raw(said.schema) } } } : {}
 }
 
 function wants({ ask }: Encoding): object {
@@ -148,18 +120,10 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   return Object.keys(options).length > 0 ? { ...out, prompt_cache_options: options } : out
 }
 
-/** Who it is, told as a digest: names of people stay here. */
 function person({ ask, target }: Encoding): object {
-  if (ask.endUser === undefined) return {}
-  const digest = createHash('sha256').update(ask.endUser).digest('hex').slice(0, 32)
-  return target.own ? { safety_identifier: digest } : { user: digest }
-}
-
-function tier({ ask, target, notes, fields }: Encoding): object {
-  if (ask.tier === undefined || ask.tier === 'auto') return {}
-  if (target.own && ask.tier !== 'batch') return { service_tier: ask.tier === 'standard' ? 'default' : ask.tier }
-  if (ask.tier !== 'standard') notes.drop(fields.tier)
-  return {}
+  const who = personOf(ask)
+  if (who === undefined) return {}
+  return target.own ? { safety_identifier: who } : { user: who }
 }
 
 /** Fields of its own that came in this dialect, or mean the same in Responses. */

@@ -3,7 +3,7 @@ import { raw } from '../json/exact.ts'
 import type { Call, Media, Part, Result, Text, Thought, Turn } from '../middle/form.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { repaired } from '../middle/turns.ts'
-import type { Encoding } from './encoding.ts'
+import type { Encoding } from '../openai-asking.ts'
 
 export function encodeMessages(encoding: Encoding): object[] {
   const { ask, target, notes, fields } = encoding

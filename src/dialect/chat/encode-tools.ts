@@ -1,7 +1,7 @@
 // The tools of a Chat Completions request, and the choice among them.
 import { parseExact, raw, writeExact } from '../json/exact.ts'
 import type { Json, Tool } from '../middle/form.ts'
-import type { Encoding } from './encoding.ts'
+import type { Encoding } from '../openai-asking.ts'
 
 export function encodeTools(encoding: Encoding): object {
   const { ask, target, notes } = encoding

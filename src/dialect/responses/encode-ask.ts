@@ -1,16 +1,22 @@
 // A request of the middle form for an upstream that speaks Responses (spec/wire.md §4.6).
-import { createHash } from 'node:crypto'
 import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
-import { effortOf, offeredEffort } from '../middle/effort.ts'
 import { dropForeign } from '../middle/ext.ts'
 import { fieldsOf } from '../middle/fields.ts'
-import type { Ask, Effort, Thinking } from '../middle/form.ts'
-import { WireNames } from '../middle/names.ts'
+import type { Ask } from '../middle/form.ts'
 import type { Notes } from '../middle/notes.ts'
+import {
+  type Encoding,
+  personOf,
+  type Reasoning,
+  reasoningOf,
+  schemaAsked,
+  takesSampling,
+  tierOf,
+  wireNames,
+} from '../openai-asking.ts'
 import { encodeConversation } from './encode-items.ts'
 import { encodeTools } from './encode-tools.ts'
-import type { Encoding } from './encoding.ts'
 
 /** Fewer the vendor refuses. */
 const LEAST_TOKENS = 16
@@ -29,8 +35,8 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     ...(ask.wants.logprobs ? { top_logprobs: ask.wants.logprobs } : {}),
     ...(ask.stream ? { stream: true } : {}),
     ...caching(encoding),
-    ...person(encoding),
-    ...tier(encoding),
+    safety_identifier: personOf(ask),
+    ...tierOf(encoding),
     ...alike(encoding),
   }
   return { path: '/v1/responses', query: '', headers: {}, body: writeExact(body), wires: encoding.names.wires }
@@ -56,20 +62,19 @@ function encodingOf(ask: Ask, target: Target, notes: Notes): Encoding {
   if (candidates !== undefined && candidates > 1)
     notes.refuse(fields.candidates, 'there is one answer to a request here')
   dropForeign(ask, 'responses', notes, target.own ? saidOtherwise : [])
-  const names = new WireNames(ask.tools, { first: 'a-zA-Z0-9_-', rest: 'a-zA-Z0-9_-', max: 64 })
-  return { ask, target, notes, names, fields }
+  return { ask, target, notes, names: wireNames(ask), fields }
 }
 
 function said(encoding: Encoding): object {
   const { ask, target } = encoding
-  const thinking = thinkingOf(encoding)
+  const reasoning = reasoningOf(encoding)
   return {
     model: target.model,
     ...encodeConversation(encoding),
     ...encodeTools(encoding),
     ...(ask.parallel === undefined || ask.tools.length === 0 ? {} : { parallel_tool_calls: ask.parallel }),
-    ...thinking.body,
-    ...sampling(encoding, thinking.reasons),
+    ...shown(encoding, reasoning),
+    ...sampling(encoding, reasoning),
     ...format(encoding),
   }
 }
@@ -83,10 +88,10 @@ function limits({ ask, target, notes, fields }: Encoding): object {
   return { max_output_tokens: taken }
 }
 
-function sampling({ ask, target, notes, fields }: Encoding, reasons: boolean): object {
+function sampling(encoding: Encoding, reasoning: Reasoning): object {
+  const { ask, notes, fields } = encoding
   const { temperature, topP, topK, seed, presence, frequency } = ask.sampling
-  const { sampling: rule } = target.facts
-  const taken = rule === 'yes' || (rule === 'withoutReasoning' && !reasons)
+  const taken = takesSampling(encoding, reasoning)
   if (temperature !== undefined && !taken) notes.drop(fields.temperature)
   if (topP !== undefined && !taken) notes.drop(fields.topP)
   if (topK !== undefined) notes.drop(fields.topK)
@@ -96,47 +101,20 @@ function sampling({ ask, target, notes, fields }: Encoding, reasons: boolean): o
   return taken ? { temperature, top_p: topP } : {}
 }
 
-/** How much it is to reason, whether that is shown, and whether it will. */
-function thinkingOf({ ask, target, notes }: Encoding): { body: object; reasons: boolean } {
-  const { thinking } = ask
-  const { thinking: modes, efforts } = target.facts
-  const able = efforts.length > 0
-  // How much it reasons unasked differs by model and day.
-  if (!thinking) return { body: {}, reasons: able }
-  const { mode, params, budget } = thinking
-  if (mode === 'off' || budget === 0) {
-    if (!able) return { body: {}, reasons: false }
-    if (modes.includes('off')) return { body: { reasoning: { effort: 'none' } }, reasons: false }
-    if (params.mode) notes.change(params.mode)
-    return { body: { reasoning: { effort: efforts[0] } }, reasons: true }
-  }
-  if (!able) {
-    if (params.mode) notes.drop(params.mode)
-    if (thinking.effort && params.effort && params.effort !== params.mode) notes.drop(params.effort)
-    return { body: {}, reasons: false }
-  }
-  const asked = wanted(thinking)
-  const effort = asked && offeredEffort(asked, efforts)
-  const param = thinking.effort ? params.effort : params.mode
-  if (effort !== asked && param) notes.change(param)
-  const summary = thinking.show === 'none' ? undefined : 'auto'
-  return { body: effort || summary ? { reasoning: { effort, summary } } : {}, reasons: true }
+/** How much it is to reason, and whether that is shown. */
+function shown({ ask, target }: Encoding, { effort, asked }: Reasoning): object {
+  const summary = asked && target.facts.efforts.length > 0 && ask.thinking?.show !== 'none' ? 'auto' : undefined
+  return effort || summary ? { reasoning: { effort, summary } } : {}
 }
 
-function wanted({ effort, mode, budget }: Thinking): Effort | undefined {
-  return effort ?? (mode === 'budget' && budget !== undefined ? effortOf(budget) : undefined)
-}
-
-function format({ ask, notes, fields }: Encoding): object {
-  const { format: wish } = ask
+function format(encoding: Encoding): object {
+  const { ask } = encoding
   const verbosity = ask.ext.chat?.['verbosity']
   const beside = verbosity ? { verbosity: raw(verbosity) } : {}
-  if (!wish) return verbosity ? { text: beside } : {}
-  if (wish.kind === 'json') return { text: { format: { type: 'json_object' }, ...beside } }
-  const name = wish.name?.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, 64) || 'response'
-  if (wish.name !== undefined && name !== wish.name) notes.change(fields.format)
-  const { schema, strict } = wish
-  return { text: { format: { type: 'json_schema', name, schema: raw(schema), strict }, ...beside } }
+  if (!ask.format) return verbosity ? { text: beside } : {}
+  const said = schemaAsked(encoding)
+  if (!said) return { text: { format: { type: 'json_object' }, ...beside } }
+  return { text: { format: { type: 'json_schema', ...said, schema: raw(said.schema) }, ...beside } }
 }
 
 function caching({ ask, target, notes, fields }: Encoding): object {
@@ -155,19 +133,6 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   // That it is kept at all needs no asking; of another vendor's lifetime nothing can be said.
   else if (auto !== true) notes.drop(fields.cacheTtl)
   return out
-}
-
-/** Who it is, told as a digest: names of people stay here. */
-function person({ ask }: Encoding): object {
-  if (ask.endUser === undefined) return {}
-  return { safety_identifier: createHash('sha256').update(ask.endUser).digest('hex').slice(0, 32) }
-}
-
-function tier({ ask, target, notes, fields }: Encoding): object {
-  if (ask.tier === undefined || ask.tier === 'auto') return {}
-  if (target.own && ask.tier !== 'batch') return { service_tier: ask.tier === 'standard' ? 'default' : ask.tier }
-  if (ask.tier !== 'standard') notes.drop(fields.tier)
-  return {}
 }
 
 function alike({ ask, target }: Encoding): object {

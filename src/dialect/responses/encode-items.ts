@@ -2,8 +2,8 @@
 import type { Call, Json, Media, Part, Result, Seal, Text, Thought, Turn } from '../middle/form.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { repaired } from '../middle/turns.ts'
+import type { Encoding } from '../openai-asking.ts'
 import { isNative } from './encode-tools.ts'
-import type { Encoding } from './encoding.ts'
 
 type Item = Record<string, unknown>
 
