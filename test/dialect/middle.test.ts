@@ -96,7 +96,7 @@ t.test('a proof says who issued it, and is believed only whole', async t => {
 
   const seal = { value: 'x', issuer }
   t.ok(isGoodFor(seal, issuer))
-  t.ok(isGoodFor({ value: 'x', issuer: undefined }, issuer), 'what nobody knows may be')
+  t.notOk(isGoodFor({ value: 'x', issuer: undefined }, issuer), 'of another dialect, and nobody knows whose')
   t.ok(isGoodFor(seal, { ...issuer, model: 'gemini-3.1-pro-preview' }), 'a model of the same family')
   for (const other of [{ platform: 'antigravity' as const }, { scope: 'ffffffff' }, { model: 'gemini-3.6-flash' }])
     t.notOk(isGoodFor(seal, { ...issuer, ...other }), JSON.stringify(other))

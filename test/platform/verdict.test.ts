@@ -312,7 +312,7 @@ t.test('400 is the client’s own, but for what is said of the account', async t
     [`${limits} 2026-12-01 at 00:00 UTC.`, 'quota'],
     ['messages.1.content: Input should be a valid list', 'relay'],
     ['prompt is too long: 210000 tokens > 200000 maximum', 'relay'],
-    ['messages.1.content.0: Invalid `signature` in `thinking` block', 'relay'],
+    ['messages.1.content.0: Invalid `signature` in `thinking` block', 'relay without seals'],
     ['Third-party apps now draw from your extra usage, not your plan limits.', 'relay'],
     ['This credential is only authorized for use with Claude Code', 'relay'],
     // What a client can have quoted must not put an account out of service.

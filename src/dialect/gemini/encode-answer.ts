@@ -203,8 +203,7 @@ export class GeminiEncoder implements Encoder {
     const parts = this.#parts(choice)
     const rest = parts.rest()
     const candidate = {
-      // The official client forgets a whole turn of which one chunk has no part.
-      content: content(rest.length > 0 ? rest : [{ text: '' }]),
+      ...(rest.length > 0 ? { content: content(rest) } : {}),
       ...endOf(why, detail, parts),
       index: choice,
     }

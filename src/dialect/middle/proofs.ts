@@ -24,7 +24,11 @@ export function editsFor(
     if (ours)
       edits.set(proof, isGoodFor({ value: '', issuer: ours.issuer }, target) && ours.value ? ours.value : undefined)
     else if (isOurs(proof)) edits.set(proof, undefined)
-    else if (!isGoodFor({ value: proof, issuer: issuerOf(digestOf(proof)) }, target)) edits.set(proof, undefined)
+    else {
+      // One of a vendor that nobody knows may be good.
+      const issuer = issuerOf(digestOf(proof))
+      if (issuer && !isGoodFor({ value: proof, issuer }, target)) edits.set(proof, undefined)
+    }
   }
   return edits
 }

@@ -59,10 +59,10 @@ export function inBytes(envelope: string): string {
   return Buffer.from(envelope).toString('base64')
 }
 
-/** Whether a proof is good for whoever is asked now: issued by it, for a model of the same family; what nobody knows may be. */
+/** Whether a proof is known to be good for whoever is asked now: issued by it, for a model of the same family. */
 export function isGoodFor(seal: Seal, target: Issuer): boolean {
   const { issuer } = seal
-  if (!issuer) return true
+  if (!issuer) return false
   return (
     issuer.platform === target.platform &&
     issuer.scope === target.scope &&

@@ -80,8 +80,11 @@ function aboutRequest(status: number, { message }: Said): Verdict {
   if (status === 404 && /^(?:not found\b|$)/i.test(message))
     return declined('foreign', wrongPlace(status, message), { doubtful: true })
   if (status === 405) return declined('foreign', wrongPlace(status, message))
-  return { relay: true }
+  return status === 400 && proofRefused.test(message) ? { relay: true, seals: true } : { relay: true }
 }
+
+// Of another account, model or conversation (spec/wire.md §1.6, wire-additions.md §1). A client that provokes it is asked for once more.
+const proofRefused = /(?=.*thinking)(?:.*signature|.*cannot be modified|.*binding|.*bound to)/i
 
 // The name of the model is the client's; no more than the name may stand before the words.
 const notOffered =
