@@ -603,6 +603,10 @@ t.test('a breakpoint of the cache is one here, too, where the model has them (tr
   t.notOk(JSON.stringify(old.body).includes('breakpoint'))
   t.equal(encode({ system, turns }, { own: false }).lost, 'cache_control')
 
+  const tools: Ask['tools'] = [{ kind: 'function', name: 'f', cache: '5m' }]
+  t.equal(encode({ tools, system }).lost, '', 'one behind the tools has them, too')
+  t.equal(encode({ tools }).lost, 'cache_control')
+
   const many = encode({ turns: [said('user', ...['a', 'b', 'c', 'd', 'e', 'f'].map(words => marked(words, '5m')))] })
   t.strictSame(
     many.body['input'][0].content.map((one: Json) => 'prompt_cache_breakpoint' in one),
@@ -621,7 +625,6 @@ t.test('a search in the history is told as text, and the tool is the vendor’s 
       {
         type: 'result',
         callId: 's1',
-        name: 'web_search',
         parts: [{ type: 'text', text: 'found' }],
         error: false,
         by: 'server',
@@ -668,6 +671,7 @@ t.test(
       { type: 'custom', name: 'patch', format: { type: 'grammar', syntax: 'lark', definition: 'start: x' } },
     ])
     t.strictSame(own.body['tool_choice'], { type: 'custom', name: 'edit' })
+    t.equal(own.lost, '')
     t.strictSame(own.body['input'], [
       { type: 'custom_tool_call', call_id: 'c1', name: 'edit', input: 'a\n' },
       { type: 'custom_tool_call_output', call_id: 'c1', output: 'r' },
@@ -767,6 +771,11 @@ t.test('the rest of a request: media, results, rules in the middle, who asks and
   })
   t.match(body, { stream: true, service_tier: 'flex', prompt_cache_key: 'k' })
   t.match(body['safety_identifier'], /^[0-9a-f]{32}$/)
+  t.equal(
+    encode({ endUser: 'me' }).body['prompt_cache_key'],
+    body['safety_identifier'],
+    'a session of Claude’s clients',
+  )
   t.equal(lost, 'messages.search_result')
   t.equal(
     encode({ turns }, { own: false }).body['input'].at(-2).role,

@@ -16,7 +16,7 @@ import {
   wireNames,
 } from '../openai-asking.ts'
 import { encodeConversation } from './encode-items.ts'
-import { encodeTools } from './encode-tools.ts'
+import { encodeTools, isNative } from './encode-tools.ts'
 
 /** Fewer the vendor refuses. */
 const LEAST_TOKENS = 16
@@ -61,7 +61,13 @@ function encodingOf(ask: Ask, target: Target, notes: Notes): Encoding {
   const { candidates } = ask.wants
   if (candidates !== undefined && candidates > 1)
     notes.refuse(fields.candidates, 'there is one answer to a request here')
-  dropForeign(ask, 'responses', notes, target.own ? saidOtherwise : [])
+  // The format of a tool that stays freeform goes with it.
+  const tools = ask.tools.map(tool => {
+    if (isNative(tool, { target }) === false) return tool
+    const { ext: _, ...plain } = tool
+    return plain
+  })
+  dropForeign({ ...ask, tools }, 'responses', notes, target.own ? saidOtherwise : [])
   return { ask, target, notes, names: wireNames(ask), fields }
 }
 
@@ -122,8 +128,11 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   const { cacheTtls } = target.facts
   const able = target.own && cacheTtls.length > 0
   const out: Record<string, unknown> = {}
-  if (key !== undefined && target.own) out['prompt_cache_key'] = key
-  else if (key !== undefined) notes.drop(fields.cacheKey)
+  if (!target.own) {
+    if (key !== undefined) notes.drop(fields.cacheKey)
+  } else if (key !== undefined) out['prompt_cache_key'] = key
+  // Claude's clients say here which session it is.
+  else if (ask.dialect === 'messages' && ask.endUser !== undefined) out['prompt_cache_key'] = personOf(ask)
   if (prewarm || ask.limits.maxTokens === 0) {
     if (!able) notes.refuse(fields.prewarm, 'this model cannot put a prompt into the cache alone')
     out['prompt_cache_options'] = { prewarm: true }

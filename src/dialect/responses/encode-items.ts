@@ -25,6 +25,8 @@ class Items {
   readonly #custom = new Set<string>()
   /** ids of calls of such */
   readonly #customIds = new Set<string>()
+  /** what a vendor ran, by the id of the call */
+  readonly #ran = new Map<string, string>()
 
   constructor(by: Encoding) {
     this.#by = by
@@ -37,6 +39,8 @@ class Items {
     this.#said = said
     const marks = [...ask.system, ...turns.flatMap(({ parts }) => parts)].filter(part => part.cache).length
     this.#tooMany = marks - MOST_BREAKPOINTS
+    // Tools stand before all that is said: a breakpoint behind them has them, too.
+    if (marks === 0 || !this.#breaks) for (const tool of ask.tools) this.#unmarked(tool)
     const system = ask.system.filter(({ text }) => text.trim() !== '')
     // Instructions are one text, and a text has no end in the middle.
     const apart = this.#breaks && system.some(part => part.cache)
@@ -147,6 +151,10 @@ class Items {
     return { prompt_cache_breakpoint: { mode: 'explicit', ttl } }
   }
 
+  #unmarked({ cache }: { cache?: Part['cache'] }): void {
+    if (cache) this.#by.notes.drop(this.#by.fields.cache)
+  }
+
   #dropped(kind: string): void {
     this.#by.notes.drop(`${this.#by.fields.history}.${kind}`)
   }
@@ -174,7 +182,9 @@ class Items {
   }
 
   // A search in a history that does not declare one is refused.
-  #serverResult({ name, parts }: Result): string {
+  #serverResult(result: Result): string {
+    const { callId, parts } = result
+    const name = result.name ?? this.#ran.get(callId)
     this.#by.notes.change(`${this.#by.fields.history}.${name ?? 'server_tool_result'}`)
     const said = parts.map(textOf).filter(text => text !== '')
     return `Result${name ? ` of ${name}` : ''}:\n${said.join('\n') || 'nothing'}`
@@ -268,7 +278,8 @@ class Items {
     this.#input.push({ type: 'function_call', call_id: id, name, arguments: json })
   }
 
-  #serverCall({ name, input }: Call): string {
+  #serverCall({ id, name, input }: Call): string {
+    this.#ran.set(id, name)
     this.#by.notes.change(`${this.#by.fields.history}.${name}`)
     return `Called ${name}: ${'json' in input ? input.json : input.text}`
   }

@@ -6,7 +6,6 @@ import type { Encoding } from '../openai-asking.ts'
 export function encodeTools(encoding: Encoding): object {
   const { ask, notes } = encoding
   const tools = ask.tools.flatMap(tool => toolOf(tool, encoding))
-  for (const tool of ask.tools) if (tool.cache) notes.drop(encoding.fields.cache)
   if (tools.length === 0) {
     if (ask.choice !== 'auto' && ask.choice !== 'none') notes.drop(encoding.fields.choice)
     return {}
