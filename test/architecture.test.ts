@@ -53,7 +53,7 @@ const fences: Record<string, readonly string[]> = {
   'http-proxy-3': ['gateway'],
   pino: ['lib', 'gateway', 'daemon'],
   yaml: ['config', 'cli'],
-  'node:http': ['gateway', 'ops', 'control', 'mock', 'platform', 'daemon', 'egress'],
+  'node:http': ['gateway', 'ops', 'control', 'mock', 'platform', 'daemon', 'egress', 'cli/login'],
   'node:https': ['gateway', 'ops', 'control', 'mock', 'egress'],
   socks: ['egress'],
   'node:sqlite': ['daemon'],

@@ -84,6 +84,7 @@ export function row(account: ShownAccount): object {
     waiting: slots?.waiting,
     priority,
     until,
+    token: account.token_expires_at,
     proxy,
     reason,
   }
@@ -91,8 +92,13 @@ export function row(account: ShownAccount): object {
 
 /** All of one account, for people. */
 export function details(account: ShownAccount): object {
-  const { slots, until, created_at, expires_at, ...fields } = account
+  const { slots, until, created_at, expires_at, token_expires_at, token_refreshed_at, token_problem, ...fields } =
+    account
   const live = slots ? { slots: `${slots.used} of ${slots.limit || '∞'}`, waiting: slots.waiting } : {}
   const ends = until === null ? {} : { until: new Date(until) }
-  return { ...fields, ...ends, ...live, expires: expires_at, created: created_at }
+  const token =
+    fields.type === 'oauth'
+      ? { token_expires: token_expires_at, token_refreshed: token_refreshed_at, token_problem }
+      : {}
+  return { ...fields, ...ends, ...live, ...token, expires: expires_at, created: created_at }
 }

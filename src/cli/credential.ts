@@ -1,6 +1,7 @@
 // Reads an upstream credential from a file or stdin: never from a flag, where `ps` and the shell's history would see it.
 import path from 'node:path'
 import type { Command } from 'commander'
+import { missingForRefresh, readOauth } from '../core/oauth/credential.ts'
 import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Shell } from './shell.ts'
@@ -25,7 +26,10 @@ export function credentialOptions(command: Command): Command {
   return command
     .option('--api-key-file <file>', 'file that holds the API key')
     .option('--api-key-stdin', 'read the API key from stdin')
-    .option('--oauth-file <file>', 'JSON file with at least access_token or refresh_token')
+    .option(
+      '--oauth-file <file>',
+      'JSON file with access_token or refresh_token; to be refreshed also client_id and token_url',
+    )
 }
 
 /**
@@ -76,6 +80,14 @@ export async function readSecret(shell: Shell, options: SecretOptions, what: str
   return value
 }
 
+/** One line from stdin, such as a person pastes. @throws Refusal `usage` */
+export async function readPasted(shell: Shell): Promise<string> {
+  const text = (await fromStdin(shell)).trim()
+  if (text === '' || text.length > LARGEST)
+    throw new Refusal('usage', 'stdin must hold what the page showed, on one line')
+  return text
+}
+
 function read(shell: Shell, flag: string, file: string): string {
   try {
     return readNamed(path.resolve(shell.cwd(), file))
@@ -103,18 +115,15 @@ function key(content: string, from: string): string {
 
 function tokens(content: string, from: string): string {
   const value = content.trim()
-  let json: unknown
-  try {
-    json = JSON.parse(value)
-  } catch {
-    // The parser's own message quotes the text, and the text is a secret.
-    throw new Refusal('usage', `${from} is not JSON; it must hold an object with access_token or refresh_token`)
-  }
-  const filled = (name: string) => {
-    const token = (json as Record<string, unknown> | null)?.[name]
-    return typeof token === 'string' && token !== ''
-  }
-  if (value.length > LARGEST || (!filled('access_token') && !filled('refresh_token')))
-    throw new Refusal('usage', `${from} must hold a JSON object with a text access_token or refresh_token`)
+  const read = readOauth(value)
+  if (typeof read === 'string') throw new Refusal('usage', `${from} ${read}`)
+  if (value.length > LARGEST) throw new Refusal('usage', `${from} is larger than the tokens of one account are`)
   return value
+}
+
+/** What will keep the token of such a credential from being refreshed, for a remark; undefined when nothing will. */
+export function notRefreshed({ type, credential }: Credential): string | undefined {
+  const read = type === 'oauth' ? readOauth(credential) : ''
+  const missing = typeof read === 'string' ? undefined : missingForRefresh(read)
+  return missing && `its token will not be refreshed, since the credential has no ${missing}`
 }

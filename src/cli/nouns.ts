@@ -38,7 +38,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   account: {
     group: 'Set up',
-    summary: 'upstream credentials: add, list, show, set, test, pause, resume, clear, rm',
+    summary: 'upstream credentials: add, list, show, set, test, refresh, login, pause, resume, clear, rm',
     load: () => import('./commands/account.ts'),
   },
   proxy: {

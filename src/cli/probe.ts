@@ -53,7 +53,11 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
       `account "${found.name}" does not serve ${model}; give a --model that its --map names: ${Object.keys(found.model_map).join(', ')}`,
     )
 
-  const sent = await send(platform, account, credentialOf(account), upstream)
+  let sent = await send(platform, account, credentialOf(account), upstream)
+  if (found.type === 'oauth' && sent.status === 401 && (await renewed(gw, found.id))) {
+    const fresh = await loadAccount(db, secret, found)
+    sent = await send(platform, fresh, credentialOf(fresh), upstream)
+  }
   const cleared = sent.ok ? (await gw.write(tx => clearAccount(tx, String(found.id)))).cleared : 0
   const tested: Tested = { account: found.name, model, upstream_model: upstream, ...sent, cleared }
   gw.out.record(tested, view(tested))
@@ -62,8 +66,18 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
     throw new Refusal('failure', `account "${found.name}" did not serve ${model}: ${tested.verdict!.reason}`)
 }
 
+/** As the gateway does: a token that is over is made new once, where it can be. */
+async function renewed(gw: Invocation, account: number): Promise<boolean> {
+  const { createRefresh } = await import('../core/oauth/refresh.ts')
+  const world = { db: await gw.db(), secret: await gw.secret(), now: Date.now }
+  const done = await createRefresh({ ...world, log: (_level, line) => gw.out.note(line) })(account)
+  if (done.result === 'failed') gw.out.note(`note: ${done.reason}`)
+  return done.result === 'refreshed'
+}
+
 function told({ status }: Account, cleared: number): string {
   if (status === 'error') return 'it is out of error'
+  if (status === 'expired') return 'it is not expired any more'
   const paused = status === 'paused' ? '; it is still paused' : ''
   return `${cleared} refusal${cleared === 1 ? '' : 's'} forgotten${paused}`
 }

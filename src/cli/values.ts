@@ -172,6 +172,12 @@ export function mapping(text: string, before: Readonly<Record<string, string>> =
   return { ...before, [model]: upstream }
 }
 
+/** Collects `NAME=VALUE`. */
+export function pairs(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^([^=\s]+)=(.*)$/s.exec(text) ?? []
+  return name === undefined ? refuse('--param', 'NAME=VALUE', text) : { ...before, [name]: value! }
+}
+
 /** An e-mail address, loosely: the mail server is the judge. */
 export function email(text: string): string {
   return /^[^\s@]+@[^\s@]+$/.test(text) ? text : refuse('--email', 'an address such as alice@example.org', text)

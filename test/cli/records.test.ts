@@ -227,7 +227,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     matchAll(t, await json('account list'), [{ name: 'main', state: 'paused' }, { name: 'two' }])
     t.match(
       (await gw('account list')).stdout,
-      /main +paused +anthropic +- +apikey +team +-\/3 +- +50 +- +- +invoice open/,
+      /main +paused +anthropic +- +apikey +team +-\/3 +- +50 +- +- +- +invoice open/,
     )
     t.match(await json('account resume main'), { status: 'active', state: 'available', reason: null })
     t.match((await gw('account show main')).stdout, /^model map +a=b, claude-\*=v\/claude-\*$/m)

@@ -1,5 +1,5 @@
 // Chat Completions translated: what its upstreams are asked, what its clients are told. Whatever is written for a client is read by the
-// official SDK.
+// official SDK. Long, because its traps are stories of both directions at once.
 import OpenAI from 'openai'
 import type { ChatCompletion, ChatCompletionChunk } from 'openai/resources/chat/completions'
 import t from 'tap'
@@ -1080,6 +1080,78 @@ function misordered(all: readonly Event[]): string | undefined {
   }
   return ended ? undefined : 'no end'
 }
+
+t.test('whatever a client asks, it is asked elsewhere or refused with a reason', async t => {
+  const random = generator(11)
+  const pick = <T>(...of: T[]) => one(random, of)
+  const junk = [null, '', 0, -1, 1.5, true, [], {}, [null], [{}], 'auto', '{"a"', '\u0000', '\ud800']
+  const maybe = (value: unknown) => (random(40) === 0 ? one(random, junk) : value)
+  const part = () =>
+    pick<unknown>(
+      { type: 'text', text: maybe(pick('hi', ' ')), prompt_cache_breakpoint: maybe({ mode: 'explicit', ttl: '12h' }) },
+      { type: 'image_url', image_url: maybe({ url: maybe(pick('https://x/y.png', 'data:image/png;base64,AAAA')) }) },
+      { type: 'file', file: maybe({ file_data: maybe('data:application/pdf;base64,AAAA') }) },
+      { type: 'input_audio', input_audio: maybe({ data: 'AAAA', format: maybe('wav') }) },
+      { type: maybe('hologram'), x: 1 },
+    )
+  const content = () => maybe(pick<unknown>('hi', '', null, [part(), part()]))
+  const name = () => maybe(pick('f', 'a b', 'x'.repeat(90), 'mcp__a__b'))
+  const call = () =>
+    pick<unknown>(
+      {
+        id: maybe(pick('c1', 'c2', '', 'x'.repeat(80), 'ü')),
+        type: 'function',
+        function: maybe({ name: name(), arguments: maybe(pick<unknown>('{}', '', '{"a"', '[1]', { a: 1 })) }),
+      },
+      { id: 'c3', type: 'custom', custom: maybe({ name: name(), input: maybe('x') }) },
+    )
+  const message = () =>
+    pick<unknown>(
+      { role: pick('system', 'developer', 'user'), content: content() },
+      { role: 'assistant', content: content(), tool_calls: maybe([call(), call()]), reasoning_content: maybe('hm') },
+      { role: 'tool', tool_call_id: maybe(pick('c1', 'c2', 'nobody')), content: content() },
+    )
+  const schema = () =>
+    maybe(pick<unknown>({ type: 'object', properties: { n: { minimum: 3 } } }, {}, { $ref: '#/x' }, true, []))
+  const fields: Record<string, () => unknown> = {
+    tools: () => [
+      { type: 'function', function: maybe({ name: name(), parameters: schema(), strict: maybe(true) }) },
+      { type: 'custom', custom: maybe({ name: name() }) },
+    ],
+    tool_choice: () => pick<unknown>('none', 'required', { type: 'function', function: maybe({ name: name() }) }),
+    response_format: () =>
+      pick<unknown>(
+        { type: 'json_object' },
+        { type: 'json_schema', json_schema: maybe({ name: name(), schema: schema() }) },
+      ),
+    reasoning_effort: () => pick('none', 'minimal', 'low', 'max'),
+    stop: () => pick<unknown>('a', ['a', ' ', 'b', 'c', 'd', 'e']),
+    max_tokens: () => pick(1, 50, 1e9),
+    temperature: () => 1.7,
+    prompt_cache_options: () => ({ ttl: '12h' }),
+    logit_bias: () => ({ a: 1 }),
+    user: () => 'u',
+  }
+  let asked = 0
+  for (let round = 0; round < 400; round++) {
+    const body: Record<string, unknown> = { model: 'gpt-4.1', messages: Array.from({ length: random(6) }, message) }
+    for (const [field, value] of Object.entries(fields)) if (random(4) === 0) body[field] = maybe(value())
+    for (const upstream of ['messages', 'chat', 'responses', 'gemini'] as const)
+      try {
+        const said = translate('chat', upstream, body, { own: random(2) === 0 }).asked
+        asked++
+        const empty = (upstream === 'chat' ? said.messages : []).filter(
+          (one: { content: unknown; tool_calls?: unknown }) =>
+            one.content === undefined || (one.content === null && !one.tool_calls),
+        )
+        if (empty.length > 0) t.fail('a message without content', { body, said })
+      } catch (error) {
+        const { code } = error as { code?: string }
+        if (code !== 'BODY_INVALID' && code !== 'UNTRANSLATABLE') t.fail(String(error), { upstream, body })
+      }
+  }
+  t.ok(asked > 400, `${asked} asked`)
+})
 
 t.test('the table has it', async t => {
   t.equal(dialectNamed('chat').codec, chatCodec)

@@ -262,7 +262,7 @@ t.test('a whole answer as a stream and back, with nothing lost', async t => {
 })
 
 t.test('a ping between events is read by nobody, and models are listed as Google does', async t => {
-  t.equal(gemini.ping.toString(), 'data: {}\n\n')
+  t.match(gemini.ping.toString(), /^data: \{.*\}\n\n$/)
   t.strictSame(Object.keys(gemini.models(['a'])), ['models'])
   t.equal((gemini.model('a') as { name: string }).name, 'models/a')
   const meter = gemini.meter(true)

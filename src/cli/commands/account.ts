@@ -6,8 +6,16 @@ import { type AccountDialect, type Platform, platforms } from '../../db/schema.t
 import { Refusal } from '../../lib/refusal.ts'
 import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
 import type { Act, Invocation } from '../command.ts'
-import { type CredentialOptions, credentialOptions, readCredential, requireCredential } from '../credential.ts'
+import {
+  type CredentialOptions,
+  credentialOptions,
+  notRefreshed,
+  readCredential,
+  readSecret,
+  requireCredential,
+} from '../credential.ts'
 import { destroys, examples, lists, writes } from '../declare.ts'
+import type { LoginOptions } from '../login/login.ts'
 import * as read from '../values.ts'
 
 interface Fields extends CredentialOptions {
@@ -19,6 +27,16 @@ interface Fields extends CredentialOptions {
   interceptWarmup?: boolean
   proxy?: read.OrNone<string>
   mixed?: boolean
+}
+
+interface LoginFields extends LoginOptions {
+  new?: boolean
+  platform?: Platform
+  group?: string[]
+  baseUrl?: string
+  proxy?: read.OrNone<string>
+  clientSecretFile?: string
+  clientSecretStdin?: boolean
 }
 
 function fieldOptions(command: Command): Command {
@@ -56,6 +74,8 @@ export function define(noun: Command, act: Act): void {
     'gw account add main --platform anthropic --group team --api-key-file key.txt',
     'pass show provider/key | gw account set main --api-key-stdin',
     'gw account pause main --reason "invoice open"',
+    'gw account add plan --platform gemini --group team --oauth-file tokens.json --proxy office',
+    'gw account login plan --authorize-url https://… --token-url https://… --client-id mine --scopes "a b"',
     'gw account test main && gw account list',
   ])
 
@@ -81,6 +101,8 @@ export function define(noun: Command, act: Act): void {
             ...read.given({ intercept_warmup: interceptWarmup, proxy, mixed }),
           }),
         )
+        const stays = notRefreshed(credential)
+        if (stays !== undefined) gw.out.note(`note: ${stays}`)
         if (account.groups.length === 0 && !gw.dryRun)
           gw.out.note(`no key can reach it before it is in a group: gw account set ${name} --group GROUP`)
       }),
@@ -94,6 +116,7 @@ export function define(noun: Command, act: Act): void {
         const accounts = await shownLive(gw, await listAccounts(await gw.db()))
         gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one', [
           'proxy',
+          'token',
           'dialect',
           'type',
           'priority',
@@ -184,6 +207,66 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, ref: string) => {
         const { clearAccount } = await import('../../core/record/account.ts')
         await change(gw, async db => (await clearAccount(db, ref)).account)
+      }),
+    )
+
+  noun
+    .command('refresh')
+    .description('refresh the token of an OAuth account now, expired or not')
+    .argument('<account>', 'name or number')
+    .action(
+      act(async (gw, ref: string) => {
+        const { refreshAccount } = await import('../refresh.ts')
+        const { findAccount } = await import('../../core/record/account.ts')
+        await refreshAccount(gw, ref)
+        const account = await storedOne(await gw.db(), await findAccount(await gw.db(), ref))
+        gw.out.record(account, details(account))
+      }),
+    )
+
+  writes(noun.command('login'))
+    .description("get an OAuth account's first tokens, or new ones, from its vendor's own page, with a client of yours")
+    .argument('<account>', 'name or number; with --new a new name')
+    .option('--new', 'add the account')
+    .option('--platform <platform>', 'of a new one', read.oneOf('--platform', platforms))
+    .option('--group <group>', 'of a new one; repeat it, or separate several with commas', read.several())
+    .option('--base-url <url>', 'of a new one')
+    .option(
+      '--proxy <proxy>',
+      'of a new one; the tokens are fetched through it, too',
+      read.orNone(text => text),
+    )
+    .option('--authorize-url <url>', 'the page that a person is sent to (PKCE)')
+    .option('--device-url <url>', 'in its place: where a device asks for its code')
+    .option('--token-url <url>', 'where a code becomes tokens, and tokens become new ones')
+    .option('--client-id <id>', 'of your client at the vendor')
+    .option('--client-secret-file <file>', 'file that holds its secret, if it has one')
+    .option('--client-secret-stdin', 'read its secret from stdin')
+    .option('--scopes <scopes>', 'divided by blanks')
+    .option('--param <name=value>', 'more for the URL of the page, such as access_type=offline; repeat it', read.pairs)
+    .option(
+      '--token-format <format>',
+      'how the token endpoint is asked',
+      read.oneOf('--token-format', ['form', 'json']),
+    )
+    .option(
+      '--port <n>',
+      'of this machine, where the browser comes back to; default: any',
+      read.whole('--port', 1, 65_535),
+    )
+    .option('--redirect-uri <uri>', 'where else it goes; the code is then pasted here')
+    .option('--paste', 'paste the code here')
+    .action(
+      act(async (gw, ref: string, options: LoginFields) => {
+        const { loginAccount } = await import('../login/account.ts')
+        const clientSecret = await readSecret(
+          gw.shell,
+          { loginFile: options.clientSecretFile!, loginStdin: options.clientSecretStdin! },
+          'the client secret',
+        )
+        const account = await change(gw, await loginAccount(gw, ref, { ...options, clientSecret }))
+        if (account.groups.length === 0 && !gw.dryRun)
+          gw.out.note(`no key can reach it before it is in a group: gw account set ${ref} --group GROUP`)
       }),
     )
 

@@ -81,13 +81,33 @@ const roles: Record<string, Turn['role']> = { model: 'assistant', system: 'syste
 
 function turnsOf(value: unknown, held: Held[]): Turn[] {
   const contents = isFields(value) ? [value] : (listIn(value, 'contents') ?? wrong('contents', 'there'))
-  return contents.map((one, n) => {
+  const said: { role: Turn['role']; parts: unknown[]; at: string }[] = []
+  for (const [n, one] of contents.entries()) {
     const at = `contents.${n}`
     const content = contentIn(one, at) ?? wrong(at, 'an object')
-    const role = textIn(content['role'], `${at}.role`) ?? 'user'
-    const parts = decodeParts(partsIn(content['parts'], `${at}.parts`), `${at}.parts`, held)
-    return { role: roles[role] ?? 'user', parts }
-  })
+    const role = roles[textIn(content['role'], `${at}.role`) ?? 'user'] ?? 'user'
+    const parts = partsIn(content['parts'], `${at}.parts`)
+    const before = said.at(-1)
+    // The official client keeps each chunk of an answer as a content of its own: together they are the turn that it was.
+    if (role === 'assistant' && before?.role === role) goOn(before.parts, parts)
+    else said.push({ role, parts: [...parts], at })
+  }
+  return said.map(({ role, parts, at }) => ({ role, parts: decodeParts(parts, `${at}.parts`, held) }))
+}
+
+/** Adds the parts of the next chunk: a text that goes on in it is one text. */
+function goOn(parts: unknown[], more: readonly unknown[]): void {
+  for (const [n, part] of more.filter(one => !isPlain(one) || one['text'] !== '').entries()) {
+    const last = parts.at(-1)
+    const on = n === 0 && isPlain(last) && isPlain(part) && (last['thought'] === true) === (part['thought'] === true)
+    if (on) parts[parts.length - 1] = { ...last, text: `${last['text']}${part['text']}` }
+    else parts.push(part)
+  }
+}
+
+function isPlain(part: unknown): part is Fields {
+  if (!isFields(part) || typeof part['text'] !== 'string') return false
+  return Object.keys(part).every(name => name === 'text' || name === 'thought')
 }
 
 // ---- tools ----

@@ -203,7 +203,8 @@ export class GeminiEncoder implements Encoder {
     const parts = this.#parts(choice)
     const rest = parts.rest()
     const candidate = {
-      ...(rest.length > 0 ? { content: content(rest) } : {}),
+      // The official client forgets a whole turn of which one chunk has no part.
+      content: content(rest.length > 0 ? rest : [{ text: '' }]),
       ...endOf(why, detail, parts),
       index: choice,
     }

@@ -19,9 +19,9 @@ export const gemini: Dialect = {
 
   streamType: 'text/event-stream',
 
-  // A comment line ends the turn in Google's Go client ("invalid stream chunk") and stalls older JavaScript ones; a chunk with nothing in
-  // it is taken by all of them.
-  ping: Buffer.from('data: {}\n\n'),
+  // A comment line ends the turn in Google's Go client ("invalid stream chunk") and stalls older JavaScript ones; a chunk without a part
+  // makes the newest forget the turn. A text with nothing in it is taken by all of them: Google sends such itself.
+  ping: Buffer.from('data: {"candidates":[{"content":{"role":"model","parts":[{"text":""}]},"index":0}]}\n\n'),
 
   error: (failure, requestId) => Buffer.from(JSON.stringify(failureObject(failure, requestId))),
   errorFrame: (failure, requestId) => Buffer.from(`data: ${JSON.stringify(failureObject(failure, requestId))}\n\n`),
