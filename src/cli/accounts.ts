@@ -92,13 +92,13 @@ export function row(account: ShownAccount): object {
 
 /** All of one account, for people. */
 export function details(account: ShownAccount): object {
-  const { slots, until, created_at, expires_at, token_expires_at, token_refreshed_at, token_problem, ...fields } =
+  const { slots, until, created_at, expires_at, plan, token_expires_at, token_refreshed_at, token_problem, ...fields } =
     account
   const live = slots ? { slots: `${slots.used} of ${slots.limit || '∞'}`, waiting: slots.waiting } : {}
   const ends = until === null ? {} : { until: new Date(until) }
   const token =
     fields.type === 'oauth'
-      ? { token_expires: token_expires_at, token_refreshed: token_refreshed_at, token_problem }
+      ? { plan, token_expires: token_expires_at, token_refreshed: token_refreshed_at, token_problem }
       : {}
   return { ...fields, ...ends, ...live, ...token, expires: expires_at, created: created_at }
 }

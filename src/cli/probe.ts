@@ -6,7 +6,7 @@ import type { AccountFacts } from '../core/snapshot.ts'
 import type { Answer } from '../egress/ask.ts'
 import { codeOf } from '../lib/own-trouble.ts'
 import { Refusal } from '../lib/refusal.ts'
-import type { Platform } from '../platform/platform.ts'
+import type { Envelope, Platform } from '../platform/platform.ts'
 import type { Declined, Verdict } from '../platform/verdict.ts'
 import type { Invocation } from './command.ts'
 
@@ -100,7 +100,9 @@ type Sent = Pick<Tested, 'ok' | 'status' | 'duration_ms' | 'upstream_request_id'
 
 async function send(platform: Platform, account: AccountFacts, credential: Credential, model: string): Promise<Sent> {
   const { networkVerdict } = await import('../platform/verdict.ts')
-  const { call, body } = platform.probe(model, account)
+  const { call, body: plain } = platform.probe(model, account)
+  const envelope = platform.envelope?.(account, credential)
+  const body = envelope ? enclosed(envelope, call.path, plain) : plain
   const request = platform.prepare(call, account, credential)
   const begun = performance.now()
   const answer = (status: number | null, id: string | null, verdict: Sent['verdict']): Sent => ({
@@ -123,7 +125,9 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     id = [reply.headers['request-id'], reply.headers['x-request-id']].flat()[0] ?? null
     const { concealerOf } = await import('../core/conceal.ts')
     // Before anything is made of it, should an upstream quote the credential.
-    return answer(status, id, await judged(platform, reply, concealerOf(credential).text(reply.body)))
+    const open = envelope && status < 400 ? envelope.answer(false) : undefined
+    const said = open ? String(Buffer.concat([open.push(Buffer.from(reply.body)), open.end()])) : reply.body
+    return answer(status, id, await judged(platform, reply, concealerOf(credential).text(said)))
   } catch (error) {
     // Nothing that is thrown is shown but what a proxy did: a message may quote a header, and so the credential.
     const { code, message } = error as NodeJS.ErrnoException
@@ -134,6 +138,11 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     // Trouble of this machine says nothing of the account.
     return answer(status, id, shown(failed.own ? { relay: true } : failed, failed.reason))
   }
+}
+
+function enclosed(envelope: Envelope, path: string, plain: string): string {
+  const bytes = Buffer.from(plain)
+  return String(Buffer.concat(envelope.request({ pieces: [bytes], bytes: bytes.length }, { path, session: '' }).pieces))
 }
 
 /** null when it is a good answer. */

@@ -84,6 +84,7 @@ export interface AccountTokensTable {
   account_id: number
   expires_at: Date | null
   refreshable: Generated<boolean>
+  plan: string | null
   refreshed_at: Date | null
   failures: Generated<number>
   reason: string | null

@@ -69,6 +69,55 @@ t.test('gw account refresh refreshes now, and says why it could not', async t =>
   t.match(await gw('account refresh nobody'), { code: 6 })
 })
 
+t.test('an account of every platform is added, shown and tested', async t => {
+  const key = await here.file('key.txt', 'upstream-key\n')
+  const token = {
+    access_token: 'tok-hidden',
+    client_id: 'mine',
+    token_url: tokenUrl,
+    project_id: 'project-7',
+    tier_id: 'PRO',
+  }
+  const file = await here.file('token.json', JSON.stringify(token))
+  for (const [name, ...words] of [
+    ['t-anthropic', 'anthropic'],
+    ['t-responses', 'openai', '--dialect', 'responses'],
+    ['t-chat', 'openai'],
+    ['t-gemini', 'gemini'],
+    ['t-anthropic-oauth', 'anthropic', 'oauth'],
+    ['t-openai-oauth', 'openai', 'oauth'],
+    ['t-gemini-oauth', 'gemini', 'oauth'],
+    ['t-antigravity', 'antigravity', 'oauth', '--mixed'],
+  ]) {
+    const [platform, ...more] = words
+    const type = more[0] === 'oauth' ? 'oauth' : 'apikey'
+    const credential = type === 'oauth' ? ['--oauth-file', file] : ['--api-key-file', key]
+    const flags = more.filter(word => word !== 'oauth')
+    const added = await json([
+      'account',
+      'add',
+      name!,
+      '--platform',
+      platform!,
+      '--base-url',
+      mock.url,
+      ...credential,
+      ...flags,
+    ])
+    t.match(added, {
+      platform,
+      type,
+      proxy: null,
+      state: 'available',
+      plan: type === 'oauth' ? 'tier_id PRO, project_id project-7' : null,
+    })
+    t.match(await json(['account', 'test', name!]), { ok: true, status: 200 }, name!)
+    const shown = (await gw(['account', 'show', name!])).stdout
+    t.match(shown, type === 'oauth' ? /plan +tier_id PRO, project_id project-7\ntoken expires/ : /type +apikey/)
+    t.notMatch(shown, /hidden/)
+  }
+})
+
 t.test('gw account test renews a token that is over, and goes on', async t => {
   mock.script('old', { status: 401, error: { type: 'authentication_error', message: 'over' } })
   await add('old', { access_token: 'old', refresh_token: 'of-old', client_id: 'mine', token_url: tokenUrl })

@@ -79,6 +79,17 @@ const texts = [
   'chatgpt_account_id',
 ] as const
 
+/** What it says of the plan it is of, in words; null when nothing. */
+export function planOf({ fields }: OauthCredential): string | null {
+  const said = hints.flatMap(name => {
+    const value = fields[name]
+    return typeof value === 'string' && /^[\w .:@/-]{1,80}$/.test(value) ? [`${name} ${value}`] : []
+  })
+  return said.length === 0 ? null : said.join(', ')
+}
+
+const hints = ['plan_type', 'chatgpt_plan_type', 'subscription_type', 'tier_id', 'oauth_type', 'project_id']
+
 /** What is missing for a refresh, in words; undefined when nothing is. */
 export function missingForRefresh({ refresh, clientId, tokenUrl }: OauthCredential): string | undefined {
   const missing = [

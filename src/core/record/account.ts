@@ -39,6 +39,8 @@ export interface Account {
   token_refreshed_at: Date | null
   /** why the last refresh failed */
   token_problem: string | null
+  /** of an OAuth account: what its credential says of its plan, in words */
+  plan: string | null
   created_at: Date
 }
 
@@ -280,6 +282,7 @@ function selectAccounts(db: Db) {
         'token_refreshed_at',
       ),
     )
+    .select(sql<string | null>`(select t.plan from account_tokens t where t.account_id = accounts.id)`.as('plan'))
     .select(
       sql<string | null>`(select t.reason from account_tokens t where t.account_id = accounts.id)`.as('token_problem'),
     )

@@ -3,11 +3,16 @@ import { sql } from 'kysely'
 import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
 import type { Secret } from '../../lib/secret.ts'
-import { type OauthCredential, type Patch, patched, readOauth, refreshable } from '../oauth/credential.ts'
+import { type OauthCredential, type Patch, patched, planOf, readOauth, refreshable } from '../oauth/credential.ts'
 
 /** Notes what a credential says of itself, and forgets how refreshing the one before it went. */
 export async function noteToken(db: Db, accountId: number, credential: OauthCredential): Promise<void> {
-  const row = { expires_at: endOf(credential), refreshable: refreshable(credential), ...untroubled }
+  const row = {
+    expires_at: endOf(credential),
+    refreshable: refreshable(credential),
+    plan: planOf(credential),
+    ...untroubled,
+  }
   await db
     .insertInto('account_tokens')
     .values({ account_id: accountId, ...row, refreshed_at: null, lease_holder: null, lease_until: null })
