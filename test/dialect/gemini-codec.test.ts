@@ -676,7 +676,7 @@ t.test('trap 6: every call is its own, trap 24: a blocked prompt is refused, tra
     [
       'a ping, and what nobody can read',
       `data: {}\n\ndata: {"x\n\n: c\n\n${sse(chunk([{ text: 'a' }], stop))}`,
-      ['idle', 'start', 'open text', 'a', 'close', 'finish end'],
+      ['start', 'open text', 'a', 'close', 'finish end'],
     ],
   ]
   for (const [what, stream, want] of cases) {

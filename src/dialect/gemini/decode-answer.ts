@@ -80,14 +80,13 @@ export class GeminiDecoder implements Decoder {
     const blocked = isFields(promptFeedback) ? promptFeedback['blockReason'] : undefined
     const list = Array.isArray(candidates) ? candidates.filter(isFields) : []
     if (list.length === 0 && typeof blocked !== 'string') {
-      if (!isFields(usageMetadata)) this.#events.push({ type: 'idle' })
-      else if (this.#allFinished()) this.#finish()
+      if (isFields(usageMetadata) && this.#allFinished()) this.#finish()
+      else if (this.#started) this.#events.push({ type: 'idle' })
       return
     }
     if (list.length === 1 && !this.#said && this.#unanswered(list[0]!)) return
     if (!this.#started) {
       this.#started = true
-      const text = (value: unknown) => (typeof value === 'string' ? value : '')
       const usage = this.#usage ? { usage: this.#usage } : {}
       this.#events.push({ type: 'start', id: text(responseId), model: text(modelVersion), ...usage })
     }
@@ -104,7 +103,7 @@ export class GeminiDecoder implements Decoder {
   #unanswered({ finishReason, finishMessage, content }: Fields): boolean {
     const parts = isFields(content) && Array.isArray(content['parts']) ? content['parts'] : []
     if (parts.some(part => isFields(part) && Object.entries(part).some(([, value]) => value !== ''))) return false
-    const message = typeof finishMessage === 'string' ? finishMessage : String(finishReason)
+    const message = text(finishMessage) || text(finishReason)
     if (finishReason === 'MISSING_THOUGHT_SIGNATURE') this.#fail({ kind: 'sealRefused', message })
     else if (finishReason === 'PUP_LIMITED_DISABLED') this.#fail({ kind: 'forbidden', message })
     return this.#over
@@ -127,14 +126,15 @@ export class GeminiDecoder implements Decoder {
   }
 
   #candidate(said: Fields): void {
-    const choice = typeof said['index'] === 'number' ? said['index'] : 0
+    const choice = choiceOf(said['index'])
     let at = this.#candidates.get(choice)
     if (!at) this.#candidates.set(choice, (at = { open: -1, kind: 'text', text: '', finished: undefined }))
+    if (at.finished) return
     const { content, finishReason, finishMessage, groundingMetadata } = said
     const parts = isFields(content) && Array.isArray(content['parts']) ? content['parts'] : []
     for (const part of parts) if (isFields(part)) this.#part(part, at, choice)
     if (isFields(groundingMetadata)) this.#cite(groundingMetadata, at)
-    if (typeof finishReason !== 'string' || finishReason === 'FINISH_REASON_UNSPECIFIED' || at.finished) return
+    if (typeof finishReason !== 'string' || finishReason === 'FINISH_REASON_UNSPECIFIED') return
     this.#close(at)
     const why = whyOf(finishReason)
     const detail = typeof finishMessage === 'string' ? finishMessage : why === 'end' ? undefined : finishReason
@@ -147,10 +147,18 @@ export class GeminiDecoder implements Decoder {
   }
 
   #part(part: Fields, at: Candidate, choice: number): void {
-    const { text, thought, thoughtSignature, functionCall, inlineData, executableCode, codeExecutionResult } = part
+    const {
+      text: words,
+      thought,
+      thoughtSignature,
+      functionCall,
+      inlineData,
+      executableCode,
+      codeExecutionResult,
+    } = part
     const seal = typeof thoughtSignature === 'string' ? { value: thoughtSignature, issuer: this.#from } : undefined
-    if (typeof text === 'string') {
-      this.#text(text, thought === true ? 'thought' : 'text', seal, at, choice)
+    if (typeof words === 'string') {
+      this.#text(words, thought === true ? 'thought' : 'text', seal, at, choice)
     } else if (isFields(functionCall)) {
       const { id, name, args } = functionCall
       if (typeof name !== 'string' || name === '') return
@@ -164,15 +172,9 @@ export class GeminiDecoder implements Decoder {
       this.#whole(index, typeof data === 'string' ? data : '')
     } else if (isFields(executableCode)) {
       const { language, code } = executableCode
-      this.#text(
-        `\n\`\`\`${String(language ?? '').toLowerCase()}\n${String(code ?? '')}\n\`\`\`\n`,
-        'text',
-        seal,
-        at,
-        choice,
-      )
+      this.#text(`\n\`\`\`${text(language).toLowerCase()}\n${text(code)}\n\`\`\`\n`, 'text', seal, at, choice)
     } else if (isFields(codeExecutionResult)) {
-      this.#text(`\n\`\`\`\n${String(codeExecutionResult['output'] ?? '')}\n\`\`\`\n`, 'text', seal, at, choice)
+      this.#text(`\n\`\`\`\n${text(codeExecutionResult['output'])}\n\`\`\`\n`, 'text', seal, at, choice)
     }
   }
 
@@ -215,7 +217,7 @@ export class GeminiDecoder implements Decoder {
       return typeof web['uri'] === 'string' ? { url: web['uri'], title: web['title'] } : undefined
     })
     const cite = (nth: unknown, more: Partial<Citation>) => {
-      const source = sources[Number(nth)]
+      const source = typeof nth === 'number' ? sources[nth] : undefined
       if (!source) return
       const title = typeof source.title === 'string' ? { title: source.title } : {}
       const citation: Citation = { kind: 'url', url: source.url, ...title, ...more }
@@ -267,6 +269,13 @@ function chunksIn(data: string): Fields[] {
     return []
   }
 }
+
+// No model gives more candidates, and clients count them.
+const MOST_CHOICES = 128
+const choiceOf = (value: unknown) =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) < MOST_CHOICES ? Number(value) : 0
+
+const text = (value: unknown) => (typeof value === 'string' ? value : '')
 
 function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -151,11 +151,12 @@ function functionOf(said: Fields, at: string): Tool {
   }
 }
 
+const textsIn = (value: unknown, field: string): string[] =>
+  (listIn(value, field) ?? []).map((one, n) => textIn(one, `${field}.${n}`) ?? '')
+
 function choiceOf(value: unknown): Ask['choice'] {
   const { mode, allowedFunctionNames } = camel(fieldsIn(value, 'toolConfig.functionCallingConfig') ?? {})
-  const names = (listIn(allowedFunctionNames, 'toolConfig.functionCallingConfig.allowedFunctionNames') ?? []).map(
-    String,
-  )
+  const names = textsIn(allowedFunctionNames, 'toolConfig.functionCallingConfig.allowedFunctionNames')
   switch (textIn(mode, 'toolConfig.functionCallingConfig.mode')?.toUpperCase()) {
     case 'NONE':
       return 'none'
@@ -197,15 +198,13 @@ function configOf(config: Fields): Config {
   const schema = [responseJsonSchema, _responseJsonSchema].find(one => typeof one === 'string') as Json | undefined
   const own = typeof responseSchema === 'string' ? jsonSchemaOf(responseSchema as Json) : undefined
   const format = formatOf(textIn(responseMimeType, at('responseMimeType')), schema ?? own)
-  const modalities = (listIn(responseModalities, at('responseModalities')) ?? []).map(one => String(one).toUpperCase())
+  const modalities = textsIn(responseModalities, at('responseModalities')).map(one => one.toUpperCase())
   return {
     said: {
       sampling: Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined)),
       limits: {
         ...(maxTokens === undefined ? {} : { maxTokens }),
-        stop: (listIn(stopSequences, at('stopSequences')) ?? []).map(
-          (one, n) => textIn(one, at(`stopSequences.${n}`)) ?? '',
-        ),
+        stop: textsIn(stopSequences, at('stopSequences')),
       },
       ...(format ? { format } : {}),
       ...(thinking ? { thinking } : {}),

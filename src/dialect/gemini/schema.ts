@@ -109,7 +109,7 @@ class Cleaner {
     for (const name of names) set(cleaned, name, this.#clean(properties[name], refs, depth + 1))
     clean['properties'] = cleaned
     const required = Array.isArray(node['required'])
-      ? node['required'].filter(name => names.includes(String(name)))
+      ? node['required'].filter(name => typeof name === 'string' && names.includes(name))
       : []
     if (required.length > 0) clean['required'] = required
   }

@@ -67,8 +67,10 @@ export function toldError(type: string, message: string, now: number): GoogleErr
 export function durationMs(value: unknown): number | undefined {
   if (typeof value === 'object' && value !== null) {
     const { seconds, nanos = 0 } = value as { seconds?: unknown; nanos?: unknown }
-    const whole = decimal(String(seconds ?? 0))
-    return whole === undefined ? undefined : whole * 1000 + (decimal(String(nanos)) ?? 0) / 1e6
+    const number = (one: unknown) =>
+      typeof one === 'number' || typeof one === 'string' ? decimal(String(one)) : undefined
+    const whole = number(seconds ?? 0)
+    return whole === undefined ? undefined : whole * 1000 + (number(nanos) ?? 0) / 1e6
   }
   if (typeof value !== 'string' || value === '') return undefined
   const said = value.trim().replace(/\.$/, '')
