@@ -67,6 +67,22 @@ Ages are short: 5m, 2h5m, 3d4h ago; "in 3d4h" is to come.
   gw usage list --since 1h --columns request,user,model,charged
   gw key list -o name | xargs -n1 gw key show`,
 
+  dialects: () => `Dialects
+
+A key works in each of them, whatever the platform of its group: what an account speaks otherwise is translated, and
+what has no twin there is named in the header x-gw-dropped of the answer.
+
+  messages    POST /v1/messages                             ANTHROPIC_BASE_URL=http://HOST:PORT
+  chat        POST /v1/chat/completions                     OPENAI_BASE_URL=http://HOST:PORT/v1
+  responses   POST /v1/responses                            the same
+  gemini      POST /v1beta/models/MODEL:generateContent     GOOGLE_GEMINI_BASE_URL=http://HOST:PORT
+
+The key goes where the vendor's own clients put theirs: x-api-key, Authorization: Bearer, x-goog-api-key or ?key=.
+With /antigravity before the path, accounts of that platform are asked.
+
+  gw try --model MODEL "hello"                   in the dialect of the key's platform
+  gw try --model MODEL --dialect chat "hello"    in another`,
+
   money: () => `Money
 
 Amounts are decimal strings in USD, in and out: "12.50". They have at most nine decimals and are kept

@@ -18,7 +18,7 @@ import { type Daemon, startDaemon } from './main.ts'
 import { ignoreHangup, untilStopped } from './run.ts'
 
 /** How each dialect asks for a stream, of the platform whose clients speak it. */
-const asks = [
+export const demoAsks = [
   {
     platform: 'anthropic',
     what: 'Anthropic Messages',
@@ -56,7 +56,7 @@ const asks = [
   },
 ] as const
 
-type Keys = Record<(typeof asks)[number]['platform'], string>
+type Keys = Record<(typeof demoAsks)[number]['platform'], string>
 
 /** Runs until a signal and returns the exit code. */
 export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number> {
@@ -139,9 +139,9 @@ async function startAnywhere(config: Config, loaded: Loaded, logging: Log): Prom
 function welcome(daemon: Daemon, keys: Keys, folder: string): string {
   return `gw is serving on ${daemon.url}, with a scripted provider behind it: no provider key, no cost.
 
-A streaming request in each dialect, with a key of the platform it comes from; any of them works with any key and model:
+A streaming request in each dialect, with a key of the platform it comes from; each works with any of the keys:
 
-${asks.map(ask => curl(daemon.url, ask, keys[ask.platform])).join('\n\n')}
+${demoAsks.map(ask => curl(daemon.url, ask, keys[ask.platform])).join('\n\n')}
 
 Claude Code, Codex or Gemini CLI, or anything built on the vendors' SDKs:
 
@@ -159,7 +159,7 @@ Ctrl-C stops it and removes everything.
 `
 }
 
-function curl(url: string, { what, path, header, body }: (typeof asks)[number], key: string): string {
+function curl(url: string, { what, path, header, body }: (typeof demoAsks)[number], key: string): string {
   const headers = [header(key), ['content-type', 'application/json']].map(([name, value]) => `-H '${name}: ${value}'`)
   return `  # ${what}\n  curl -N '${url}${path}' ${headers.join(' ')} \\\n    -d '${JSON.stringify(body)}'`
 }
@@ -169,7 +169,7 @@ function startTraffic(url: string, keys: Keys): () => void {
   const stop = new AbortController()
   let sent = 0
   const one = async () => {
-    const { platform, path, header, body } = asks[sent++ % asks.length]!
+    const { platform, path, header, body } = demoAsks[sent++ % demoAsks.length]!
     const [name, value] = header(keys[platform])
     try {
       const reply = await fetch(url + path, {

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { demoAsks } from '../../src/daemon/demo.ts'
 import { gateway } from '../helpers/gateway.ts'
 import { type Lane, lanes } from '../helpers/lanes.ts'
 import { matchAll } from '../helpers/match.ts'
@@ -121,6 +122,14 @@ t.test('a request is made in the dialect of its key, or in another', async t => 
       t.match(answer, heard, `${lane} ${args.join(' ')}`)
       t.ok(Number(answer['cost']) > 0, 'and it is priced')
     }
+  // The requests that `gw serve --demo` prints.
+  for (const { platform, path, header, body } of demoAsks) {
+    const [name, value] = header(keys[platform === 'openai' ? 'openai-chat' : platform])
+    const headers = { [name!]: value!, 'content-type': 'application/json' }
+    const reply = await fetch(up.url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+    t.equal(reply.status, 200, path)
+    t.match(await reply.text(), /lo/, path)
+  }
   t.match(await gw(['try', '--model', 'm', 'hi', '--dialect', 'gemni'], { env: { ...env, GW_KEY: 'sk-x' } }), {
     code: 2,
     stderr: /messages chat responses gemini.*gemini/s,
