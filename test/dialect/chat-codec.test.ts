@@ -608,6 +608,9 @@ t.test('trap 55: the choice of tools and calls at once are told', async t => {
   t.strictSame(choice({ type: 'tool', name: 'g' }), [{ type: 'function', function: { name: 'g' } }, undefined])
   t.strictSame(choice({ type: 'none' }), ['none', undefined])
   t.strictSame(choice({ type: 'auto' }), [undefined, undefined])
+  const refuses = asked({ model: 'o3', tools, tool_choice: { type: 'auto', disable_parallel_tool_use: true } })
+  t.notOk('parallel_tool_calls' in refuses.asked)
+  t.equal(refuses.dropped, 'parallel_tool_calls')
   t.notOk(
     'parallel_tool_calls' in asked({ tool_choice: { type: 'auto', disable_parallel_tool_use: true } }).asked,
     'only with tools',
@@ -908,6 +911,27 @@ t.test('what no other dialect can do is refused by its name', async t => {
     metadata: { a: 'b' },
   })
   t.equal(dropped, 'logit_bias, metadata, prediction, seed, verbosity')
+})
+
+t.test('what Responses says in other words is said to the vendor in those of Chat', async t => {
+  const body = {
+    model: 'gpt-4.1',
+    input: 'x',
+    text: { verbosity: 'low' },
+    metadata: { a: 'b' },
+    tools: [{ type: 'custom', name: 'p', format: { type: 'grammar', syntax: 'lark', definition: 'start: "x"' } }],
+  }
+  const own = translate('responses', 'chat', body, { own: true })
+  matchAll(t, own.asked, {
+    verbosity: 'low',
+    metadata: { a: 'b' },
+    tools: [{ custom: { format: { type: 'grammar', grammar: { syntax: 'lark', definition: 'start: "x"' } } } }],
+  })
+  t.equal(own.dropped, '')
+  t.equal(translate('responses', 'chat', body).dropped, 'metadata, text.verbosity, tools.format')
+  t.equal(asked({ metadata: { user_id: 'u', a: 'b' } }, { own: true }).dropped, 'metadata', "Claude's are others")
+  const likely = translate('chat', 'chat', { model: 'o3', messages: [user('x')], logprobs: true }, { own: true })
+  t.strictSame([likely.dropped, 'logprobs' in likely.asked], ['logprobs', false])
 })
 
 t.test('older forms of tools are read', async t => {

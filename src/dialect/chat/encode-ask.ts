@@ -20,8 +20,12 @@ import { encodeTools } from './encode-tools.ts'
 
 // As many as OpenAI takes.
 const MOST_STOPS = 4
-// Said by the encoder itself, or of no concern where it goes.
-const saidOtherwise = ['text.verbosity', 'verbosity', 'metadata', 'store', 'prompt_cache_retention']
+// Fields of Responses that the vendor's own server has here, too, under these names.
+const alike: Record<string, string> = {
+  'text.verbosity': 'verbosity',
+  metadata: 'metadata',
+  prompt_cache_retention: 'prompt_cache_retention',
+}
 
 /** @throws Failure UNTRANSLATABLE */
 export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
@@ -31,7 +35,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     notes.refuse(fields.prewarm, 'a prompt cannot be put into the cache alone here')
   const names = wireNames(ask)
   const encoding: Encoding = { ask, target, notes, names, fields }
-  dropForeign(ask, 'chat', notes, target.own ? saidOtherwise : [])
+  dropForeign(ask, 'chat', notes, target.own && ask.dialect === 'responses' ? Object.keys(alike) : [])
   const reasoning = reasoningOf(encoding)
   const body = {
     model: target.model,
@@ -42,7 +46,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     ...sampling(encoding, reasoning),
     reasoning_effort: reasoning.effort,
     ...format(encoding),
-    ...wants(encoding),
+    ...wants(encoding, reasoning),
     ...caching(encoding),
     ...person(encoding),
     ...tierOf(encoding),
@@ -94,8 +98,12 @@ function format(encoding: Encoding): object {
   return said ? { response_format: { type: 'json_schema', json_schema: { ...said, schema: raw(said.schema) } } } : {}
 }
 
-function wants({ ask }: Encoding): object {
-  const { logprobs, candidates } = ask.wants
+function wants(encoding: Encoding, reasoning: Reasoning): object {
+  const { ask, notes, fields } = encoding
+  const { candidates } = ask.wants
+  const likely = ask.wants.logprobs !== undefined && takesSampling(encoding, reasoning)
+  if (ask.wants.logprobs !== undefined && !likely) notes.drop(fields.logprobs)
+  const logprobs = likely ? ask.wants.logprobs : undefined
   return {
     ...(candidates !== undefined && candidates > 1 ? { n: candidates } : {}),
     ...(logprobs === undefined ? {} : { logprobs: true, ...(logprobs > 0 ? { top_logprobs: logprobs } : {}) }),
@@ -131,9 +139,9 @@ function own({ ask, target }: Encoding): object {
   const out: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(ask.ext.chat ?? {})) if (!name.includes('.')) out[name] = raw(value)
   if (!target.own) return out
-  const responses = ask.ext.responses ?? {}
-  const verbosity = responses['text.verbosity'] ?? responses['verbosity']
-  if (verbosity) out['verbosity'] = raw(verbosity)
-  if (responses['metadata']) out['metadata'] = raw(responses['metadata'])
+  for (const [name, value] of Object.entries(ask.ext.responses ?? {})) {
+    const here = alike[name]
+    if (here) out[here] = raw(value)
+  }
   return out
 }

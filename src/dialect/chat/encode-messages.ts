@@ -132,7 +132,8 @@ function mediaOf(part: Media, encoding: Encoding): object {
   const { kind, at, mime, detail, title } = part
   const mark = breakpoint(part, encoding)
   if ('text' in at) return { type: 'text', text: textOf(part), ...mark }
-  if ('file' in at) return notes.refuse(fields.history, 'a file that is kept at a provider can be used only there')
+  if ('file' in at)
+    return notes.refuse(`${fields.history}.${kind}`, 'a file that is kept at a provider can be used only there')
   switch (kind) {
     case 'image': {
       const url = 'url' in at ? at.url : `data:${mime ?? 'image/png'};base64,${at.base64}`
@@ -141,11 +142,12 @@ function mediaOf(part: Media, encoding: Encoding): object {
     case 'audio': {
       const format = sounds[mime ?? '']
       if ('url' in at || !format)
-        return notes.refuse(fields.history, 'sound is taken here as wav or mp3, in the request')
+        return notes.refuse(`${fields.history}.${kind}`, 'sound is taken here as wav or mp3, in the request')
       return { type: 'input_audio', input_audio: { data: at.base64, format }, ...mark }
     }
     case 'document': {
-      if ('url' in at) return notes.refuse(fields.history, 'a document is taken here in the request, not by its URL')
+      if ('url' in at)
+        return notes.refuse(`${fields.history}.${kind}`, 'a document is taken here in the request, not by its URL')
       const type = mime ?? 'application/pdf'
       if (type.startsWith('text/')) {
         const text = Buffer.from(at.base64, 'base64').toString('utf8')
@@ -155,7 +157,7 @@ function mediaOf(part: Media, encoding: Encoding): object {
       return { type: 'file', file: { filename, file_data: `data:${type};base64,${at.base64}` }, ...mark }
     }
     case 'video':
-      return notes.refuse(fields.history, 'video is not taken here')
+      return notes.refuse(`${fields.history}.${kind}`, 'video is not taken here')
   }
 }
 

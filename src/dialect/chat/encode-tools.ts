@@ -25,9 +25,16 @@ export function encodeTools(encoding: Encoding): object {
   return {
     tools: declared,
     ...choiceOf(encoding, tools),
-    ...(ask.parallel === undefined ? {} : { parallel_tool_calls: ask.parallel }),
+    ...parallel(encoding),
     ...search,
   }
+}
+
+function parallel({ ask, target, notes, fields }: Encoding): object {
+  if (ask.parallel === undefined) return {}
+  if (target.facts.parallel) return { parallel_tool_calls: ask.parallel }
+  notes.drop(fields.parallel)
+  return {}
 }
 
 function searchOf({ ext }: Tool): object {

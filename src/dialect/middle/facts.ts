@@ -11,6 +11,8 @@ export interface ModelFacts {
   stop: boolean
   /** a tool may be forced (any, required, by name) */
   forcedTools: boolean
+  /** it can be told whether it may call several tools at once */
+  parallel: boolean
   /** a tool may be forced while it thinks */
   forcedWhileThinking: boolean
   /** modes of thinking that it takes; none: it does not think */

@@ -29,6 +29,7 @@ const checks: Record<keyof ModelFacts, Check> = {
   topK: flag,
   stop: flag,
   forcedTools: flag,
+  parallel: flag,
   forcedWhileThinking: flag,
   thinking: listOf('off', 'auto', 'budget', 'betweenTools'),
   offUpTo: one(...efforts),

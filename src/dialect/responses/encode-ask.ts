@@ -67,7 +67,7 @@ function encodingOf(ask: Ask, target: Target, notes: Notes): Encoding {
     const { ext: _, ...plain } = tool
     return plain
   })
-  dropForeign({ ...ask, tools }, 'responses', notes, target.own ? saidOtherwise : [])
+  dropForeign({ ...ask, tools }, 'responses', notes, target.own && ask.dialect === 'chat' ? saidOtherwise : [])
   return { ask, target, notes, names: wireNames(ask), fields }
 }
 
