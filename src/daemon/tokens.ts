@@ -1,6 +1,6 @@
 // Keeps the tokens of OAuth accounts fresh: ahead of their end, and at once when an upstream says that one is over.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readOauth } from '../core/oauth/credential.ts'
+import { readOauth, refreshable } from '../core/oauth/credential.ts'
 import { createRefresh, type Refreshed, type RefreshWorld } from '../core/oauth/refresh.ts'
 import { dueTokens, noteUnknown } from '../core/record/token.ts'
 import { type AccountFacts, credentialOf, type Snapshot } from '../core/snapshot.ts'
@@ -45,7 +45,8 @@ export function keepTokens(
     counts,
     async refreshNow(account) {
       const stale = accessOf(account)
-      if (stale === undefined) return 'not-needed'
+      // Without all that a refresh takes the upstream's word stands as it is.
+      if (stale === undefined || !canRefresh(account)) return 'not-needed'
       const { result } = await refresh(account.id, { stale })
       if (result !== 'refreshed') return result
       for (const until = world.now() + IN_FORCE_MS; world.now() < until; await sleep(5)) {
@@ -72,6 +73,11 @@ export function keepTokens(
       },
     },
   }
+}
+
+function canRefresh(account: AccountFacts): boolean {
+  const credential = readOauth(credentialOf(account).reveal())
+  return typeof credential !== 'string' && refreshable(credential)
 }
 
 /** The access token that an account has, '' when it has none yet; undefined when it is none that can be refreshed. */
