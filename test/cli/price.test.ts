@@ -18,6 +18,30 @@ type Json = Record<string, unknown>
 const stored = () => db.selectFrom('prices').selectAll().orderBy('model').orderBy('effective_from').execute()
 const own = ['price', 'set', 'Own', '--input', '1', '--output', '4']
 
+t.test('each lifetime of a cache has a rate, of its own or of another', async t => {
+  const args = ['price', 'set', 'kept', '--input', '10', '--output', '50', '--cache-read', '1']
+  await json([...args, '--cache-write-30m', '12.5', '--cache-write-12h', '20'])
+  const rates = { cache_write_5m: '12.50', cache_write_30m: '12.50', cache_write_1h: '20.00', cache_write_12h: '20.00' }
+  t.match(await json('price show kept'), rates)
+  t.match((await stored())[0], {
+    ...{ cache_write_5m: null, cache_write_1h: null },
+    ...{ cache_write_30m: 12_500_000_000n, cache_write_12h: 20_000_000_000n },
+  })
+  const lint = (await json('price lint --verbose')) as unknown as Json[]
+  t.match(
+    lint.find(({ model, field }) => model === 'kept' && field === 'cache_write'),
+    {
+      level: 'info',
+      text: 'has not a rate for each lifetime; billed are cache_write_5m as cache_write_30m, cache_write_1h as cache_write_12h',
+    },
+  )
+  t.match(await gw([...args, '--cache-write-30m', '12.5', '--cache-write-12h', '12']), {
+    code: 5,
+    stderr: /cache_write_12h is below cache_write_30m, which is kept less long/,
+  })
+  await json('price rm kept --yes')
+})
+
 t.test('a price is set, shown, changed and taken away', async t => {
   const full = [
     ...own,

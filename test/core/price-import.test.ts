@@ -217,3 +217,24 @@ t.test('a file that is neither is refused', async t => {
   ] as const)
     t.throws(() => readPrices(bad, { file: 'f', now }), { kind: 'usage', message: says }, bad)
 })
+
+t.test('one column of writes is of the lifetime that the vendor has', t => {
+  const map = (litellm_provider: string) => ({
+    ...{ litellm_provider, input_cost_per_token: 1e-6, output_cost_per_token: 5e-6 },
+    ...{ cache_creation_input_token_cost: 1.25e-6, cache_creation_input_token_cost_above_1hr: 2e-6 },
+    ...{ input_cost_per_token_above_200k_tokens: 2e-6, output_cost_per_token_above_200k_tokens: 7e-6 },
+    ...{ cache_creation_input_token_cost_above_200k_tokens: 2.5e-6 },
+  })
+  const file = JSON.stringify({ 'gpt-own': map('openai'), 'claude-own': map('anthropic'), 'other-own': map('x') })
+  const writes = (of: Written | null) =>
+    of && [of.cacheWrite5m, of.cacheWrite30m, of.cacheWrite1h, of.cacheWrite12h].map(rate => rate && Number(rate) / 1e9)
+  t.strictSame(
+    readPrices(file, { file: 'f', now }).rows.map(({ model, rates, tier }) => [model, writes(rates), writes(tier)]),
+    [
+      ['gpt-own', [null, 1.25, null, null], [null, 2.5, null, null]],
+      ['claude-own', [1.25, null, 2, null], [2.5, null, null, null]],
+      ['other-own', [1.25, null, 2, null], [2.5, null, null, null]],
+    ],
+  )
+  t.end()
+})
