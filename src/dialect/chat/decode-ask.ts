@@ -10,6 +10,7 @@ import {
   numberIn,
   readBody,
   textIn,
+  wordOf,
   wrong,
 } from '../middle/read.ts'
 import { decodeMessages } from './decode-messages.ts'
@@ -178,7 +179,7 @@ function grammarOf(format: unknown): { grammar?: string; ext?: Tool['ext'] & obj
   if (!isFields(format) || format['type'] !== 'grammar' || !isFields(format['grammar'])) return {}
   const { syntax, definition } = format['grammar']
   return {
-    grammar: `${String(syntax ?? '')} grammar:\n${String(definition ?? '')}`,
+    grammar: `${wordOf(syntax)} grammar:\n${wordOf(definition)}`,
     ext: { chat: { format: exact(format) } },
   }
 }

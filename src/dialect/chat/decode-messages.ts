@@ -1,6 +1,6 @@
 // The messages of a Chat Completions request as turns of the middle form.
 import type { Call, Held, Json, Media, Part, Refusal, Result, Text, Turn } from '../middle/form.ts'
-import { type Fields, fieldsIn, isFields, listIn, textIn, wrong } from '../middle/read.ts'
+import { type Fields, fieldsIn, isFields, listIn, textIn, wordOf, wrong } from '../middle/read.ts'
 import { cacheOf, exact, extOf } from './own.ts'
 
 /** What stands before the conversation, and the conversation. @throws Failure BODY_INVALID */
@@ -65,7 +65,7 @@ function assistantOf(rest: Fields, content: unknown, at: string, held: Held[]): 
   const refused = textIn(refusal, `${at}.refusal`)
   if (refused) parts.push({ type: 'refusal', text: refused } satisfies Refusal)
   const said = fieldsIn(audio, `${at}.audio`)
-  if (said) held.push({ what: 'item', param: `${at}.audio`, id: String(said['id'] ?? '') })
+  if (said) held.push({ what: 'item', param: `${at}.audio`, id: wordOf(said['id']) })
   for (const [n, call] of (listIn(tool_calls, `${at}.tool_calls`) ?? []).entries())
     parts.push(
       callOf(

@@ -1,4 +1,5 @@
 // Reads Chat Completions answers, streams and wholes, as events. Servers that only resemble OpenAI's write them in many ways.
+
 import { parseExact } from '../json/exact.ts'
 import { isNamed } from '../meter.ts'
 import type { Decoder } from '../middle/codec.ts'
@@ -6,6 +7,7 @@ import type { Citation, Event, Head, Tokens, Why } from '../middle/form.ts'
 import { faultOfError } from '../openai-faults.ts'
 import { type Details, InclusiveTokens } from '../openai-usage.ts'
 import { SseCutter } from '../sse.ts'
+import { whys } from './ends.ts'
 
 /** What is looked at of an answer; whatever else is there is nobody's in another dialect. */
 interface RawAnswer {
@@ -52,17 +54,6 @@ interface RawCall {
   type?: unknown
   function?: { name?: unknown; arguments?: unknown } | null
   custom?: { name?: unknown; input?: unknown } | null
-}
-
-const whys: Record<string, Why> = {
-  stop: 'end',
-  eos: 'end',
-  end_turn: 'end',
-  length: 'length',
-  max_tokens: 'length',
-  tool_calls: 'calls',
-  function_call: 'calls',
-  content_filter: 'safety',
 }
 
 /** A stream. */

@@ -1,6 +1,8 @@
 // The conversation as messages of Chat Completions: results right behind their calls, media of results in the user message after them.
+
 import { raw } from '../json/exact.ts'
 import type { Call, Media, Part, Result, Text, Thought, Turn } from '../middle/form.ts'
+import { words } from '../middle/read.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { repaired } from '../middle/turns.ts'
 import type { Encoding } from '../openai-asking.ts'
@@ -119,13 +121,13 @@ function contentOf(part: Part, encoding: Encoding): object[] {
   }
 }
 
-const sounds: Record<string, string> = {
+const sounds = words<string>({
   'audio/wav': 'wav',
   'audio/x-wav': 'wav',
   'audio/wave': 'wav',
   'audio/mp3': 'mp3',
   'audio/mpeg': 'mp3',
-}
+})
 
 function mediaOf(part: Media, encoding: Encoding): object {
   const { notes, fields } = encoding

@@ -1,7 +1,7 @@
 // What only the Chat Completions dialect has, as text under its own names, and its breakpoints of the cache.
 import { asJson, raw } from '../json/exact.ts'
 import type { Ext, Json, Ttl } from '../middle/form.ts'
-import { type Fields, isFields } from '../middle/read.ts'
+import { type Fields, isFields, wordOf, words } from '../middle/read.ts'
 
 /** Members that stay the text they are: schemas, and what clients write as an object where a string belongs. */
 export const kept: ReadonlySet<string> = new Set(['parameters', 'schema', 'arguments'])
@@ -27,10 +27,10 @@ function restored(name: string, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, restored(key, one)]))
 }
 
-const lifetimes: Record<string, Ttl> = { '5m': '5m', '30m': '30m', '1h': '1h', '12h': '12h' }
+const lifetimes = words<Ttl>({ '5m': '5m', '30m': '30m', '1h': '1h', '12h': '12h' })
 
 /** A breakpoint of the cache, in OpenAI's words or, as several clients write it, in Anthropic's. */
 export function cacheOf({ prompt_cache_breakpoint, cache_control }: Fields): { cache?: Ttl } {
   const said = isFields(prompt_cache_breakpoint) ? prompt_cache_breakpoint : cache_control
-  return isFields(said) ? { cache: lifetimes[String(said['ttl'])] ?? 'default' } : {}
+  return isFields(said) ? { cache: lifetimes[wordOf(said['ttl'])] ?? 'default' } : {}
 }

@@ -37,6 +37,10 @@ class Reading {
     this.#from = from
   }
 
+  get started(): boolean {
+    return this.#started
+  }
+
   get ended(): boolean {
     return this.#ended
   }
@@ -266,7 +270,7 @@ function read(reading: Reading, type: unknown, event: Fields): void {
       reading.finish()
       break
     case 'ping':
-      reading.out.push({ type: 'idle' })
+      if (reading.started) reading.out.push({ type: 'idle' })
       break
     case 'error':
       reading.fail(event['error'])

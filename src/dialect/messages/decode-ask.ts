@@ -10,6 +10,8 @@ import {
   numberIn,
   readBody,
   textIn,
+  wordOf,
+  words,
   wrong,
 } from '../middle/read.ts'
 import { decodeBlocks, textOf } from './decode-blocks.ts'
@@ -46,7 +48,7 @@ export function decodeAsk(body: Buffer): Ask {
   const box = typeof container === 'string' ? container : isFields(container) ? container['id'] : undefined
   if (typeof box === 'string') held.push({ what: 'container', param: 'container', id: box })
   if (isFields(thread) || typeof thread === 'string')
-    held.push({ what: 'thread', param: 'thread', id: typeof thread === 'string' ? thread : String(thread['id'] ?? '') })
+    held.push({ what: 'thread', param: 'thread', id: wordOf(isFields(thread) ? thread['id'] : thread) })
   const turns = turnsOf(messages, held)
   const schema = fieldsIn(format ?? output_format, 'output_config.format')
   return {
@@ -91,13 +93,13 @@ function formatOf(said: Fields | undefined): Pick<Ask, 'format'> {
   return { format: { kind: 'schema', schema: schema as Json, ...(typeof name === 'string' ? { name } : {}) } }
 }
 
-const modes: Record<string, Thinking['mode']> = {
+const modes = words<Thinking['mode']>({
   enabled: 'budget',
   adaptive: 'auto',
   disabled: 'off',
   between_tools: 'betweenTools',
-}
-const shows: Record<string, Thinking['show']> = { summarized: 'summary', omitted: 'none', updates: 'updates' }
+})
+const shows = words<Thinking['show']>({ summarized: 'summary', omitted: 'none', updates: 'updates' })
 const efforts = new Set(['minimal', 'low', 'medium', 'high', 'xhigh', 'max'])
 
 function thinkingOf(value: unknown, effort: string | undefined): Thinking | undefined {

@@ -1,7 +1,7 @@
 // The content of a Messages request in parts of the middle form.
 
 import type { Citation, Ext, Held, Json, Media, Opaque, Part, Result, Seal, Text, Thought } from '../middle/form.ts'
-import { type Fields, fieldsIn, flagIn, isFields, listIn, textIn, wrong } from '../middle/read.ts'
+import { type Fields, fieldsIn, flagIn, isFields, listIn, textIn, wordOf, wrong } from '../middle/read.ts'
 import { disclose, isOurs } from '../middle/seal.ts'
 import { cacheOf, exact, extOf } from './own.ts'
 
@@ -96,7 +96,7 @@ function partsOf(block: Fields, at: string, held: Held[]): Part[] {
       return text ? [{ type: 'text', text, ...cache }] : []
     }
     case 'container_upload':
-      held.push({ what: 'file', param: `${at}.file_id`, id: String(said['file_id'] ?? '') })
+      held.push({ what: 'file', param: `${at}.file_id`, id: wordOf(said['file_id']) })
       return []
     default:
       if (typeof type === 'string' && type.endsWith('_tool_result')) return [serverResult(said)]
@@ -131,7 +131,7 @@ function resultParts(content: unknown, at: string, held: Held[]): Result['parts'
     const block = fieldsIn(one, `${at}.${n}`) ?? wrong(`${at}.${n}`, 'a block')
     if (block['type'] === 'text') return [textOf(block, `${at}.${n}`)]
     if (mediaTypes.has(block['type'])) return mediaOf(block, `${at}.${n}`, held)
-    return [{ type: 'opaque', dialect: 'messages', kind: String(block['type']), json: exact(block) }]
+    return [{ type: 'opaque', dialect: 'messages', kind: wordOf(block['type']), json: exact(block) }]
   })
 }
 
@@ -147,7 +147,7 @@ export function serverResult(said: Fields): Result {
   })
   return {
     type: 'result',
-    callId: String(said['tool_use_id'] ?? ''),
+    callId: wordOf(said['tool_use_id']),
     parts: lines.length === 0 ? [] : [{ type: 'text', text: failed ?? lines.join('\n') }],
     error: failed !== undefined,
     by: 'server',

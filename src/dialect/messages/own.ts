@@ -1,7 +1,7 @@
 // What only the Messages dialect has, as text under its own names, and its breakpoints of the cache.
 import { asJson, raw } from '../json/exact.ts'
 import type { Ext, Json, Ttl } from '../middle/form.ts'
-import { type Fields, fieldsIn, isFields } from '../middle/read.ts'
+import { type Fields, fieldsIn, isFields, wordOf, words } from '../middle/read.ts'
 
 /** Members that stay the text they are. */
 export const kept: ReadonlySet<string> = new Set(['input', 'input_schema', 'schema'])
@@ -27,8 +27,8 @@ function restored(value: unknown): unknown {
 }
 const keeps = (name: string, value: unknown): value is string => kept.has(name) && typeof value === 'string'
 
-const lifetimes: Record<string, Ttl> = { '5m': '5m', '1h': '1h' }
-export const ttlOf = ({ ttl }: Fields): Ttl => lifetimes[String(ttl)] ?? 'default'
+const lifetimes = words<Ttl>({ '5m': '5m', '1h': '1h' })
+export const ttlOf = ({ ttl }: Fields): Ttl => lifetimes[wordOf(ttl)] ?? 'default'
 
 /** A breakpoint of the cache, where a block has one. */
 export function cacheOf({ cache_control }: Fields, field: string): { cache?: Ttl } {

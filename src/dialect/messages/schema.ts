@@ -1,7 +1,7 @@
 // Schemas as Anthropic takes them: what it refuses is said in a description instead, so that the model still knows it.
 import { asJson, parseExact } from '../json/exact.ts'
 import type { Json } from '../middle/form.ts'
-import { type Fields, isFields } from '../middle/read.ts'
+import { type Fields, isFields, wordOf } from '../middle/read.ts'
 
 export interface Written {
   json: Json
@@ -44,7 +44,7 @@ class Cleaner {
       if (name === 'oneOf' && Array.isArray(one) && !('anyOf' in value)) {
         this.changed = true
         out['anyOf'] = one.map(branch => this.schema(branch))
-      } else if (name === 'format' ? formats.has(String(one)) : taken.has(name)) out[name] = this.#member(name, one)
+      } else if (name === 'format' ? formats.has(wordOf(one)) : taken.has(name)) out[name] = this.#member(name, one)
       else if (name !== 'additionalProperties') said.push(`${name}: ${asJson(one)}`)
       else if (one !== false)
         said.push(one === true ? 'other properties are allowed' : `other properties: ${asJson(one)}`)

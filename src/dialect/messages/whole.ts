@@ -1,8 +1,10 @@
 // A whole message as the stream that it would have been, and the other way round. Text that is parsed again (the input of a
 // tool) goes over as it stands: numbers beyond 2⁵³ and the order of keys survive.
+
 import type { Gatherer, Span } from '../dialect.ts'
 import { JsonError, scanObject } from '../json/scan.ts'
 import { elements, members } from '../json/walk.ts'
+import { words } from '../middle/read.ts'
 import { SseCutter } from '../sse.ts'
 
 // What a stream tells with its last delta only.
@@ -60,11 +62,11 @@ const frame = (type: string, pairs: readonly string[]) =>
   `event: ${type}\ndata: ${object([pair('type', `"${type}"`), ...pairs])}\n\n`
 
 // Members that come in deltas of their own, and what they are before.
-const filled: Record<string, { delta: string; empty: string }> = {
+const filled = words<{ delta: string; empty: string }>({
   text: { delta: 'text_delta', empty: '""' },
   thinking: { delta: 'thinking_delta', empty: '""' },
   signature: { delta: 'signature_delta', empty: '""' },
-}
+})
 const texts = new Set(['"text"', '"thinking"'])
 
 function block(fields: Map<string, string>, index: number): string[] {

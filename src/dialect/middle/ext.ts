@@ -44,7 +44,8 @@ export function dropForeign(ask: Ask, own: DialectName, notes: Notes, except: re
     if (dialect !== own)
       for (const [name, value] of Object.entries(ask.ext[dialect as DialectName]!)) {
         if (except.includes(name) || isHarmless(dialect as DialectName, name, value)) continue
-        const why = needed[dialect as DialectName]?.[name]
+        const refused = needed[dialect as DialectName] ?? {}
+        const why = Object.hasOwn(refused, name) ? refused[name] : undefined
         if (why) notes.refuse(name, why)
         notes.drop(name)
       }
@@ -58,6 +59,6 @@ export function dropForeign(ask: Ask, own: DialectName, notes: Notes, except: re
 }
 
 function isHarmless(dialect: DialectName, name: string, value: Json): boolean {
-  const known = harmless[dialect][name]
+  const known = Object.hasOwn(harmless[dialect], name) ? harmless[dialect][name] : undefined
   return known === true || (known?.includes(value.replace(/\s/g, '')) ?? false)
 }

@@ -56,3 +56,13 @@ export function countIn(value: unknown, field: string): number | undefined {
   if (number === undefined || (Number.isSafeInteger(number) && number >= 0)) return number
   return wrong(field, 'a whole number from 0')
 }
+
+/** A word where one should be; '' for what is none, and for what would not even become one. */
+export function wordOf(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? `${value}` : ''
+}
+
+/** What words of a client or an upstream stand for; it has no other, whatever every object has. */
+export function words<T>(of: Record<string, T>): Readonly<Record<string, T>> {
+  return Object.setPrototypeOf({ ...of }, null)
+}

@@ -1,9 +1,11 @@
 // An upstream's Responses answer as events. Long, because all its events fill the same items.
 // Ids rotate and events are left out: items are known by their place, and what no delta told is taken from what is done.
+
 import { asJson } from '../json/exact.ts'
 import { isNamed, parse } from '../meter.ts'
 import type { Decoder } from '../middle/codec.ts'
 import type { Event, Fault, Head, Issuer, Json, Tokens, Why } from '../middle/form.ts'
+import { wordOf, words } from '../middle/read.ts'
 import { type Details, InclusiveTokens } from '../openai-usage.ts'
 import { SseCutter } from '../sse.ts'
 import { callOf, exactly, type Fields, faultOf, textIn } from './raw.ts'
@@ -36,7 +38,7 @@ interface Item {
 
 /** Of an item that is one part. */
 const ALL = -1
-const phases: Record<string, 'commentary' | 'final'> = { commentary: 'commentary', final_answer: 'final' }
+const phases = words<'commentary' | 'final'>({ commentary: 'commentary', final_answer: 'final' })
 
 export class ResponseDecoder implements Decoder {
   readonly #from: Issuer
@@ -80,7 +82,7 @@ export class ResponseDecoder implements Decoder {
     const response = exactly(body.toString('utf8')) as Fields | undefined
     if (!response || (!Array.isArray(response['output']) && !response['error'] && response['status'] !== 'failed'))
       this.#fail({ kind: 'upstream', message: 'The upstream answered with something that is no response.' })
-    else this.#terminal(terminals[String(response['status'])] ?? 'response.completed', response)
+    else this.#terminal(terminals[wordOf(response['status'])] ?? 'response.completed', response)
     return this.#out.splice(0)
   }
 
@@ -209,13 +211,13 @@ export class ResponseDecoder implements Decoder {
   // ---- messages ----
 
   #partAt(event: Fields): Open | undefined {
-    return this.#items.get(this.#placeOf(event))?.parts.get(Number(event['content_index'] ?? 0))
+    return this.#items.get(this.#placeOf(event))?.parts.get(nthOf(event['content_index']))
   }
 
   #spoken(kind: 'text' | 'refusal', event: Fields): Open | undefined {
     const item = this.#itemAt(Math.max(0, this.#placeOf(event)), { type: 'message' })
     if (item.done) return undefined
-    const part = Number(event['content_index'] ?? 0)
+    const part = nthOf(event['content_index'])
     const phase = item.phase ? { phase: item.phase } : {}
     return item.parts.get(part) ?? this.#open(item, part, { type: kind, ...phase })
   }
@@ -274,7 +276,7 @@ export class ResponseDecoder implements Decoder {
     const item = this.#itemAt(Math.max(0, this.#placeOf(event)), { type: 'reasoning' })
     if (item.done || typeof text !== 'string' || text === '') return
     const open = item.parts.get(ALL) ?? this.#open(item, ALL, { type: 'thought' })
-    const nth = Number(event['summary_index'] ?? event['content_index'] ?? 0)
+    const nth = nthOf(event['summary_index'] ?? event['content_index'])
     if (nth !== item.summary && open.text !== '') this.#say(open, '\n\n')
     item.summary = nth
     this.#say(open, text)
@@ -282,7 +284,7 @@ export class ResponseDecoder implements Decoder {
 
   #reasoned(event: Fields): void {
     const item = this.#items.get(this.#placeOf(event))
-    const nth = Number(event['summary_index'] ?? event['content_index'] ?? 0)
+    const nth = nthOf(event['summary_index'] ?? event['content_index'])
     const open = item?.parts.get(ALL)
     // Only what no delta told.
     if (!open || (nth !== item!.summary && nth > 0) || open.text === '') this.#reason(event, event['text'])
@@ -412,7 +414,7 @@ export class ResponseDecoder implements Decoder {
       output_tokens,
       output_tokens_details?.reasoning_tokens,
     )
-    const searches = Number((Object((Object(tool_usage) as Fields)['web_search']) as Fields)['num_requests'])
+    const searches = nthOf((Object((Object(tool_usage) as Fields)['web_search']) as Fields)['num_requests'])
     this.#out.push({
       type: 'usage',
       usage: {
@@ -430,16 +432,18 @@ export class ResponseDecoder implements Decoder {
   }
 }
 
-const terminals: Record<string, string> = {
+const terminals = words<string>({
   completed: 'response.completed',
   incomplete: 'response.incomplete',
   failed: 'response.failed',
   cancelled: 'response.cancelled',
-}
+})
 
-const reasons: Record<string, Why> = {
+const reasons = words<Why>({
   max_output_tokens: 'length',
   max_messages: 'length',
   content_filter: 'safety',
   steered: 'other',
-}
+})
+
+const nthOf = (value: unknown) => (typeof value === 'number' ? value : 0)

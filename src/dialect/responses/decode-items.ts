@@ -1,17 +1,17 @@
 // The items of a Responses request as turns of a conversation.
 import type { Held, Json, Media, Opaque, Part, Result, Text, Thought, Tool, Turn } from '../middle/form.ts'
-import { type Fields, fieldsIn, isFields, listIn, textIn, wrong } from '../middle/read.ts'
+import { type Fields, fieldsIn, isFields, listIn, textIn, wordOf, words, wrong } from '../middle/read.ts'
 import { disclose, isOurs, REDACTED } from '../middle/seal.ts'
 import { cacheTtl, toolsOf } from './decode-tools.ts'
 import { exactFields } from './own.ts'
 
-const roles: Record<string, Turn['role']> = {
+const roles = words<Turn['role']>({
   user: 'user',
   assistant: 'assistant',
   system: 'system',
   developer: 'system',
-}
-const phases: Record<string, Turn['phase']> = { commentary: 'commentary', final_answer: 'final' }
+})
+const phases = words<Turn['phase']>({ commentary: 'commentary', final_answer: 'final' })
 
 // What a client's own tools are called by that the vendor has taught its models: calls of them like any other.
 const callOf: Record<string, readonly [name: string, input: string]> = {
@@ -92,10 +92,10 @@ export class Conversation {
           this.tools.push(...toolsOf(tool, `${at}.tools.${n}`))
         return
       case 'item_reference':
-        this.#held.push({ what: 'item', param: 'input.item_reference', id: String(item['id'] ?? '') })
+        this.#held.push({ what: 'item', param: 'input.item_reference', id: wordOf(item['id']) })
         return
       default:
-        this.#other(String(type), item, at)
+        this.#other(wordOf(type), item, at)
     }
   }
 
@@ -111,7 +111,7 @@ export class Conversation {
 
   #message(item: Fields, at: string): void {
     const { role, content, phase } = item
-    const known = roles[String(role)] ?? wrong(`${at}.role`, 'user, assistant, system or developer')
+    const known = roles[wordOf(role)] ?? wrong(`${at}.role`, 'user, assistant, system or developer')
     const parts: Part[] =
       typeof content === 'string'
         ? [{ type: 'text', text: content }]
@@ -173,7 +173,7 @@ export class Conversation {
         return { type: 'media', kind: 'audio', mime, at: { base64: textIn(data, `${at}.input_audio.data`) ?? '' } }
       }
       default:
-        return opaque(String(part['type'] ?? ''), part)
+        return opaque(wordOf(part['type']), part)
     }
   }
 

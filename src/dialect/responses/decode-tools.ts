@@ -1,6 +1,6 @@
 // Tools of a Responses request, and which of them may be called.
 import type { Ask, Tool, Ttl } from '../middle/form.ts'
-import { type Fields, fieldsIn, flagIn, isFields, listIn, textIn, wrong } from '../middle/read.ts'
+import { type Fields, fieldsIn, flagIn, isFields, listIn, textIn, wordOf, wrong } from '../middle/read.ts'
 import { exactFields, ownExt } from './own.ts'
 
 /** What tools of the vendor do, by what their type begins with. */
@@ -66,7 +66,7 @@ function customOf(fields: Fields, at: string, namespace: string | undefined): To
 function grammarOf(format: Fields | undefined): string {
   const { type, syntax, definition } = format ?? {}
   return type === 'grammar' && typeof definition === 'string'
-    ? `${String(syntax ?? 'lark')} grammar:\n${definition}`
+    ? `${wordOf(syntax) || 'lark'} grammar:\n${definition}`
     : ''
 }
 
@@ -84,10 +84,10 @@ export function choiceOf(value: unknown): Pick<Ask, 'choice'> & { unsaid?: true 
   if (value === 'none' || value === 'required') return { choice: value }
   if (!isFields(value)) return { choice: 'auto' }
   const { type, mode, tools, name } = value
-  if (type !== 'allowed_tools') return { choice: { names: [textIn(name, 'tool_choice.name') ?? String(type)] } }
+  if (type !== 'allowed_tools') return { choice: { names: [textIn(name, 'tool_choice.name') ?? wordOf(type)] } }
   if (mode !== 'required') return { choice: 'auto', unsaid: true }
   const allowed = (listIn(tools, 'tool_choice.tools') ?? []).map(tool => fieldsIn(tool, 'tool_choice.tools') ?? {})
-  return { choice: { names: allowed.map(one => String(one['name'] ?? one['type'] ?? '')) } }
+  return { choice: { names: allowed.map(one => wordOf(one['name'] ?? one['type'])) } }
 }
 
 const ttls = new Set<unknown>(['5m', '30m', '1h', '12h'])

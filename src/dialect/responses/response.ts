@@ -1,6 +1,8 @@
 // The response object, and the small things that go into it.
+
 import type { Asked } from '../middle/codec.ts'
 import type { Tokens, Why } from '../middle/form.ts'
+import { wordOf } from '../middle/read.ts'
 import { inclusive } from '../openai-usage.ts'
 import type { Fields } from './raw.ts'
 
@@ -76,7 +78,7 @@ export function isJson(text: string): boolean {
 /** What was searched for. */
 export function queryIn(input: string): string {
   try {
-    return String((JSON.parse(input) as { query?: unknown }).query ?? '')
+    return wordOf((JSON.parse(input) as { query?: unknown }).query)
   } catch {
     return ''
   }
