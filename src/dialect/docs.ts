@@ -1,4 +1,4 @@
-// docs/dialects.md: what becomes of every field of every dialect at every upstream, found out by asking the codecs themselves.
+// docs/dialects.md: what becomes of every field of every dialect at every upstream, asked of the codecs themselves. Long, because the fields are a table.
 import { writeFileSync } from 'node:fs'
 import { Failure } from '../lib/failure.ts'
 import type { DialectName } from './dialect.ts'

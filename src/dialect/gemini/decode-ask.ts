@@ -230,13 +230,16 @@ function formatOf(mime: string | undefined, schema: Json | undefined): Ask['form
 }
 
 const efforts = new Set<string>(['minimal', 'low', 'medium', 'high', 'xhigh', 'max'])
-const params = { mode: at('thinkingConfig.thinkingBudget'), effort: at('thinkingConfig.thinkingLevel') }
+const BUDGET = at('thinkingConfig.thinkingBudget')
+const LEVEL = at('thinkingConfig.thinkingLevel')
 
 function thinkingOf({ includeThoughts, thinkingBudget, thinkingLevel }: Fields): Thinking | undefined {
   const shown = flagIn(includeThoughts, at('thinkingConfig.includeThoughts'))
-  const budget = numberIn(counted(thinkingBudget), params.mode)
-  const level = textIn(thinkingLevel, params.effort)?.toLowerCase() ?? ''
+  const budget = numberIn(counted(thinkingBudget), BUDGET)
+  const level = textIn(thinkingLevel, LEVEL)?.toLowerCase() ?? ''
   const effort = efforts.has(level) ? { effort: level as Effort } : {}
+  const said = thinkingBudget !== undefined ? BUDGET : thinkingLevel !== undefined ? LEVEL : at('thinkingConfig')
+  const params = { mode: said, effort: LEVEL }
   const show = shown === undefined ? {} : { show: shown ? ('summary' as const) : ('none' as const) }
   if (budget === 0) return { mode: 'off', ...show, params }
   if (budget !== undefined && budget > 0) return { mode: 'budget', budget, ...show, params }

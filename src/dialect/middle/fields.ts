@@ -131,6 +131,9 @@ const fields: Record<DialectName, Fields> = {
 }
 
 /** The names that the client's dialect has: `ask.dialect`. */
-export function fieldsOf({ dialect }: { dialect: DialectName }): Fields {
-  return fields[dialect]
+export function fieldsOf({ dialect, tier }: { dialect: DialectName; tier?: string | undefined }): Fields {
+  return dialect === 'messages' && tier === 'fast' ? fast : fields[dialect]
 }
+
+// Claude has a word of its own for one of its tiers.
+const fast: Fields = { ...fields.messages, tier: 'speed' }

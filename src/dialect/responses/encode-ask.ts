@@ -21,7 +21,7 @@ import { encodeTools, isNative } from './encode-tools.ts'
 /** Fewer the vendor refuses. */
 const LEAST_TOKENS = 16
 // Fields of Chat that this dialect has, too.
-const saidOtherwise = ['verbosity', 'metadata', 'store', 'prompt_cache_retention', 'safety_identifier']
+const saidOtherwise = ['verbosity', 'metadata', 'prompt_cache_retention', 'safety_identifier']
 
 /** @throws Failure UNTRANSLATABLE */
 export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
