@@ -1,6 +1,6 @@
 // The cases of the bench: what each measures, as rows of its tables.
 
-import { compare } from './compare.ts'
+import { compare, translated } from './compare.ts'
 import { changed, grown } from './growth.ts'
 import type { Lab } from './lab.ts'
 import { beginning, memory } from './life.ts'
@@ -38,6 +38,7 @@ export const cases: Record<string, Case> = {
     run: lab =>
       compare(lab, { what: 'SSE of 64 deltas, c 16', shape: 'sse', connections: 16, warm: 15_000, others: true }),
   },
+  translated: { quickMs: 16_000, run: translated },
   big: {
     needs: 'others',
     quickMs: 8_000,

@@ -8,7 +8,7 @@ import { digits, type Row, times } from './table.ts'
 
 interface Comparison {
   what: string
-  shape: Exclude<Shape, 'paced'>
+  shape: Exclude<Shape, 'paced' | 'chat'>
   connections: number
   /** answers until the code that serves them is compiled: gw needs more than 30 000 small ones */
   warm: number
@@ -51,6 +51,41 @@ export async function compare(lab: Lab, { what, shape, connections, warm, others
       `${what}: the gateway's core was not full, so something else ran on the machine, with ${idle.map(l => `${l.name} (${(l.busy * 100).toFixed(0)} %)`).join(', ')}.`,
     )
   return rows(what, layers)
+}
+
+/** The same stream of an upstream, passing and translated, by the same process: its ratio is the last row. */
+export async function translated(lab: Lab): Promise<Row[]> {
+  const what = 'SSE of 64 deltas, c 16, translated'
+  for (const site of lab.small) await site.up()
+  const targets: Target[] = []
+  for (const gate of lab.small) {
+    const chat = target(gate, 'chat')
+    targets.push(target(gate, 'sse'), { ...chat, name: `${gate.name} chat`, expected: await lengthOf(gate) })
+  }
+  const shape = { connections: 16, expected: sse }
+  const layers = await sandwich(target(lab.bare, 'sse'), targets, shape, pace(lab, 15_000))
+  const ratios = lab.small.map(({ name }) => {
+    const of = (label: string) => layers.find(layer => layer.name === label)!.ratio.cpu
+    return [`${name} chat`, `**${times(of(`${name} chat`) / of(name))}** of ${name}`] as const
+  })
+  return [
+    ...rows(what, layers),
+    { table: 'A request', what: 'translated to passing, CPU', cells: Object.fromEntries(ratios) },
+  ]
+}
+
+/** Ids and times are of one length: what one answer comes to they all do. */
+async function lengthOf({ port, keys }: Gate): Promise<number> {
+  const body = { model: 'claude-sonnet-5-5', max_tokens: 64, stream: true, stream_options: { include_usage: true } }
+  const reply = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${keys[0]}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ ...body, messages: [{ role: 'user', content: 'question' }] }),
+  })
+  const text = await reply.text()
+  if (reply.status !== 200 || !text.endsWith('data: [DONE]\n\n'))
+    throw new Error(`no translation: ${text.slice(0, 500)}`)
+  return Buffer.byteLength(text)
 }
 
 export function rows(what: string, layers: readonly Layer[]): Row[] {

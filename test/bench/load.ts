@@ -8,7 +8,8 @@ export interface Load {
   connections: number
   requests: readonly Buffer[]
   /** the body of every answer */
-  expected: Buffer
+  /** its bytes, or how many they are where they are different each time */
+  expected: Buffer | number
   /** how long new requests are sent; those on their way are then waited for */
   ms: number
 }
@@ -23,7 +24,7 @@ export interface Loaded {
 
 const LONGEST_MS = 15_000
 
-/** @throws Error at the first answer that is not a 200 with exactly the expected body, or is not there in 15 s */
+/** @throws Error at the first answer that is not a 200 with exactly the expected body or length, or is not there in 15 s */
 export async function load({ host, port, connections, requests, expected, ms }: Load): Promise<Loaded> {
   const took: number[] = []
   const since = performance.now()

@@ -1,11 +1,12 @@
-// Reads answers off a socket, piece by piece, and compares every byte of the body with what it must be.
+// Reads answers off a socket, piece by piece, and compares every byte of the body with what it must be, or only their number.
 
 type Phase = 'head' | 'length' | 'size' | 'chunk' | 'break' | 'trailer'
 const CR = 13
 const LF = 10
 
 export class Reply {
-  readonly #expected: Buffer
+  readonly #expected: Buffer | undefined
+  readonly #bytes: number
   #phase: Phase = 'head'
   #kept: Buffer | undefined
   /** bytes left of the body or the chunk */
@@ -15,8 +16,10 @@ export class Reply {
   /** bytes of the body seen so far */
   seen = 0
 
-  constructor(expected: Buffer) {
-    this.#expected = expected
+  /** @param expected of an answer that is different each time: how long it is */
+  constructor(expected: Buffer | number) {
+    this.#expected = typeof expected === 'number' ? undefined : expected
+    this.#bytes = typeof expected === 'number' ? expected : expected.length
   }
 
   /** Takes a piece. True when the answer is complete with it. @throws Error when it is not what it must be */
@@ -92,7 +95,7 @@ export class Reply {
     const to = Math.min(length, at + this.#left)
     const { seen } = this
     this.seen += to - at
-    if (this.seen > this.#expected.length || this.#expected.compare(buffer, at, to, seen, this.seen) !== 0)
+    if (this.seen > this.#bytes || (this.#expected && this.#expected.compare(buffer, at, to, seen, this.seen) !== 0))
       throw new Error(
         `other bytes than the provider's at ${seen}: ${buffer.toString('latin1', at, Math.min(to, at + 200))}`,
       )
@@ -101,8 +104,7 @@ export class Reply {
   }
 
   #end(at: number, length: number): true {
-    if (this.seen !== this.#expected.length)
-      throw new Error(`an answer of ${this.seen} bytes instead of ${this.#expected.length}`)
+    if (this.seen !== this.#bytes) throw new Error(`an answer of ${this.seen} bytes instead of ${this.#bytes}`)
     if (at !== length) throw new Error('bytes after the end of an answer')
     this.#phase = 'head'
     return true

@@ -12,6 +12,8 @@ export interface Target {
   log: string
   /** the requests it is sent */
   requests: readonly Buffer[]
+  /** what it answers, where that is not what all do */
+  expected?: Buffer | number
   used(): Use
 }
 
@@ -115,7 +117,13 @@ export async function slice(target: Target, shape: Shape, ms: number): Promise<S
   let peakBytes = 0
   const watch = setInterval(() => (peakBytes = Math.max(peakBytes, target.used().rssBytes)), 500)
   try {
-    const loaded = await load({ host: '127.0.0.1', ms, ...target, ...shape })
+    const loaded = await load({
+      host: '127.0.0.1',
+      ms,
+      ...target,
+      ...shape,
+      expected: target.expected ?? shape.expected,
+    })
     const loadedS = loaded.answers / loaded.perSecond
     const then = target.used()
     const after = await quiet(target)
