@@ -219,6 +219,38 @@ t.test('every end has its word, and a stream that has one ends', async t => {
   }
 })
 
+t.test('what is cited has its place in the content', async t => {
+  const cite = (index: number, more: object = {}): Event => ({
+    type: 'cite',
+    index,
+    citation: { kind: 'url', url: 'https://x/', ...more },
+  })
+  const all: Event[] = [
+    { type: 'start', id: 'x', model: 'up' },
+    { type: 'open', index: 0, part: { type: 'text' } },
+    { type: 'delta', index: 0, text: 'I know: ' },
+    { type: 'close', index: 0 },
+    { type: 'open', index: 1, part: { type: 'text' } },
+    cite(1),
+    { type: 'delta', index: 1, text: 'it is so.' },
+    cite(1, { start: 3, end: 5 }),
+    { type: 'cite', index: 1, citation: { kind: 'document', quote: 'so' } },
+    { type: 'close', index: 1 },
+    { type: 'finish', why: 'end' },
+  ]
+  const where = [
+    [8, 17],
+    [11, 13],
+  ]
+  type Cited = { url_citation: { start_index: number; end_index: number; title: string } }[]
+  const places = (cited: Cited) => cited.map(({ url_citation: { start_index, end_index } }) => [start_index, end_index])
+  const streamed = [...encoded(all).matchAll(/"annotations":(\[.*?\])\}/g)].flatMap(([, json]) => JSON.parse(json!))
+  t.strictSame(places(streamed), where)
+  const { message } = (await read(chatCodec.encodeWhole(gathered(all).answer!, words))).choices[0]!
+  t.strictSame(places(message.annotations as Cited), where)
+  t.equal(message.annotations![0]!.url_citation.title, 'https://x/', 'a title is a string')
+})
+
 t.test('several choices are one answer, which ends with the last', async t => {
   const all: Event[] = [
     { type: 'start', id: 'x', model: 'up' },

@@ -24,6 +24,8 @@ const BYTES = 4
 /** What a choice has said so far. */
 interface Said {
   calls: number
+  /** characters of its content */
+  content: number
   refused: boolean
   finished: boolean
 }
@@ -34,6 +36,9 @@ interface Open {
   /** of a call its place among the calls */
   nth: number
   empty: boolean
+  /** of a text: where in the content it begins, and what it cites */
+  from: number
+  cited: Citation[]
 }
 
 export function chatEncoder(asked: Asked): Encoder {
@@ -65,7 +70,8 @@ class ChatEncoder implements Encoder {
       case 'delta':
         return this.#delta(event.index, event.text)
       case 'cite':
-        return this.#cite(event.index, event.citation)
+        this.#open.get(event.index)?.cited.push(event.citation)
+        return ''
       case 'close':
         return this.#closed(event.index, event.part)
       case 'usage':
@@ -105,14 +111,14 @@ class ChatEncoder implements Encoder {
   /** The first chunk of a choice. */
   #role(choice: number): string {
     if (this.#choices.has(choice)) return ''
-    this.#choices.set(choice, { calls: 0, refused: false, finished: false })
+    this.#choices.set(choice, { calls: 0, content: 0, refused: false, finished: false })
     return this.#chunk(choice, '{"role":"assistant","content":"","refusal":null}')
   }
 
   #opened({ index, part, choice = 0 }: Event & { type: 'open' }): string {
     const first = this.#role(choice)
     const said = this.#choices.get(choice)!
-    const open: Open = { head: part, choice, nth: 0, empty: true }
+    const open: Open = { head: part, choice, nth: 0, empty: true, from: said.content, cited: [] }
     this.#open.set(index, open)
     if (part.type === 'refusal') said.refused = true
     if (part.type === 'media' && part.kind === 'image')
@@ -154,15 +160,13 @@ class ChatEncoder implements Encoder {
 
   #text(choice: number, field: string, text: string): string {
     this.#written += text.length
+    if (field === 'content') this.#choices.get(choice)!.content += text.length
     return this.#chunk(choice, `{"${field}":${JSON.stringify(text)}}`)
   }
 
-  #cite(index: number, citation: Citation): string {
-    const open = this.#open.get(index)
-    const said = annotation(citation)
-    return open?.head.type === 'text' && said
-      ? this.#chunk(open.choice, `{"annotations":[${JSON.stringify(said)}]}`)
-      : ''
+  #cited({ choice, from, cited }: Open): string {
+    const said = annotations(cited, from, this.#choices.get(choice)!.content)
+    return said.length === 0 ? '' : this.#chunk(choice, `{"annotations":${JSON.stringify(said)}}`)
   }
 
   #closed(index: number, part: Part | undefined): string {
@@ -180,7 +184,7 @@ class ChatEncoder implements Encoder {
       rest += this.#delta(index, '{}')
       this.#open.delete(index)
     }
-    return rest
+    return head.type === 'text' ? rest + this.#cited(open) : rest
   }
 
   #finish({ why, detail, choice = 0 }: Event & { type: 'finish' }): string {
@@ -207,11 +211,17 @@ const frame = (json: string) => `data: ${json}\n\n`
 /** An answer keeps its own id where it has one of this dialect, or where nothing else is changed either. */
 const idOf = (id: string, { model }: Asked) => (id.startsWith('chatcmpl-') || model === '' ? id : '')
 
-function annotation({ kind, url, title, start, end }: Citation): object | undefined {
-  if (kind !== 'url' || !url) return undefined
-  const place = { start_index: start ?? 0, end_index: end ?? start ?? 0 }
-  return { type: 'url_citation', url_citation: { ...place, title: title ?? url, url } }
+/** What a text cites, by its place in the content: of what is not told where, the whole text. */
+function annotations(cited: readonly Citation[], from: number, to: number): object[] {
+  return cited.flatMap(({ kind, url, title, start, end }) => {
+    if (kind !== 'url' || !url) return []
+    const place =
+      start === undefined ? { start_index: from, end_index: to } : placed(from + start, from + (end ?? start))
+    return [{ type: 'url_citation', url_citation: { ...place, title: title ?? url, url } }]
+  })
 }
+
+const placed = (start_index: number, end_index: number) => ({ start_index, end_index })
 
 function estimated({ promptTokens }: Asked, written: number): Tokens {
   return { input: promptTokens, output: Math.ceil(written / BYTES), cacheRead: 0, cacheWrite: {} }
@@ -270,8 +280,7 @@ const choiceOf =
     const content = text('text')
     const thought = asked.ask.wants.reasoning ? text('thought') : ''
     const refusal = text('refusal') || (why === 'refused' ? detail || REFUSED : '')
-    const annotations = parts.flatMap(part => (part.type === 'text' ? (part.citations ?? []) : [])).map(annotation)
-    const cited = annotations.filter(one => one !== undefined)
+    const cited = citedIn(parts)
     const message = {
       role: 'assistant',
       content: content === '' ? null : content,
@@ -283,6 +292,17 @@ const choiceOf =
     const bytes = content.length + thought.length + calls.reduce((sum, call) => sum + saidBy(call).length, 0)
     return { said: { index, message, logprobs: null, finish_reason: reasons[why] }, bytes }
   }
+
+function citedIn(parts: readonly Part[]): object[] {
+  let at = 0
+  return parts.flatMap(part => {
+    if (part.type === 'media') at += imageOf(part).length
+    if (part.type !== 'text') return []
+    const from = at
+    at += part.text.length
+    return annotations(part.citations ?? [], from, at)
+  })
+}
 
 function callOf(call: Call): object {
   const { id, name, input } = call
