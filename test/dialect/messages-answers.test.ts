@@ -1,10 +1,19 @@
 // Messages answers: what is read of Claude's, and what its clients are told of everybody's. Long, being tables of cases.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Anthropic from '@anthropic-ai/sdk'
 import t from 'tap'
+import type { DialectName } from '../../src/dialect/dialect.ts'
 import { messagesCodec as codec } from '../../src/dialect/messages/codec.ts'
 import { Answers } from '../../src/dialect/middle/answering.ts'
 import type { Asked } from '../../src/dialect/middle/codec.ts'
 import type { Event, Issuer, Json, Tokens } from '../../src/dialect/middle/form.ts'
 import { Gathering } from '../../src/dialect/middle/gather.ts'
+import { Relay } from '../../src/dialect/middle/translation.ts'
+import { dialectNamed } from '../../src/dialect/table.ts'
+// @ts-expect-error it has no types
+import * as kit from '../fixtures/golden/kit.mjs'
+import { cases } from '../helpers/golden.ts'
 
 const issuerOf = (model: string): Issuer => ({ platform: 'anthropic', scope: '0a1b2c3d', model })
 
@@ -542,4 +551,40 @@ t.test('errors of Anthropic', async t => {
   t.equal(fault(529, '<html>').kind, 'overloaded')
   t.equal(fault(500, 'null').kind, 'upstream')
   t.notOk(fault(502, '<html>secret</html>').message.includes('secret'))
+})
+
+t.test('the official SDK reads every stream that is made of another dialect’s', async t => {
+  const names: Record<string, DialectName> = { v1internal: 'gemini' }
+  const made: { text: string; stop: string }[] = []
+  for (const one of cases.filter(({ client }) => client === 'anthropic'))
+    for (const turn of kit.turnsOf(one)) {
+      if (!turn.upstreamStream || turn.clientStream?.at(-1)?.data.type !== 'message_stop') continue
+      const frames = kit
+        .fill(turn.upstreamStream)
+        .map((frame: { data: { response?: object } }) => ({ ...frame, data: frame.data.response ?? frame.data }))
+      const from = dialectNamed(names[one.upstreamDialect] ?? (one.upstreamDialect as DialectName)).codec!
+      const relay = new Relay(
+        from.decoder(issuerOf('m')),
+        new Answers({ wires: new Map(), carries: codec.carries, id: asked.id, keep() {} }),
+        codec.encoder(asked),
+      )
+      const text = relay.push(Buffer.from(kit.frame(frames))) + relay.end()
+      made.push({ text, stop: turn.clientStream.at(-2).data.delta.stop_reason })
+    }
+  const server = createServer((_, res) => {
+    res.setHeader('content-type', 'text/event-stream')
+    res.end(made[0]!.text)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const client = new Anthropic({ apiKey: 'k', baseURL: `http://127.0.0.1:${port}`, maxRetries: 0 })
+  t.ok(made.length >= 6)
+  for (; made.length > 0; made.shift()) {
+    const read = client.messages.stream({ model: 'm', max_tokens: 1, messages: [] })
+    const message = await read.finalMessage()
+    t.equal(message.stop_reason, made[0]!.stop)
+    t.equal(message.model, 'theirs')
+    for (const block of message.content) if (block.type === 'tool_use') t.equal(typeof block.input, 'object')
+  }
 })

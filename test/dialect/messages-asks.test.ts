@@ -622,6 +622,13 @@ t.test('what was kept for a client that has no place for it goes before the call
     'trap 58: one that no longer fits is not the end of it',
   )
   t.equal(headers['anthropic-beta'], 'thinking-binding-controls-2026-08-01')
+  const silent = encoded({ turns, tools: [tool('f')] }, model, { kept })
+  t.equal(
+    silent.body.thinking.type,
+    'adaptive',
+    'also where nothing is said about thinking, and it thinks all the same',
+  )
+  t.equal(encoded({ turns, tools: [tool('f')] }, model).body.thinking, undefined, 'but not without any')
   const bare = encoded(
     { turns, tools: [tool('f')], thinking: { mode: 'budget', budget: 2000, params: { mode: 'thinking' } } },
     'claude-sonnet-4-5',

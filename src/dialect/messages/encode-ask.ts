@@ -83,9 +83,11 @@ function promptOf(ask: Ask, target: Target, notes: Notes) {
     ...(ask.format?.kind === 'schema' ? { format: { type: 'json_schema', schema: schemaOf(ask, notes) } } : {}),
   }
   // Reasoning that is bound to what was before it is left out there, rather than the request refused, where that is no longer the same.
-  const bound = sealed && thoughts.thinking?.type === 'adaptive'
+  const always = facts.thinking.includes('auto') && !facts.thinking.includes('off')
+  const adaptive = thoughts.thinking?.type === 'adaptive' || (always && !thoughts.thinking)
+  const bound = sealed && adaptive
   const thinking = bound
-    ? { ...thoughts.thinking, block_binding: { prefix_mismatch_behavior: 'drop_block' } }
+    ? { type: 'adaptive', ...thoughts.thinking, block_binding: { prefix_mismatch_behavior: 'drop_block' } }
     : thoughts.thinking
   const prompt = {
     ...(systems.length > 0 ? { system: systems } : {}),
