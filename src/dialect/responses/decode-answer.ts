@@ -38,6 +38,7 @@ interface Item {
 
 /** Of an item that is one part. */
 const ALL = -1
+const DONE = 'response.output_item.done'
 const phases = words<'commentary' | 'final'>({ commentary: 'commentary', final_answer: 'final' })
 
 export class ResponseDecoder implements Decoder {
@@ -56,7 +57,7 @@ export class ResponseDecoder implements Decoder {
     event: (name, data, wanted) => {
       if (!wanted || this.#over || data === '[DONE]') return
       // An item that is done may be one that nobody here knows: it stays as it stood.
-      const exact = name.endsWith('output_item.done') || data.includes('"response.output_item.done"')
+      const exact = name === DONE || ((name === '' || name === 'message') && data.includes(`"${DONE}"`))
       const event = (exact ? exactly(data) : parse(data)) as Fields | undefined
       if (event) this.take(typeof event['type'] === 'string' ? event['type'] : name, event)
     },
@@ -134,7 +135,7 @@ export class ResponseDecoder implements Decoder {
       case 'response.custom_tool_call_input.done':
         this.#inputDone(event, event['input'])
         return
-      case 'response.output_item.done':
+      case DONE:
         this.#done(this.#placeOf(event), event['item'])
         return
       case 'response.completed':

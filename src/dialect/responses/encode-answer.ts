@@ -156,10 +156,10 @@ export class ResponseEncoder implements Encoder {
     open.text += text
     switch (open.head.type) {
       case 'text':
-        this.#sayIn('response.output_text.delta', { content_index: open.nth, delta: text, logprobs: [] })
+        this.#sayDelta('response.output_text.delta', `"content_index":${open.nth},`, text, ',"logprobs":[]')
         return
       case 'refusal':
-        this.#sayIn('response.refusal.delta', { content_index: open.nth, delta: text })
+        this.#sayDelta('response.refusal.delta', `"content_index":${open.nth},`, text)
         return
       case 'thought':
         // Who did not ask for a summary has it in the proof alone.
@@ -171,16 +171,12 @@ export class ResponseEncoder implements Encoder {
             part: { type: 'summary_text', text: '' },
           })
         }
-        this.#sayIn('response.reasoning_summary_text.delta', { summary_index: 0, delta: text })
+        this.#sayDelta('response.reasoning_summary_text.delta', '"summary_index":0,', text)
         return
       case 'call':
         if (open.head.by) return
-        this.#sayIn(
-          open.head.freeform ? 'response.custom_tool_call_input.delta' : 'response.function_call_arguments.delta',
-          {
-            delta: text,
-          },
-        )
+        if (open.head.freeform) this.#sayDelta('response.custom_tool_call_input.delta', '', text)
+        else this.#sayDelta('response.function_call_arguments.delta', '', text)
     }
   }
 
@@ -384,6 +380,13 @@ export class ResponseEncoder implements Encoder {
     if (!this.#streams) return
     const { at, fields: item } = this.#item!
     this.#say(type, { item_id: item['id'], output_index: at, ...fields })
+  }
+
+  // By hand: nearly all of a stream is deltas.
+  #sayDelta(type: string, where: string, delta: string, rest = ''): void {
+    if (!this.#streams) return
+    const { at, fields } = this.#item!
+    this.#out += `event: ${type}\ndata: {"type":"${type}","sequence_number":${this.#sequence++},"item_id":"${fields['id']}","output_index":${at},${where}"delta":${JSON.stringify(delta)}${rest}}\n\n`
   }
 
   #say(type: string, fields: Fields): void {
