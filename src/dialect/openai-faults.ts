@@ -30,6 +30,9 @@ const byStatus: Record<number, FaultKind> = {
   529: 'overloaded',
 }
 
+// The word is a server's: none is to be found in what all objects have.
+const kindOf = (word = '') => (Object.hasOwn(byCode, word) ? byCode[word] : undefined)
+
 // Compatible servers say it in words of their own.
 const tooLong = /maximum context length|context (?:window|length)|prompt is too long|too many (?:input )?tokens/i
 
@@ -40,8 +43,8 @@ export function faultOfError(error: unknown, status: number): Fault {
   const said = text(message) ?? text(error) ?? 'The upstream refused the request.'
   const word = text(code)
   const kind =
-    byCode[word ?? ''] ??
-    byCode[text(type) ?? ''] ??
+    kindOf(word) ??
+    kindOf(text(type)) ??
     ((status === 0 || status === 400 || status === 422) && tooLong.test(said) ? 'tooLong' : undefined) ??
     byStatus[status] ??
     (status >= 500 || (status === 0 && type !== 'invalid_request_error') ? 'upstream' : 'invalid')

@@ -562,6 +562,8 @@ t.test('trap 53: a prompt that is too long is told in the words that clients rea
     kind: 'quota',
   })
   t.match(chatCodec.readFault(502, Buffer.from('<html>')), { kind: 'upstream' })
+  const odd = '{"error":{"message":"x","code":"constructor","type":"toString"}}'
+  t.match(chatCodec.readFault(400, Buffer.from(odd)), { kind: 'invalid' }, 'a word is looked up as a word')
   t.match(chatCodec.readFault(400, Buffer.from('{"error":"bad"}')), { kind: 'invalid', message: 'bad' })
 })
 

@@ -140,7 +140,7 @@ function own({ ask, target }: Encoding): object {
   for (const [name, value] of Object.entries(ask.ext.chat ?? {})) if (!name.includes('.')) out[name] = raw(value)
   if (!target.own) return out
   for (const [name, value] of Object.entries(ask.ext.responses ?? {})) {
-    const here = alike[name]
+    const here = Object.hasOwn(alike, name) ? alike[name] : undefined
     if (here) out[here] = raw(value)
   }
   return out
