@@ -1,5 +1,6 @@
 // Requests and answers between the Responses dialect and the middle form: what is said, what is changed, what is named as lost.
 import t from 'tap'
+import { messages } from '../../src/dialect/messages/messages.ts'
 import type { Kept, Target } from '../../src/dialect/middle/codec.ts'
 import type { Ask, Event, Issuer, Part, Seal, Turn } from '../../src/dialect/middle/form.ts'
 import { factsOf } from '../../src/dialect/middle/models.ts'
@@ -192,7 +193,7 @@ t.test('a request is read: media, wherever they are (trap 17)', async t => {
   t.strictSame(held, [{ what: 'file', param: 'input.content.file_id', id: 'file_1' }])
 })
 
-t.test('state that lives upstream is held, not dropped (traps 23 and 43)', async t => {
+t.test('state that lives upstream is held, not dropped (trap 23, trap 43)', async t => {
   const { held } = decode({
     input: [{ type: 'item_reference', id: 'rs_1' }],
     previous_response_id: 'resp_1',
@@ -216,7 +217,7 @@ t.test('state that lives upstream is held, not dropped (traps 23 and 43)', async
 })
 
 t.test(
-  'a proof in a client’s history: ours is opened, one of ours that was changed is left out (traps 12 and 41)',
+  'a proof in a client’s history: ours is opened, one of ours that was changed is left out (trap 12, trap 41)',
   async t => {
     const from: Issuer = { platform: 'anthropic', scope: '0a1b2c3d', model: 'claude-sonnet-5' }
     const sealed = enclose({ issuer: from, value: 'U0lH', text: 'hm', callId: '' })
@@ -388,6 +389,35 @@ t.test('what is wrong in a request is named', async t => {
   }
 })
 
+t.test('what stands between a call and its output does not part them (trap 42)', async t => {
+  const between = decode({
+    input: [
+      { role: 'user', content: 'a' },
+      { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' },
+      { role: 'assistant', content: 'b' },
+      { role: 'developer', content: 'c' },
+      { type: 'function_call_output', call_id: 'c1', output: 'x' },
+    ],
+  })
+  const target = {
+    model: 'm',
+    facts: factsOf('anthropic', 'claude-sonnet-5'),
+    own: true,
+    internal: false,
+    issuer,
+    kept: () => undefined,
+    seals: true,
+    settings: { autoCache: true },
+  }
+  const { messages: turns } = JSON.parse(messages.codec!.encodeAsk(between, target, new Notes()).body)
+  const kinds = turns.map(({ role, content }: Json) => [role, ...[content].flat().map((block: Json) => block['type'])])
+  t.strictSame(kinds.slice(0, 3), [
+    ['user', undefined],
+    ['assistant', 'text', 'tool_use'],
+    ['user', 'tool_result'],
+  ])
+})
+
 // ---- an upstream's request ----
 
 const call = (id: string, name: string, json = '{}'): Part => ({
@@ -444,7 +474,7 @@ t.test('phase is rebuilt from the order, for models that have phases (trap 22)',
 })
 
 t.test(
-  'nothing is stored, so nothing has an id, and reasoning has its proof and a summary (traps 23 and 26)',
+  'nothing is stored, so nothing has an id, and reasoning has its proof and a summary (trap 23, trap 26)',
   async t => {
     const seal = (model = issuer.model): Seal => ({ value: 'gAAAA', issuer: { ...issuer, model } })
     const turns = [
@@ -468,7 +498,7 @@ t.test(
   },
 )
 
-t.test('reasoning of others is left out, and named (traps 12 and 41)', async t => {
+t.test('reasoning of others is left out, and named (trap 12, trap 41)', async t => {
   const thoughts: Part[] = [
     { type: 'thought', text: 'a', seal: { value: 'x', issuer: { ...issuer, platform: 'anthropic' } } },
     { type: 'thought', text: 'a', seal: { value: 'x', issuer: { ...issuer, scope: '11111111' } } },
@@ -524,7 +554,7 @@ t.test('fewer tokens than the vendor takes are more, none at all fills the cache
   t.throws(() => limits(0, 'gpt-5'), { code: 'UNTRANSLATABLE', param: 'max_tokens' })
 })
 
-t.test('what has no place here is named (traps 28, 31 and 34)', async t => {
+t.test('what has no place here is named (trap 28, trap 31, trap 34)', async t => {
   const all = {
     limits: { stop: ['x'] },
     sampling: { temperature: 0, topP: 0.5, topK: 3, seed: 1, presence: 1, frequency: 1 },
@@ -689,7 +719,7 @@ t.test(
 )
 
 t.test(
-  'names that are too long are mapped there, and only one tool is forced where one was (traps 8 and 55)',
+  'names that are too long are mapped there, and only one tool is forced where one was (trap 8, trap 55)',
   async t => {
     const name = `mcp__${'x'.repeat(80)}`
     const tools: Ask['tools'] = [
@@ -983,7 +1013,7 @@ t.test('reasoning: parts of a summary are paragraphs, the proof is the one that 
   ])
 })
 
-t.test('calls: freeform ones too, and other items stay as they stood', async t => {
+t.test('calls: freeform ones too, and other items stay as they stood (trap 14)', async t => {
   const bytes = sse(
     created,
     added(0, { type: 'function_call', call_id: 'c1', name: 'f', namespace: 'db', arguments: '' }),
@@ -1064,7 +1094,7 @@ t.test('a call that was cut by the limit keeps its text (trap 57)', async t => {
   t.strictSame(say(events(bytes)), ['start', 'open call f', '+{"a":[1,', 'close', 'usage', 'finish length'])
 })
 
-t.test('a failure is one, wherever it comes, and so is an end that did not come (traps 1, 3 and 4)', async t => {
+t.test('a failure is one, wherever it comes, and so is an end that did not come (trap 1, trap 3, trap 4)', async t => {
   const failed = (error: object | null) => ({ type: 'response.failed', response: { id: 'r', status: 'failed', error } })
   const limit = { code: 'rate_limit_exceeded', message: 'Please try again in 1.2s.' }
   const delta = { type: 'response.output_text.delta', output_index: 0, content_index: 0, delta: 'a' }

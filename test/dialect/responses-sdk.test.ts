@@ -209,7 +209,7 @@ t.test('a refusal is a refusal part', async t => {
   for (const response of [await read(empty.stream), await readWhole(empty.whole!)]) t.strictSame(response.output, [])
 })
 
-t.test('an answer that failed throws, whatever came before it (traps 1 and 4)', async t => {
+t.test('an answer that failed throws, whatever came before it (trap 1, trap 4)', async t => {
   const fault = { kind: 'rateLimited', message: 'Try again in 2s.', code: 'UPSTREAM_BROKE' } as const
   for (const before of [[], [start], [start, ...part({ type: 'text' }, 'Hal')], everything.slice(0, 4)]) {
     const { stream, whole } = told([...before, { type: 'fail', fault }])

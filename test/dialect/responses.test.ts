@@ -119,7 +119,7 @@ t.test('bytes pass: of an answer only response.model is another, wherever it is 
   )
 })
 
-t.test('proofs of others leave a conversation that passes, and no other byte moves (traps 12 and 58)', async t => {
+t.test('proofs of others leave a conversation that passes, and no other byte moves (trap 12, trap 58)', async t => {
   const item = (proof: string) => `{ "type":"reasoning" ,"id":"rs","summary":[ ],"encrypted_content" : ${proof} }`
   const user_ = '{"role":"user","content":[{"type":"reasoning","encrypted_content":"gA"}],"n":12345678901234567890}'
   const body = (...items: string[]) => `{"model":"m", "input" :[ ${items.join(' , ')} ],"z":{"encrypted_content":"gA"}}`

@@ -97,7 +97,7 @@ t.test('on every platform: whole, streamed, parsed, tools at once, and what they
   for (const row of booked) t.match(row, { input_tokens: 12, output_tokens: 5, cache_read_tokens: 3 }, row.platform)
 })
 
-t.test('on every platform: what goes wrong is typed, before the stream and in it (traps 1, 3 and 4)', async t => {
+t.test('on every platform: what goes wrong is typed, before the stream and in it (trap 1, trap 3, trap 4)', async t => {
   const gw = await gateway(t)
   const keys = await lanes(gw)
   for (const lane of laneNames) {
