@@ -84,21 +84,33 @@ export function row(account: ShownAccount): object {
     waiting: slots?.waiting,
     priority,
     until,
-    token: account.token_expires_at,
+    token: endOf(account),
     proxy,
     reason,
   }
 }
 
+/** When its token ends; the epoch stands for one that it has not got yet. */
+const endOf = ({ token_expires_at: at }: ShownAccount) => (at?.getTime() === 0 ? 'none yet' : at)
+
 /** All of one account, for people. */
 export function details(account: ShownAccount): object {
-  const { slots, until, created_at, expires_at, plan, token_expires_at, token_refreshed_at, token_problem, ...fields } =
-    account
+  const {
+    slots,
+    until,
+    created_at,
+    expires_at,
+    plan,
+    token_expires_at: _,
+    token_refreshed_at,
+    token_problem,
+    ...fields
+  } = account
   const live = slots ? { slots: `${slots.used} of ${slots.limit || '∞'}`, waiting: slots.waiting } : {}
   const ends = until === null ? {} : { until: new Date(until) }
   const token =
     fields.type === 'oauth'
-      ? { plan, token_expires: token_expires_at, token_refreshed: token_refreshed_at, token_problem }
+      ? { plan, token_expires: endOf(account), token_refreshed: token_refreshed_at, token_problem }
       : {}
   return { ...fields, ...ends, ...live, ...token, expires: expires_at, created: created_at }
 }

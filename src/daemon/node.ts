@@ -151,13 +151,15 @@ export async function startWorker(
     ownTroubles: ownTrouble.counts,
     tokenRefreshes: () => tokens.counts,
   })
-  const tokens = keepTokens(
-    { db: database.db, secret, now, log: (level, line) => log[level](line) },
-    {
-      snapshot: () => gateway.snapshot,
-      everyMs: config['oauth.check_interval'],
-      beforeMs: () => gateway.config['oauth.refresh_before'],
-    },
+  const tokens = open(
+    keepTokens(
+      { db: database.db, secret, now, log: (level, line) => log[level](line) },
+      {
+        snapshot: () => gateway.snapshot,
+        everyMs: config['oauth.check_interval'],
+        beforeMs: () => gateway.config['oauth.refresh_before'],
+      },
+    ),
   )
   const gateway: Gateway = {
     config,

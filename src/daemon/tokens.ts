@@ -16,6 +16,8 @@ export interface TokenKeeper extends Tokens {
   /** how refreshes of this process ended, since it began */
   readonly counts: ReadonlyMap<string, number>
   readonly job: OwnJob
+  /** Waits for what is under way: a refresh token that was shown must not be lost. */
+  close(): Promise<void>
 }
 
 export function keepTokens(
@@ -25,7 +27,14 @@ export function keepTokens(
   const { db, log } = world
   const counts = new Map<string, number>()
   const told = new Map<number, string>()
-  const refresh = createRefresh({ ...world, ended })
+  const refreshing = createRefresh({ ...world, ended })
+  const under = new Set<Promise<unknown>>()
+  const refresh: typeof refreshing = (id, how) => {
+    const one = refreshing(id, how)
+    under.add(one)
+    void one.finally(() => under.delete(one))
+    return one
+  }
 
   function ended(id: number, how: Refreshed): void {
     const name = options.snapshot().accounts.get(id)?.name ?? `number ${id}`
@@ -43,6 +52,9 @@ export function keepTokens(
 
   return {
     counts,
+    async close() {
+      await Promise.all(under)
+    },
     async refreshNow(account) {
       const stale = accessOf(account)
       // Without all that a refresh takes the upstream's word stands as it is.
