@@ -70,7 +70,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   if (stream) down.keepAlive(gw.config['queue.ping_interval'])
   // Counting tokens takes no place of the user's (spec/domain.md §11.4), and none at an account.
   if (kind === 'count') return attempt(gw, call, caller, down, outcome, await lookUp(gw, call, caller))
-  using bill = new Bill(gw, call.peek, caller, outcome)
+  using bill = new Bill(gw, call, caller, outcome)
   using slot = await admit(gw, caller, down, outcome)
   down.seat = slot
   const lookingUp = lookUp(gw, call, caller)

@@ -55,6 +55,8 @@ export interface Platform {
   readonly name: PlatformName
   /** the vendor's own origin, where an account names no other */
   readonly home: string
+  /** those in which its accounts may be spoken to: what its clients call its modes and regions is told in them */
+  readonly dialects: readonly DialectName[]
   /** The dialect in which an account answers a route. */
   speaks(account: AccountFacts, route: { dialect: DialectName; kind: string }): DialectName
   /** Whether an account counts tokens, where its dialect has that; absent: it does. */

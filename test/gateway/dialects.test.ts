@@ -213,3 +213,21 @@ t.test('a key sees its models in the words of its client', async t => {
   t.match(await get(`/v1/models/${one}`, { authorization: `Bearer ${key}` }), { id: one, object: 'model' })
   t.match(await get('/v1beta/models/none', { 'x-goog-api-key': key }), { error: { code: 404, status: 'NOT_FOUND' } })
 })
+
+t.test('another vendor’s word for a service mode is left out, named, and not billed', async t => {
+  const gw = await gateway(t)
+  const keys = await lanes(gw, { group: { unknown_model: 'reject' } }, ['anthropic'])
+  const ask = (path: string, headers: Record<string, string>, body: object) =>
+    fetch(gw.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ model: 'claude-sonnet-5-5', messages: [{ role: 'user', content: 'hi' }], ...body }),
+    })
+  const reply = await ask('/v1/chat/completions', auth['openai-chat']!(keys.anthropic), { service_tier: 'flex' })
+  t.equal(reply.status, 200)
+  t.equal(reply.headers.get('x-gw-dropped'), 'service_tier')
+  const [row] = await gw.usage(1)
+  t.match(row, { mode: '', partial: false })
+  const own = await ask('/v1/messages', auth['anthropic']!(keys.anthropic), { max_tokens: 9, speed: 'fast' })
+  t.match(await own.json(), { error: { code: 'MODE_UNPRICED' } }, 'its own is refused where nobody knows what it costs')
+})

@@ -10,8 +10,10 @@ import type { Meter, Peek } from '../../dialect/dialect.ts'
 import { lifetimes, promptTokens, summed, type Usage } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
+import { platformTable } from '../../platform/table.ts'
 import type { Want } from '../../store/store.ts'
 import type { Caller } from '../enter/authenticate.ts'
+import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { isPlain, MOST_TOKENS, type Most, reckoned } from './reckon.ts'
 import type { Refused } from './wallet.ts'
@@ -52,11 +54,13 @@ export class Bill implements Disposable {
   readonly #price: Price | undefined
   readonly #subscription: SubscriptionFacts | undefined
   readonly #platform: Caller['platform']
+  /** the client speaks in its platform's words */
+  readonly #own: boolean
   #tokensTaken = 0
   #reserved = false
 
   /** @throws Failure MODEL_UNPRICED, MODE_UNPRICED, SUBSCRIPTION_NOT_FOUND, SUBSCRIPTION_INVALID */
-  constructor(gw: Gateway, peek: Peek, caller: Caller, outcome: Outcome) {
+  constructor(gw: Gateway, { peek, dialect }: Call, caller: Caller, outcome: Outcome) {
     this.#gw = gw
     this.#peek = peek
     this.#outcome = outcome
@@ -67,7 +71,9 @@ export class Bill implements Disposable {
     const { onDisconnect } = this.#group
     this.stops = onDisconnect === 'stop'
     this.readOnMs = onDisconnect === 'stop' ? STOP_MS : onDisconnect === 'abort' ? 0 : onDisconnect.drainMs
-    const { price, source } = tariff(gw, this.#group, peek, outcome.at)
+    // Another vendor's words for modes and regions say what is wished, and what came of it the upstream tells.
+    this.#own = platformTable[caller.platform]?.dialects.includes(dialect.name) ?? true
+    const { price, source } = tariff(gw, this.#group, peek, outcome.at, this.#own)
     this.#price = price
     outcome.price = source
     this.#subscription = subscriptionOf(gw, caller)
@@ -90,8 +96,8 @@ export class Bill implements Disposable {
       worstCase(this.#price, {
         inputTokens: input,
         outputTokens: output,
-        mode: peek.mode,
-        geo: peek.geo,
+        mode: this.#own || this.#price.modes.has(peek.mode) ? peek.mode : '',
+        geo: this.#own || this.#price.geo.has(peek.geo) ? peek.geo : '',
         cacheWrites: longer(peek.cacheWrites, unasked[this.#platform]),
         webSearches: searches,
       }),
@@ -138,8 +144,8 @@ export class Bill implements Disposable {
     const outcome = this.#outcome
     const { usage } = outcome
     // What it does not say it did as it was asked to.
-    if (!meter?.modeTold) usage.mode ||= this.#peek.mode
-    if (!meter?.geoTold) usage.geo ||= this.#peek.geo
+    if (!meter?.modeTold && this.#own) usage.mode ||= this.#peek.mode
+    if (!meter?.geoTold && this.#own) usage.geo ||= this.#peek.geo
     if (!meter?.lifetimesTold && this.#peek.cacheWrites === '12h') keptLong(usage)
     const price = this.#price
     if (!price && !usage.parts) return
@@ -283,10 +289,11 @@ function tariff(
   { unknownModel }: Terms,
   peek: Peek,
   at: number,
+  own: boolean,
 ): { price: Price | undefined; source: string } {
   const { model } = peek
   const found = gw.snapshot.prices.find(model, at)
-  const without = found ? unpriced(found.price, peek) : ''
+  const without = found && own ? unpriced(found.price, peek) : ''
   if (found && without === '') return { price: found.price, source: sourceOf(found.price) }
   if (unknownModel === 'free') return { price: undefined, source: 'free' }
   const instead = unknownModel === 'reject' ? undefined : gw.snapshot.prices.find(unknownModel.fallback, at)

@@ -28,6 +28,7 @@ const targets = new WeakMap<AccountFacts, Target>()
 export const anthropic: Platform = {
   name: 'anthropic',
   home: BASE,
+  dialects: ['messages'],
 
   speaks: () => 'messages',
 

@@ -16,6 +16,7 @@ const front = { quotaStatuses: new Set([499, 503]), byModel: true }
 export const antigravity: Platform = {
   name: 'antigravity',
   home: BASE,
+  dialects: ['gemini'],
   speaks: () => 'gemini',
 
   prepare(call, account, credential): UpstreamRequest {

@@ -15,6 +15,7 @@ const front = { quotaStatuses: new Set<number>(), byModel: false }
 export const gemini: Platform = {
   name: 'gemini',
   home: BASE,
+  dialects: ['gemini'],
   speaks: () => 'gemini',
 
   prepare(call, account, credential): UpstreamRequest {

@@ -41,6 +41,7 @@ export const openai: Platform = {
   name: 'openai',
 
   home: HOME,
+  dialects: ['responses', 'chat'],
 
   speaks(account, { dialect, kind }) {
     // Embeddings are of no dialect but this one.
