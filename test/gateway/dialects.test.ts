@@ -227,7 +227,7 @@ t.test('another vendor’s word for a service mode is left out, named, and not b
   t.equal(reply.status, 200)
   t.equal(reply.headers.get('x-gw-dropped'), 'service_tier')
   const [row] = await gw.usage(1)
-  t.match(row, { mode: '', partial: false })
+  t.match(row, { mode: null, partial: false })
   const own = await ask('/v1/messages', auth['anthropic']!(keys.anthropic), { max_tokens: 9, speed: 'fast' })
   t.match(await own.json(), { error: { code: 'MODE_UNPRICED' } }, 'its own is refused where nobody knows what it costs')
 })
