@@ -3,6 +3,9 @@
 import type { Fault, FaultKind } from './middle/form.ts'
 import { errorIn, type OpenAiError } from './openai-errors.ts'
 
+/** What a model says that refused without words. */
+export const REFUSED = 'The model refused to answer.'
+
 const byCode: Record<string, FaultKind> = {
   context_length_exceeded: 'tooLong',
   string_above_max_length: 'tooLong',

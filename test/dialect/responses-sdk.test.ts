@@ -205,6 +205,14 @@ t.test('a refusal is a refusal part', async t => {
   ])
   for (const response of [await read(stream), await readWhole(whole!)])
     matchAll(t, response, { status: 'completed', output: [{ content: [{ type: 'refusal', refusal: 'No.' }] }] })
+  const silent = told([start, usage, { type: 'finish', why: 'refused', detail: 'Against the rules.' }])
+  for (const response of [await read(silent.stream), await readWhole(silent.whole!)])
+    matchAll(
+      t,
+      response,
+      { status: 'completed', output: [{ content: [{ type: 'refusal', refusal: 'Against the rules.' }] }] },
+      'also when nothing was said (trap 24)',
+    )
   const empty = told([start, usage, { type: 'finish', why: 'end' }])
   for (const response of [await read(empty.stream), await readWhole(empty.whole!)]) t.strictSame(response.output, [])
 })

@@ -2,7 +2,7 @@
 import { writeExact } from '../json/exact.ts'
 import type { Answer, Asked, Choice, Encoder } from '../middle/codec.ts'
 import type { Call, Citation, Event, Head, Part, Tokens, Why } from '../middle/form.ts'
-import { openAiErrorOf } from '../openai-faults.ts'
+import { openAiErrorOf, REFUSED } from '../openai-faults.ts'
 import { inclusive } from '../openai-usage.ts'
 
 const reasons: Record<Why, string> = {
@@ -203,8 +203,6 @@ class ChatEncoder implements Encoder {
     return `${out}data: [DONE]\n\n`
   }
 }
-
-const REFUSED = 'The model refused to answer.'
 
 const frame = (json: string) => `data: ${json}\n\n`
 

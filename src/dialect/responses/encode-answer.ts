@@ -1,8 +1,8 @@
-// An answer as a client of the Responses dialect reads it: items in the order in which they come, each opened, filled and closed.
+// An answer as a client of the Responses dialect reads it: items in the order in which they come, each opened, filled and closed. It is long, because it is one story of states.
 import type { Asked, Encoder } from '../middle/codec.ts'
-import type { Citation, Event, Fault, Head, Part, Seal, Tokens, Why } from '../middle/form.ts'
+import type { Citation, Event, Fault, Head, Part, Seal, Tokens } from '../middle/form.ts'
 import { REDACTED } from '../middle/seal.ts'
-import { openAiErrorOf } from '../openai-faults.ts'
+import { openAiErrorOf, REFUSED } from '../openai-faults.ts'
 import { failedFrames } from './failed.ts'
 import type { Fields } from './raw.ts'
 import { incomplete, isJson, queryIn, responseOf } from './response.ts'
@@ -32,6 +32,7 @@ export class ResponseEncoder implements Encoder {
   #model = ''
   #usage: Tokens | undefined
   #over = false
+  #refused = false
   readonly #output: Fields[] = []
   /** the message that takes further parts */
   #message: Item | undefined
@@ -80,7 +81,7 @@ export class ResponseEncoder implements Encoder {
         if (this.#streams) this.#out += ': keep-alive\n\n'
         return
       case 'finish':
-        this.#finish(event.why)
+        this.#finish(event)
         return
       case 'fail':
         this.#fail(event.fault)
@@ -126,6 +127,7 @@ export class ResponseEncoder implements Encoder {
   }
 
   #inMessage(head: Head & { type: 'text' | 'refusal' }, open: Open): void {
+    if (head.type === 'refusal') this.#refused = true
     const phase = head.phase === 'final' ? 'final_answer' : head.phase
     if (this.#message && phase && this.#message.fields['phase'] !== phase) this.#endMessage('completed')
     if (!this.#message) {
@@ -349,7 +351,13 @@ export class ResponseEncoder implements Encoder {
 
   // ---- the end ----
 
-  #finish(why: Why): void {
+  #finish({ why, detail }: Event & { type: 'finish' }): void {
+    // Without words it would look like a good answer with nothing in it.
+    if (why === 'refused' && !this.#refused) {
+      this.#opened({ type: 'refusal' })
+      this.#delta(detail || REFUSED)
+      this.#closed(undefined)
+    }
     const reason = incomplete[why]
     const status = reason ? 'incomplete' : 'completed'
     this.#uncut(status)

@@ -15,7 +15,7 @@ export function encodeWhole({ id, choices, usage }: Answer, asked: Asked): strin
     encoder.write({ type: 'close', index, part })
   }
   const why = choice?.why ?? 'end'
-  encoder.write({ type: 'finish', why })
+  encoder.write({ type: 'finish', why, ...(choice?.detail === undefined ? {} : { detail: choice.detail }) })
   const reason = incomplete[why]
   return JSON.stringify(
     encoder.response(reason ? 'incomplete' : 'completed', reason ? { incomplete_details: { reason } } : {}),
