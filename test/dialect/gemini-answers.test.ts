@@ -43,7 +43,7 @@ t.test('trap 6: every call is its own, trap 24: a blocked prompt is refused, tra
     [
       'a prompt that is blocked',
       sse({ promptFeedback: { blockReason: 'PROHIBITED_CONTENT' }, usageMetadata: { promptTokenCount: 5 } }),
-      ['start', 'usage', 'finish refused'],
+      ['start', 'usage', 'finish safety'],
     ],
     [
       'safety, without content',

@@ -92,7 +92,7 @@ export class GeminiDecoder implements Decoder {
     }
     for (const candidate of list) this.#candidate(candidate)
     if (typeof blocked === 'string' && this.#candidates.size === 0) {
-      const finished: Event = { type: 'finish', why: 'refused', detail: blocked }
+      const finished: Event = { type: 'finish', why: 'safety', detail: blocked }
       this.#candidates.set(0, { open: -1, kind: 'text', text: '', finished })
     }
     // What is counted comes with the end; where it does not, it may come after it.
