@@ -362,7 +362,8 @@ class Exchange implements Listener, Watcher {
     const message = this.#concealer.text(error.message)
     const verdict = this.#way.platform.judgeEvent(error.type, message, this.#by.gw.now())
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
-    else if (verdict.seals && this.#mayUnseal) this.#again()
+    // An answer that ended so may do better the next time, also when there was no proof to leave out.
+    else if (verdict.seals && this.#by.unsealed !== true) this.#again()
     else if (this.#streaming && this.#by.call.stream) this.#commit()
     else {
       // In a whole answer its status would call it a good one.
