@@ -326,9 +326,9 @@ class Exchange implements Listener, Watcher {
       }
       if (!call.stream) this.#answerWhole(body)
       else {
-        this.#answered()
         down.stream(this.#status, this.#idFields())
         down.end(body)
+        this.#answered()
       }
     }
   }
@@ -336,10 +336,10 @@ class Exchange implements Listener, Watcher {
   // As it came, and so are the errors that are the client's own.
   #answerWhole(body: Buffer): void {
     const { call, down, outcome } = this.#by
-    this.#answered()
     // Pings have made it a stream; what is no stream can then only be told as an error.
     if (down.committed) down.end(call.dialect.asErrorFrame(body, down.spoken))
     else down.whole(this.#status, this.#fields(outcome), body)
+    this.#answered()
   }
 
   // What was gathered is no stream any more.
