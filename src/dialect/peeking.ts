@@ -18,10 +18,20 @@ export function modelIn(body: Buffer, span: Span | undefined): string {
   if (!span) throw new Failure('MODEL_REQUIRED')
   const model = shortValue(body, span)
   if (typeof model !== 'string') throw new Failure('BODY_INVALID', ['model must be a string'])
+  return modelNamed(model)
+}
+
+// In a path these lead to another one.
+const upwards = new Set(['.', '..'])
+
+/** @throws Failure BODY_INVALID, MODEL_REQUIRED for what is no name of a model */
+export function modelNamed(model: string): string {
   if (model === '') throw new Failure('MODEL_REQUIRED')
   // No name has these, and Postgres has no place for some of them: usage under such a name could not be written.
   if (/\p{Cc}/u.test(model) || !model.isWellFormed())
     throw new Failure('BODY_INVALID', ['model has a character that no name has'])
+  if (model.includes('.') && model.split(/[/\\]/).some(part => upwards.has(part)))
+    throw new Failure('BODY_INVALID', ['model has a part that is only dots'])
   return model
 }
 

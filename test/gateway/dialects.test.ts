@@ -231,3 +231,78 @@ t.test('another vendor’s word for a service mode is left out, named, and not b
   const own = await ask('/v1/messages', auth['anthropic']!(keys.anthropic), { max_tokens: 9, speed: 'fast' })
   t.match(await own.json(), { error: { code: 'MODE_UNPRICED' } }, 'its own is refused where nobody knows what it costs')
 })
+
+t.test('what is left out is named in a header that every client can read, whatever its fields are called', async t => {
+  const gw = await gateway(t)
+  const keys = await lanes(gw, {}, ['anthropic'])
+  const dropped = async (fields: object) => {
+    const answers = [false, true].map(async stream => {
+      const reply = await fetch(`${gw.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...auth['openai-chat']!(keys.anthropic) },
+        body: JSON.stringify({ model: 'm-1', stream, messages: [{ role: 'user', content: 'hi' }], ...fields }),
+        signal: AbortSignal.timeout(10_000),
+      })
+      t.match(await reply.text(), /answering/, 'it is answered')
+      return reply.headers.get('x-gw-dropped')!
+    })
+    const [whole, streamed] = await Promise.all(answers)
+    t.equal(whole, streamed)
+    return whole!
+  }
+  t.equal(
+    await dropped({ 'naïve\r\nx-evil: 1': 1, '🦊 \ud800': 1, 'a,b%': 1 }),
+    'a%2Cb%25, na%C3%AFve%0D%0Ax-evil:%201, %F0%9F%A6%8A%20%EF%BF%BD',
+  )
+  const many = await dropped(Object.fromEntries(Array.from({ length: 3000 }, (_, n) => [`field_${n}`, n])))
+  t.match(many, /^field_0, field_1, .*, and \d{4} more$/)
+  t.ok(many.length < 2_100, 'and no client gives up on it')
+  t.ok((await dropped({ ['x'.repeat(5_000)]: 1 })).length < 200)
+})
+
+t.test('a name of a model leads to no other path of its upstream', async t => {
+  let asked: string[] = []
+  const url = await serving(t, (req, res) => {
+    asked.push(req.url!)
+    req.resume().on('end', () => {
+      res.writeHead(200, { 'content-type': 'application/json' })
+      res.end('{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}],"usageMetadata":{}}')
+    })
+  })
+  const gw = await gateway(t)
+  const keys = await lanes(gw, { baseUrl: url }, ['gemini'])
+  const ask = async (path: string, body: object) => {
+    asked = []
+    const reply = await fetch(gw.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...auth['gemini']!(keys.gemini) },
+      body: JSON.stringify(body),
+    })
+    await reply.text()
+    return [reply.status, ...asked]
+  }
+  const native = { contents: [{ role: 'user', parts: [{ text: 'hi' }] }] }
+  const models: [name: string, path?: string][] = [
+    ['m-1', 'm-1'],
+    ['models/m-1', 'm-1'],
+    ['vendor/m-1', 'vendor/m-1'],
+    ['m?a=b#c', 'm%3Fa%3Db%23c'],
+    ['m%2e%2e', 'm%252e%252e'],
+    ['m$&', 'm%24%26'],
+    ['../../v1internal/m'],
+    ['a/../b'],
+    ['a/./b'],
+    ['..'],
+    ['a\\..\\b'],
+  ]
+  for (const [model, path] of models) {
+    const want = path === undefined ? [400] : [200, `/v1beta/models/${path}:generateContent`]
+    const chat = { model, messages: [{ role: 'user', content: 'hi' }] }
+    t.strictSame(await ask('/v1/chat/completions', chat), want, `${model}, translated`)
+    t.strictSame(
+      await ask(`/v1beta/models/${encodeURIComponent(model)}:generateContent`, native),
+      want,
+      `${model}, passing`,
+    )
+  }
+})

@@ -1,4 +1,5 @@
 // A request for a Gemini upstream: the public API, or the older fields of v1internal (spec/wire.md §4.1, 4.3).
+import { inPath } from '../../lib/url-path.ts'
 import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
 import { dropForeign } from '../middle/ext.ts'
@@ -55,7 +56,8 @@ function encodingOf(ask: Ask, target: Target, notes: Notes): Encoding {
 
 function asking({ ask, names, target }: Encoding, action: string, body: object): Asking {
   return {
-    path: `/v1beta/models/${encodeURI(target.model)}:${action}`,
+    // Google's own name for it, which other dialects' clients send too, begins with `models/`.
+    path: `/v1beta/models/${inPath(target.model.replace(/^models\//, ''))}:${action}`,
     query: action === 'streamGenerateContent' && ask.stream ? '?alt=sse' : '',
     headers: {},
     body: writeExact(body),

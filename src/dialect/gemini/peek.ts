@@ -3,7 +3,7 @@ import { Failure } from '../../lib/failure.ts'
 import type { Body, Dialect, Peek, Span } from '../dialect.ts'
 import { Word, Words } from '../json/scan.ts'
 import { elements, members } from '../json/walk.ts'
-import { type Edit, edited, inOrder, limitOf, modeAsked, scanned, shortValue } from '../peeking.ts'
+import { type Edit, edited, inOrder, limitOf, modeAsked, modelNamed, scanned, shortValue } from '../peeking.ts'
 import { proofsIn } from '../proofs.ts'
 import { identifier, sessionOfBeginning, sessionOfHeaders, shortText, textsOf } from '../session.ts'
 import { proofEdits, proofKeys } from './passing.ts'
@@ -74,7 +74,7 @@ class GeminiPeek implements Peek {
     this.#body = body
     this.#fields = fields
     this.#words = noted
-    this.model = modelOf(place.model)
+    this.model = modelNamed(place.model.replace(/^models\//, ''))
     this.stream = place.action === 'streamGenerateContent'
     if (this.stream && !place.sse) this.answersIn = asArray
     this.maxTokens = mostTokens(body, fields.get('generationConfig'))
@@ -151,15 +151,6 @@ class GeminiPeek implements Peek {
     for (const { key, value } of members(this.#body, at)) if (key === 'parts') return textsOf(this.#body, value)
     return []
   }
-}
-
-function modelOf(said: string): string {
-  const model = said.replace(/^models\//, '')
-  if (model === '') throw new Failure('MODEL_REQUIRED')
-  // No name has these, and Postgres has no place for some of them.
-  if (/\p{Cc}/u.test(model) || !model.isWellFormed())
-    throw new Failure('BODY_INVALID', ['model has a character that no name has'])
-  return model
 }
 
 /** Each candidate may have as many. A field said twice, or spelled otherwise, counts as the largest that it can be taken for. */

@@ -4,6 +4,7 @@ import type { Platform } from '../../db/schema.ts'
 import type { Dialect, DialectName } from '../../dialect/dialect.ts'
 import { dialectNamed, dialects } from '../../dialect/table.ts'
 import { Failure } from '../../lib/failure.ts'
+import { inPath } from '../../lib/url-path.ts'
 
 /** What a route does. */
 export type RouteKind = 'generate' | 'count' | 'embed' | 'models' | 'model' | 'usage'
@@ -176,9 +177,7 @@ function unknown(method: string, path: string): string {
 /** The path by which an upstream of the route's dialect is asked for its model. */
 export function pathFor({ path, upstream = path }: Route, model: string): string {
   // What a path may hold stays as it is: `models/vendor/name`.
-  return upstream.includes('{model}')
-    ? upstream.replace('{model}', encodeURIComponent(model).replaceAll('%2F', '/'))
-    : upstream
+  return upstream.includes('{model}') ? upstream.replace('{model}', () => inPath(model)) : upstream
 }
 
 // What is no valid escape is no model's name either.
