@@ -1,5 +1,6 @@
 // The Responses dialect's face: what is read of a request, and that nothing but the model changes on its way.
 import t from 'tap'
+import { enclose } from '../../src/dialect/middle/seal.ts'
 import { responses } from '../../src/dialect/responses/responses.ts'
 import { Failure } from '../../src/lib/failure.ts'
 
@@ -148,6 +149,17 @@ t.test('proofs of others leave a conversation that passes, and no other byte mov
     Buffer.concat(peek('{"model":"m","input":"gA"}').mapped('up', new Map([['gA', undefined]])).pieces).toString(),
     '{"model":"up","input":"gA"}',
   )
+  // A summary that was written elsewhere is told in words to the vendor, who could not open it.
+  const summary = enclose({
+    issuer: { platform: 'anthropic', scope: '0a1b2c3d', model: 'm' },
+    value: undefined,
+    text: 'They read "a".',
+    callId: '',
+  })
+  const passed = body(user_, `{"type":"compaction","id":"cmp_1","encrypted_content":"${summary}"}`)
+  const told = JSON.parse(Buffer.concat(peek(passed).mapped('m', new Map([[summary, undefined]])).pieces).toString())
+  t.match(told.input[1].content[0].text, /They read "a"\./)
+  t.strictSame([told.input[1].type, told.input[1].role, told.input.length], ['message', 'user', 2])
   const reader = responses.proofReader!()
   reader.push(Buffer.from('event: response.output_item.done\ndata: {"item":{"type":"reasoning","encrypted_con'))
   reader.push(Buffer.from('tent":"gAAA"}}\n\n'))

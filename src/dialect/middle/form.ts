@@ -33,7 +33,8 @@ export interface Ask {
   endUser?: string
   /** state that lives upstream: honoured by its own dialect and account, refused by all others, never dropped */
   held: Held[]
-  wants: { usage: boolean; reasoning: boolean; logprobs?: number; candidates?: number }
+  /** compaction: the answer is to be an item that stands for the whole conversation from then on */
+  wants: { usage: boolean; reasoning: boolean; logprobs?: number; candidates?: number; compaction?: boolean }
   /** fields of the request without a word here */
   ext: Ext
 }

@@ -1,6 +1,7 @@
 // Responses, to the middle form and from it.
 import type { Codec } from '../middle/codec.ts'
 import { openAiErrorOf, readOpenAiFault } from '../openai-faults.ts'
+import { CompactionEncoder, compacted } from './compacting.ts'
 import { ResponseDecoder } from './decode-answer.ts'
 import { decodeAsk } from './decode-ask.ts'
 import { ResponseEncoder } from './encode-answer.ts'
@@ -13,8 +14,11 @@ export const responsesCodec: Codec = {
   encodeAsk,
   decoder: from => new ResponseDecoder(from),
   decodeWhole: (body, from) => new ResponseDecoder(from).whole(body),
-  encoder: asked => new ResponseEncoder(asked),
-  encodeWhole,
+  encoder(asked) {
+    const encoder = new ResponseEncoder(asked)
+    return asked.ask.wants.compaction ? new CompactionEncoder(encoder, asked) : encoder
+  },
+  encodeWhole: (answer, asked) => encodeWhole(asked.ask.wants.compaction ? compacted(answer, asked) : answer, asked),
   counting: {
     decodeAsk,
     encodeAsk: encodeCount,

@@ -75,7 +75,7 @@ export function decodeAsk(body: Buffer): Ask {
     system,
     turns,
     tools: all,
-    choice: choice.choice,
+    choice: said.compacts ? 'none' : choice.choice,
     ...(parallel === undefined ? {} : { parallel }),
     ...(thinking ? { thinking } : {}),
     sampling: {
@@ -92,6 +92,7 @@ export function decodeAsk(body: Buffer): Ask {
       usage: true,
       reasoning: thinking !== undefined && thinking.show === 'summary',
       ...(logprobs ? { logprobs } : {}),
+      ...(said.compacts ? { compaction: true } : {}),
     },
     ext: extOf(rest),
   }

@@ -2,6 +2,7 @@
 import type { Held, Json, Media, Opaque, Part, Result, Text, Thought, Tool, Turn } from '../middle/form.ts'
 import { type Fields, fieldsIn, isFields, listIn, textIn, wordOf, words, wrong } from '../middle/read.ts'
 import { disclose, isOurs, REDACTED } from '../middle/seal.ts'
+import { summarize, summaryIn } from './compacting.ts'
 import { cacheTtl, toolsOf } from './decode-tools.ts'
 import { exactFields } from './own.ts'
 
@@ -31,6 +32,8 @@ export class Conversation {
   readonly turns: Turn[] = []
   /** those that came as an item */
   readonly tools: Tool[] = []
+  /** it ends in a wish for a compaction */
+  compacts = false
   readonly #held: Held[]
 
   /** @param held takes what lives upstream */
@@ -91,6 +94,16 @@ export class Conversation {
         for (const [n, tool] of (listIn(item['tools'], `${at}.tools`) ?? []).entries())
           this.tools.push(...toolsOf(tool, `${at}.tools.${n}`))
         return
+      case 'compaction_trigger':
+        this.compacts = true
+        this.#add('user', [{ type: 'text', text: summarize }])
+        return
+      case 'compaction': {
+        const text = summaryIn(item['encrypted_content'])
+        if (text === undefined) this.#other('compaction', item, at)
+        else this.#add('user', [{ type: 'text', text }])
+        return
+      }
       case 'item_reference':
         this.#held.push({ what: 'item', param: 'input.item_reference', id: wordOf(item['id']) })
         return

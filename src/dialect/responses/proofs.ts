@@ -5,6 +5,7 @@ import { members } from '../json/walk.ts'
 import type { Edit } from '../peeking.ts'
 import { type ProofKeys, proofsIn } from '../proofs.ts'
 import { shortText } from '../session.ts'
+import { summaryIn } from './compacting.ts'
 
 /** In requests and in answers, streams too. */
 export const proofKeys: ProofKeys = { keys: ['"encrypted_content"'] }
@@ -22,8 +23,15 @@ export function proofEdits(body: Buffer, input: Span, edits: ReadonlyMap<string,
     for (const { key, value } of members(body, item.start))
       if (key === 'type') type = shortText(body, value)
       else if (key === 'encrypted_content') span = value
-    const proof = type === 'reasoning' && span ? textAt(body, span) : undefined
+    const proof = (type === 'reasoning' || type === 'compaction') && span ? textAt(body, span) : undefined
     if (proof === undefined || !edits.has(proof)) continue
+    if (type === 'compaction') {
+      // Only one of ours has an inside that others can read.
+      const text = summaryIn(proof)
+      const message = { type: 'message', role: 'user', content: [{ type: 'input_text', text }] }
+      if (text !== undefined) out.push({ ...item, text: JSON.stringify(message) })
+      continue
+    }
     const instead = edits.get(proof)
     if (instead === undefined) gone.add(n)
     else out.push({ ...span!, text: JSON.stringify(instead) })
