@@ -31,13 +31,13 @@ function client(
   const { options, ...own } = more
   return {
     model,
-    async ask(door, { model, stream, turns, tools, signal, onText }) {
+    async ask(door, { model, stream, turns, tools, thinking, signal, onText }) {
       const asked = {
         model: open(door)(model),
         messages: turns.flatMap(turn),
         maxOutputTokens: 1024,
         maxRetries: door.retries,
-        ...(options ? { providerOptions: options } : {}),
+        ...(options || thinking ? { providerOptions: { ...options, ...(thinking ? thoughts : {}) } } : {}),
         ...(tools ? { tools: look } : {}),
         ...(signal ? { abortSignal: signal } : {}),
       }
@@ -50,21 +50,23 @@ function client(
       }
       return told({
         text: await result.text,
+        reasoningText: await result.reasoningText,
+        response: await result.response,
         toolCalls: await result.toolCalls,
         finishReason: await result.finishReason,
         usage: await result.usage,
         responseMessages: await result.responseMessages,
       })
     },
-    async parse(door, model) {
-      const { output } = await generateText({
+    async parse(door, model, stream) {
+      const asked = {
         model: open(door)(model),
         prompt: 'weather',
         maxOutputTokens: 1024,
         maxRetries: 0,
         output: Output.object({ schema: weather }),
-      })
-      return output
+      }
+      return stream ? await streamText(asked).output : (await generateText(asked)).output
     },
     caught(error) {
       const status = APICallError.isInstance(error) ? error.statusCode : undefined
@@ -91,8 +93,17 @@ function client(
   }
 }
 
+// By provider: each takes its own.
+const thoughts = {
+  anthropic: { thinking: { type: 'adaptive' } },
+  openai: { reasoningEffort: 'medium', reasoningSummary: 'auto', store: false },
+  google: { thinkingConfig: { includeThoughts: true } },
+}
+
 interface Read {
   text: string
+  reasoningText: string | undefined
+  response: { modelId: string }
   toolCalls: { toolCallId: string; toolName: string; input: unknown }[]
   finishReason: string
   usage: {
@@ -103,9 +114,11 @@ interface Read {
   responseMessages: unknown[]
 }
 
-const told = ({ text, toolCalls, finishReason, usage, responseMessages }: Read) => ({
+const told = ({ text, reasoningText = '', response, toolCalls, finishReason, usage, responseMessages }: Read) => ({
   text,
   calls: toolCalls.map(({ toolCallId: id, toolName: name, input }) => ({ id, name, input })),
+  thought: reasoningText,
+  model: response.modelId,
   stop: finishReason,
   usage: {
     input: usage.inputTokens ?? 0,
@@ -116,7 +129,10 @@ const told = ({ text, toolCalls, finishReason, usage, responseMessages }: Read) 
 })
 
 function turn(one: Turn): ModelMessage[] {
-  if ('user' in one) return [{ role: 'user', content: one.user }]
+  if ('user' in one) {
+    const image = one.image ? [{ type: 'file' as const, mediaType: 'image/png', data: one.image }] : []
+    return [{ role: 'user', content: [{ type: 'text', text: one.user }, ...image] }]
+  }
   if ('answer' in one) return one.answer.kept as ModelMessage[]
   return [{ role: 'tool', content: one.results.map(result) }]
 }
@@ -142,7 +158,11 @@ export const aiAnthropic = client('claude-opus-4-8', ({ url, key, fetch }) =>
   createAnthropic({ baseURL: `${url}/v1`, apiKey: key, fetch }),
 )
 export const aiChat = client('gpt-4.1', door => openai(door).chat, {
-  lacks: { error: noField, image: 'a message of role tool has text only: it becomes a JSON text of its base64' },
+  lacks: {
+    thought: 'the provider reads no reasoning_content',
+    error: noField,
+    image: 'a message of role tool has text only: it becomes a JSON text of its base64',
+  },
   errorIsObject: true,
 })
 // What it keeps at OpenAI it names instead of sending it; elsewhere nothing is kept, and a program says so.

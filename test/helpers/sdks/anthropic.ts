@@ -10,12 +10,13 @@ const sdk = ({ url, key, retries, fetch }: Door) =>
 
 export const anthropic: Client = {
   model: 'claude-opus-4-8',
-  async ask(door, { model, stream, turns, tools, signal, onText }) {
+  async ask(door, { model, stream, turns, tools, thinking, signal, onText }) {
     const { messages } = sdk(door)
     const body = {
       model,
       max_tokens: 1024,
       messages: turns.map(turn),
+      ...(thinking ? { thinking: { type: 'adaptive' as const } } : {}),
       ...(tools ? { tools: [{ name: 'look', description: 'Looks.', input_schema: lookSchema }] } : {}),
     }
     const options = signal ? { signal } : {}
@@ -27,15 +28,22 @@ export const anthropic: Client = {
       : await messages.create(body, options)
     return told(message)
   },
-  async parse(door, model) {
-    const message = await sdk(door).messages.parse({
+  async parse(door, model, stream) {
+    const { messages } = sdk(door)
+    const body = {
       model,
       max_tokens: 1024,
-      messages: [{ role: 'user', content: 'weather' }],
+      messages: [{ role: 'user' as const, content: 'weather' }],
       output_config: { format: zodOutputFormat(weather) },
-    })
+    }
+    const message = stream ? await messages.stream(body).finalMessage() : await messages.parse(body)
     return message.parsed_output
   },
+  async count(door, model) {
+    const messages = [{ role: 'user' as const, content: 'weather' }]
+    return (await sdk(door).messages.countTokens({ model, messages })).input_tokens
+  },
+  list: async door => (await sdk(door).models.list({ limit: 1000 })).data.map(({ id }) => id),
   caught(error) {
     if (!(error instanceof APIError)) return { kind: (error as Error).constructor.name, status: undefined }
     const { status, headers } = error
@@ -61,6 +69,8 @@ function told(message: Message) {
     calls: content
       .filter((block): block is ToolUseBlock => block.type === 'tool_use')
       .map(({ id, name, input }) => ({ id, name, input })),
+    thought: content.flatMap(block => (block.type === 'thinking' ? [block.thinking] : [])).join(''),
+    model: message.model,
     stop: String(stop_reason),
     usage: {
       input: usage.input_tokens + cached + (usage.cache_creation_input_tokens ?? 0),
@@ -72,19 +82,23 @@ function told(message: Message) {
 }
 
 function turn(one: Turn): MessageParam {
-  if ('user' in one) return { role: 'user', content: one.user }
+  if ('user' in one)
+    return {
+      role: 'user',
+      content: one.image ? [{ type: 'text', text: one.user }, picture(one.image)] : one.user,
+    }
   if ('answer' in one) return { role: 'assistant', content: one.answer.kept as ContentBlockParam[] }
   return { role: 'user', content: one.results.map(result) }
 }
+
+const picture = (data: string) => ({
+  type: 'image' as const,
+  source: { type: 'base64' as const, media_type: 'image/png' as const, data },
+})
 
 const result = ({ call, text, error, image }: Result): ContentBlockParam => ({
   type: 'tool_result',
   tool_use_id: call.id,
   ...(error ? { is_error: true } : {}),
-  content: image
-    ? [
-        { type: 'text', text },
-        { type: 'image', source: { type: 'base64', media_type: 'image/png', data: image } },
-      ]
-    : text,
+  content: image ? [{ type: 'text', text }, picture(image)] : text,
 })

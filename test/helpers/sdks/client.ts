@@ -17,7 +17,7 @@ export interface Result {
 }
 
 /** One turn: of the user, an answer as the SDK gave it, the results of its calls. */
-export type Turn = { user: string } | { answer: Told } | { results: Result[] }
+export type Turn = { user: string; image?: string } | { answer: Told } | { results: Result[] }
 
 export interface Ask {
   model: string
@@ -25,6 +25,8 @@ export interface Ask {
   turns: Turn[]
   /** with the tool `look` */
   tools?: boolean
+  /** reasoning is asked for, and its summary */
+  thinking?: boolean
   signal?: AbortSignal
   /** hears each piece of text of a stream */
   onText?(piece: string): void
@@ -40,6 +42,10 @@ export interface Counted {
 export interface Told {
   text: string
   calls: Called[]
+  /** reasoning that a program can read */
+  thought?: string
+  /** as the answer names it */
+  model: string
   /** the client's own word for the end */
   stop: string
   /** it was said to be a refusal, beside the word for the end */
@@ -73,7 +79,11 @@ export interface Client {
   model: string
   ask(door: Door, ask: Ask): Promise<Told>
   /** An answer of the shape {city, degrees}, by the SDK's own way to get one. */
-  parse(door: Door, model: string): Promise<unknown>
+  parse(door: Door, model: string, stream: boolean): Promise<unknown>
+  /** Tokens of a prompt, where it can ask. */
+  count?(door: Door, model: string): Promise<number | undefined>
+  /** Ids of the models, where it can ask. */
+  list?(door: Door): Promise<string[]>
   caught(error: unknown): Caught
   /** its words for the end of an answer */
   stops: { end: string; calls: string; length: string; refused: string; blocked: string }
@@ -87,6 +97,8 @@ export interface Client {
   lacks?: {
     /** a result of a tool with an image */
     image?: string
+    /** reasoning, to its program */
+    thought?: string
     /** that a result is an error, in a field of its own */
     error?: string
     /** `retry-after` in its errors */

@@ -16,13 +16,14 @@ const sdk = ({ url, key, retries, fetch }: Door) =>
 
 export const google: Client = {
   model: 'gemini-3.6-flash',
-  async ask(door, { model, stream, turns, tools, signal, onText }) {
+  async ask(door, { model, stream, turns, tools, thinking, signal, onText }) {
     const contents = turns.flatMap(turn)
     const chat = sdk(door).chats.create({
       model,
       history: contents.slice(0, -1),
       config: {
         ...(signal ? { abortSignal: signal } : {}),
+        ...(thinking ? { thinkingConfig: { includeThoughts: true } } : {}),
         ...(tools ? { tools: [{ functionDeclarations: [{ name: 'look', parametersJsonSchema: lookSchema }] }] } : {}),
       },
     })
@@ -37,13 +38,25 @@ export const google: Client = {
     else answers.push(await chat.sendMessage({ message }))
     return told(answers, chat.getHistory(true).slice(contents.length))
   },
-  async parse(door, model) {
-    const answer = await sdk(door).models.generateContent({
+  async parse(door, model, stream) {
+    const { models } = sdk(door)
+    const body = {
       model,
       contents: 'weather',
       config: { responseMimeType: 'application/json', responseJsonSchema: z.toJSONSchema(weather) },
-    })
-    return weather.parse(JSON.parse(answer.text!))
+    }
+    let text = ''
+    if (stream) for await (const answer of await models.generateContentStream(body)) text += textOf(answer)
+    else text = (await models.generateContent(body)).text!
+    return weather.parse(JSON.parse(text))
+  },
+  async count(door, model) {
+    return (await sdk(door).models.countTokens({ model, contents: 'weather' })).totalTokens
+  },
+  async list(door) {
+    const ids: string[] = []
+    for await (const { name } of await sdk(door).models.list()) ids.push(name!.replace(/^models\//, ''))
+    return ids
   },
   caught(error) {
     const { name } = error as Error
@@ -68,8 +81,10 @@ export const google: Client = {
   },
 }
 
-const textOf = ({ candidates }: GenerateContentResponse) =>
-  (candidates?.[0]?.content?.parts ?? []).flatMap(({ text, thought }) => (text && !thought ? [text] : [])).join('')
+const textOf = ({ candidates }: GenerateContentResponse, thoughts = false) =>
+  (candidates?.[0]?.content?.parts ?? [])
+    .flatMap(({ text, thought = false }) => (text && thought === thoughts ? [text] : []))
+    .join('')
 
 function told(answers: GenerateContentResponse[], kept: Content[]) {
   const usage = answers.findLast(({ usageMetadata }) => usageMetadata)?.usageMetadata
@@ -77,7 +92,9 @@ function told(answers: GenerateContentResponse[], kept: Content[]) {
     ({ candidates, promptFeedback }) => candidates?.[0]?.finishReason ?? promptFeedback?.blockReason,
   )
   return {
-    text: answers.map(textOf).join(''),
+    text: answers.map(answer => textOf(answer)).join(''),
+    thought: answers.map(answer => textOf(answer, true)).join(''),
+    model: String(answers.at(-1)?.modelVersion),
     calls: answers.flatMap(({ functionCalls }) => functionCalls ?? []).map(called),
     stop: String(ends.findLast(end => end !== undefined)),
     usage: {
@@ -92,16 +109,18 @@ function told(answers: GenerateContentResponse[], kept: Content[]) {
 const called = ({ id = '', name = '', args }: FunctionCall) => ({ id, name, input: args })
 
 function turn(one: Turn): Content[] {
-  if ('user' in one) return [{ role: 'user', parts: [{ text: one.user }] }]
+  if ('user' in one) return [{ role: 'user', parts: [{ text: one.user }, ...(one.image ? [picture(one.image)] : [])] }]
   if ('answer' in one) return one.answer.kept as Content[]
   return [{ role: 'user', parts: one.results.map(result) }]
 }
+
+const picture = (data: string) => ({ inlineData: { mimeType: 'image/png', data } })
 
 const result = ({ call, text, error, image }: Result) => ({
   functionResponse: {
     ...(call.id ? { id: call.id } : {}),
     name: call.name,
     response: error ? { error: text } : { output: text },
-    ...(image ? { parts: [{ inlineData: { mimeType: 'image/png', data: image } }] } : {}),
+    ...(image ? { parts: [picture(image)] } : {}),
   },
 })

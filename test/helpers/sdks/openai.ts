@@ -10,6 +10,7 @@ const sdk = ({ url, key, retries, fetch }: Door) =>
   new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: retries, fetch })
 
 const shared = {
+  list: async (door: Door) => (await sdk(door).models.list()).data.map(({ id }) => id),
   caught(error: unknown) {
     if (!(error instanceof APIError)) return { kind: (error as Error).constructor.name, status: undefined }
     const { status, headers } = error
@@ -30,11 +31,12 @@ export const noField = 'OpenAI has no field for it: a program says it in the tex
 export const chat: Client = {
   ...shared,
   model: 'gpt-4.1',
-  async ask(door, { model, stream, turns, tools, signal, onText }) {
+  async ask(door, { model, stream, turns, tools, thinking, signal, onText }) {
     const { completions } = sdk(door).chat
     const body = {
       model,
       messages: turns.flatMap(chatTurn),
+      ...(thinking ? { reasoning_effort: 'medium' as const } : {}),
       ...(tools ? { tools: [{ type: 'function' as const, function: { name: 'look', parameters: lookSchema } }] } : {}),
     }
     const options = signal ? { signal } : {}
@@ -46,12 +48,14 @@ export const chat: Client = {
       : await completions.create(body, options)
     return chatTold(answer)
   },
-  async parse(door, model) {
-    const answer = await sdk(door).chat.completions.parse({
+  async parse(door, model, stream) {
+    const { completions } = sdk(door).chat
+    const body = {
       model,
-      messages: [{ role: 'user', content: 'weather' }],
+      messages: [{ role: 'user' as const, content: 'weather' }],
       response_format: zodResponseFormat(weather, 'weather'),
-    })
+    }
+    const answer = stream ? await completions.stream(body).finalChatCompletion() : await completions.parse(body)
     return answer.choices[0]!.message.parsed
   },
   stops: {
@@ -61,10 +65,14 @@ export const chat: Client = {
     refused: 'content_filter',
     blocked: 'content_filter',
   },
-  lacks: { image: 'a message of role tool has text only', error: noField },
+  lacks: {
+    image: 'a message of role tool has text only',
+    thought: 'reasoning_content is of other servers: the SDK has no field for it',
+    error: noField,
+  },
 }
 
-function chatTold({ choices, usage }: ChatCompletion) {
+function chatTold({ choices, usage, model }: ChatCompletion) {
   const { message, finish_reason } = choices[0]!
   return {
     text: message.content ?? '',
@@ -73,6 +81,7 @@ function chatTold({ choices, usage }: ChatCompletion) {
         ? [{ id: call.id, name: call.function.name, input: JSON.parse(call.function.arguments) }]
         : [],
     ),
+    model,
     stop: finish_reason,
     refused: Boolean(message.refusal),
     usage: {
@@ -85,7 +94,18 @@ function chatTold({ choices, usage }: ChatCompletion) {
 }
 
 function chatTurn(one: Turn): ChatCompletionMessageParam[] {
-  if ('user' in one) return [{ role: 'user', content: one.user }]
+  if ('user' in one)
+    return [
+      {
+        role: 'user',
+        content: one.image
+          ? [
+              { type: 'text', text: one.user },
+              { type: 'image_url', image_url: { url: `data:image/png;base64,${one.image}` } },
+            ]
+          : one.user,
+      },
+    ]
   if ('answer' in one) return [one.answer.kept as ChatCompletionMessageParam]
   return one.results.map(({ call, text }) => ({ role: 'tool', tool_call_id: call.id, content: text }))
 }
@@ -93,12 +113,18 @@ function chatTurn(one: Turn): ChatCompletionMessageParam[] {
 export const responses: Client = {
   ...shared,
   model: 'gpt-5.6-terra',
-  async ask(door, { model, stream, turns, tools, signal, onText }) {
+  async ask(door, { model, stream, turns, tools, thinking, signal, onText }) {
     const client = sdk(door)
     const body = {
       model,
       store: false,
       input: turns.flatMap(responsesTurn),
+      ...(thinking
+        ? {
+            reasoning: { effort: 'medium' as const, summary: 'auto' as const },
+            include: ['reasoning.encrypted_content' as const],
+          }
+        : {}),
       ...(tools ? { tools: [{ type: 'function' as const, name: 'look', parameters: lookSchema, strict: false }] } : {}),
     }
     const options = signal ? { signal } : {}
@@ -112,12 +138,10 @@ export const responses: Client = {
     if (answer.error) throw new Failed(answer.error.message)
     return responsesTold(answer)
   },
-  async parse(door, model) {
-    const answer = await sdk(door).responses.parse({
-      model,
-      input: 'weather',
-      text: { format: zodTextFormat(weather, 'weather') },
-    })
+  async parse(door, model, stream) {
+    const client = sdk(door)
+    const body = { model, input: 'weather', text: { format: zodTextFormat(weather, 'weather') } }
+    const answer = stream ? await client.responses.stream(body).finalResponse() : await client.responses.parse(body)
     return answer.output_parsed
   },
   stops: {
@@ -133,7 +157,7 @@ export const responses: Client = {
 /** An answer with `status: failed`. */
 class Failed extends Error {}
 
-function responsesTold({ output, output_text, usage, status, incomplete_details }: Response) {
+function responsesTold({ model, output, output_text, usage, status, incomplete_details }: Response) {
   const calls = output.flatMap(item =>
     item.type === 'function_call' ? [{ id: item.call_id, name: item.name, input: JSON.parse(item.arguments) }] : [],
   )
@@ -142,6 +166,8 @@ function responsesTold({ output, output_text, usage, status, incomplete_details 
   return {
     text: output_text,
     calls,
+    thought: output.flatMap(item => (item.type === 'reasoning' ? item.summary.map(({ text }) => text) : [])).join(''),
+    model,
     stop,
     refused,
     usage: {
@@ -154,18 +180,22 @@ function responsesTold({ output, output_text, usage, status, incomplete_details 
 }
 
 function responsesTurn(one: Turn): ResponseInputItem[] {
-  if ('user' in one) return [{ role: 'user', content: one.user }]
+  if ('user' in one)
+    return [
+      { role: 'user', content: one.image ? [{ type: 'input_text', text: one.user }, picture(one.image)] : one.user },
+    ]
   if ('answer' in one) return one.answer.kept as ResponseInputItem[]
   return one.results.map(output)
 }
 
+const picture = (data: string) => ({
+  type: 'input_image' as const,
+  image_url: `data:image/png;base64,${data}`,
+  detail: 'auto' as const,
+})
+
 const output = ({ call, text, image }: Result): ResponseInputItem => ({
   type: 'function_call_output',
   call_id: call.id,
-  output: image
-    ? [
-        { type: 'input_text', text },
-        { type: 'input_image', image_url: `data:image/png;base64,${image}`, detail: 'auto' },
-      ]
-    : text,
+  output: image ? [{ type: 'input_text', text }, picture(image)] : text,
 })
