@@ -93,6 +93,20 @@ const refusals: [who: 'g' | 'v' | 'both', name: string, status: number, body: st
   ],
   [
     'both',
+    'a file that the client names, of another project or gone',
+    403,
+    error(403, 'PERMISSION_DENIED', 'You do not have permission to access the File abc or it may not exist.'),
+    /^relay$/,
+  ],
+  [
+    'both',
+    'a cached content that the client names',
+    403,
+    error(403, 'PERMISSION_DENIED', 'CachedContent not found (or permission denied)'),
+    /^relay$/,
+  ],
+  [
+    'both',
     'an API that is not enabled',
     403,
     error(

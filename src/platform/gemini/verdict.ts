@@ -68,6 +68,8 @@ function decide(front: Front, status: number, error: GoogleError, now: number): 
   const words = said.page ? `answered with a page${why && `: ${why}`}` : why
   if (status === 429 || (front.quotaStatuses.has(status) && speaksOfQuota(error))) return tooMany(front, error, now)
   if (status === 402) return declined('payment', words || 'payment required')
+  // Of what the client names in its request, which is of another project, or gone: every account would say so.
+  if (status === 403 && api && ofRequest.test(message)) return { relay: true }
   const told = aboutAccount(error)
   if (told) return told
   if (status === 401) return declined('auth', words || 'credential refused')
@@ -225,6 +227,9 @@ function aboutAccount({ said, message, status, link }: GoogleError): Declined | 
     return declined('auth', `${brief(message)}${link === '' ? '' : ` (${address(link)})`}`)
   return undefined
 }
+
+const ofRequest =
+  /^(?:You do not have permission to access (?:the )?(?:File|CachedContent)\b|CachedContent not found\b)/i
 
 function forbiddenScope({ message, said }: GoogleError): Declined['scope'] {
   return !said.page && /\bmodels?\/|\bthis model\b/i.test(message) ? 'model' : 'account'
