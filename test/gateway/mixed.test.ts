@@ -1,6 +1,6 @@
 // Mixed scheduling and the forced platform: antigravity accounts beside those of a group's own platform, and the routes that ask for them.
 import t, { type Test } from 'tap'
-import { addAccount } from '../../src/core/record/account.ts'
+import { addAccount, findAccount } from '../../src/core/record/account.ts'
 import { addGroup } from '../../src/core/record/group.ts'
 import { createKey } from '../../src/core/record/key.ts'
 import { FEW } from '../../src/gateway/choose/pool.ts'
@@ -99,3 +99,23 @@ t.test(
     t.notOk(gw.daemon.gateway.snapshot.ungrouped('gemini').some(a => a.name === 'anti'))
   },
 )
+
+t.test('what an account of another dialect cannot be told is asked of those that speak the client’s own', async t => {
+  const gw = await mixed(t, [{ name: 'own' }])
+  await gw.set.account('anti', { priority: 1 })
+  const own = { ...body, mcp_servers: [{ type: 'url', url: 'https://x.example', name: 'x' }] }
+  let said = ''
+  const asked = async (body: object) => {
+    const reply = await gw.send(body)
+    said = await reply.text()
+    return [reply.status, gw.mock.stats('cred-anti').requests, gw.mock.stats(gw.credential('own')).requests]
+  }
+  t.strictSame(await asked(body), [200, 1, 0], 'the mixed account comes first')
+  t.strictSame(await asked(own), [200, 1, 1])
+  t.strictSame(gw.daemon.gateway.health.ailments((await findAccount(gw.database.db, 'anti')).id), [])
+  await gw.set.account('own', { status: 'paused' })
+  t.strictSame(await asked(own), [400, 1, 1], 'and refused where there is none')
+  t.match(said, /mcp_servers: /)
+  const slots = (await gw.live()).accounts.map(({ slots }) => slots.used)
+  t.strictSame(slots, [0, 0])
+})

@@ -119,6 +119,38 @@ t.test(
   },
 )
 
+t.test('who leaves while the token is made new gives its place back at once', async t => {
+  const gw = await oauth(t, () => ({}), {}, { hold: 'start' })
+  await gw.set.account('a1', { concurrency: 1 })
+  const leaving = new AbortController()
+  const reply = gw.send(hello(), { signal: leaving.signal }).catch((error: Error) => error.name)
+  await until(t, 'it is being refreshed', () => asked(gw) === 1)
+  const used = async () => (await gw.live()).accounts.find(({ name }) => name === 'a1')!.slots.used
+  t.equal(await used(), 1)
+  leaving.abort()
+  t.equal(await reply, 'AbortError')
+  await until(t, 'the place is free', async () => (await used()) === 0)
+  gw.mock.release('token')
+  await until(t, 'what was shown is not lost', async () => (await stored(gw)).access === 'mock-access.family.1')
+})
+
+t.test(
+  'a token that is over and proofs of somebody else in one request: neither is held against the account',
+  async t => {
+    const gw = await oauth(t, () => ({}))
+    gw.mock.script('family', { proofs: 'own' })
+    const thought = { type: 'thinking', thinking: 'elsewhere', signature: 'RXFRQg==' }
+    const messages = [
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content: [thought, { type: 'text', text: 'ho' }] },
+      { role: 'user', content: 'go on' },
+    ]
+    t.equal((await gw.send({ ...hello(), messages })).status, 200)
+    t.strictSame([gw.mock.stats('old').requests, gw.mock.stats('family').requests], [1, 2])
+    t.strictSame(gw.daemon.gateway.health.ailments((await account(gw)).id), [])
+  },
+)
+
 t.test('through the proxy of the account, and the old refresh token stays where none is given', async t => {
   const gw = await oauth(t, () => ({ scopes: ['a', 'b'] }))
   const way = await egress(t, { login: 'u:p' })

@@ -17,9 +17,9 @@ import type { Call } from '../enter/receive.ts'
 import type { Gateway } from '../gateway.ts'
 import { type Proofs, proofsFor, proofsOf } from './asked.ts'
 import { answerEstimate } from './estimate.ts'
-import { exchange } from './exchange.ts'
+import { type ExchangeOptions, exchange, type Refused } from './exchange.ts'
 import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
-import { counts, isTranslated } from './way.ts'
+import { counts, isAlike, isTranslated } from './way.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -99,22 +99,7 @@ export async function attempt(
       const proofs = await (isTranslated(call, candidate)
         ? (translated ??= proofsFor(gw, call, caller))
         : (passed ??= proofsOf(gw, call)))
-      const asked = { gw, call, caller, candidate, down, outcome, bill, standing, proofs }
-      let refused = await exchange(asked)
-      // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
-      // The others that are kept may be no better, so the second try makes its own.
-      if (refused?.stale) refused = await exchange({ ...asked, fresh: true })
-      // What nobody could know to be another's: it is asked once more without.
-      if (refused?.seals) refused = await exchange({ ...asked, unsealed: true })
-      if (refused?.status === 401 && refused.verdict.class === 'auth' && account.type === 'oauth') {
-        const renewed = await gw.tokens.refreshNow(account)
-        down.check()
-        const fresh = gw.snapshot.accounts.get(account.id)
-        if (renewed === 'refreshed' && fresh)
-          refused = await exchange({ ...asked, candidate: { ...candidate, account: fresh } })
-        // What is said of a token that could not be made new is no word about the account.
-        else if (renewed === 'failed') refused = { ...refused, verdict: { ...refused.verdict, definite: false } }
-      }
+      const refused = await ask({ gw, call, caller, candidate, down, outcome, bill, standing, proofs })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
       const { proxy } = account
@@ -132,6 +117,15 @@ export async function attempt(
       // Whoever is at the same address cannot be reached either.
       if (own) for (const other of accountsOf(gw, caller)) if (other.baseUrl === account.baseUrl) excluded.add(other.id)
     } catch (error) {
+      // It was not asked. Somebody may be who can be told all of it.
+      if (error instanceof Failure && error.code === 'UNTRANSLATABLE') {
+        const others = accountsOf(gw, caller).filter(other => !excluded.has(other.id))
+        for (const other of others) if (isAlike(call, account, other)) excluded.add(other.id)
+        if (others.some(o => o.status === 'active' && o.models(model) !== undefined && !excluded.has(o.id))) {
+          health.unclear(account.id, model, since)
+          continue
+        }
+      }
       // A stream that broke half-way is a strike against the account; a client that left says nothing of it, but nobody
       // else must wait for this request's word.
       if (error instanceof Failure && error.fault === 'upstream')
@@ -143,6 +137,43 @@ export async function attempt(
       lease.release()
     }
     if (++switches > gw.config['failover.max_switches']) throw exhaustedBy(refusals, undefined, model, gw.now())
+  }
+}
+
+/** One account asked, and asked again for what is nothing of its own: once for each. */
+async function ask(asked: ExchangeOptions): Promise<Refused | undefined> {
+  const { gw, down, candidate } = asked
+  let options = asked
+  let renewable = candidate.account.type === 'oauth'
+  for (;;) {
+    const refused = await exchange(options)
+    if (!refused) return undefined
+    // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
+    // The others that are kept may be no better, so the second try makes its own.
+    if (refused.stale && !options.fresh) options = { ...options, fresh: true }
+    // What nobody could know to be another's: it is asked once more without.
+    else if (refused.seals && !options.unsealed) options = { ...options, unsealed: true }
+    else if (refused.status === 401 && refused.verdict.class === 'auth' && renewable) {
+      renewable = false
+      const renewed = await whileHeard(down, gw.tokens.refreshNow(candidate.account))
+      const account = gw.snapshot.accounts.get(candidate.account.id)
+      // What is said of a token that could not be made new is no word about the account.
+      if (renewed === 'failed') return { ...refused, verdict: { ...refused.verdict, definite: false } }
+      if (renewed !== 'refreshed' || !account) return refused
+      options = { ...options, candidate: { ...candidate, account } }
+    } else return refused
+  }
+}
+
+/** Waits for work that goes on by itself, but no longer than the request does. @throws the Failure that interrupted it */
+async function whileHeard<T>(down: Downstream, work: Promise<T>): Promise<T> {
+  down.check()
+  const { promise, reject } = Promise.withResolvers<never>()
+  down.watcher = { interrupted: reject }
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    down.watcher = undefined
   }
 }
 

@@ -117,7 +117,13 @@ class Exchange implements Listener, Watcher {
 
   start(): Promise<Refused | undefined> {
     const { gw, call, caller, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
-    this.#way = wayTo({ gw, call, caller, candidate, proofs, unsealed })
+    try {
+      this.#way = wayTo({ gw, call, caller, candidate, proofs, unsealed })
+    } catch (error) {
+      this.#tried.error = (error as Error).message
+      this.#tried.endedMs = gw.now() - outcome.at
+      throw error
+    }
     const { request, body } = this.#way
     if (candidate.account.proxy) request.via = candidate.account.proxy
     outcome.phase = 'connecting'

@@ -9,6 +9,7 @@ import { Notes } from '../../dialect/middle/notes.ts'
 import { editsFor } from '../../dialect/middle/proofs.ts'
 import { Translation } from '../../dialect/middle/translation.ts'
 import { dialectNamed } from '../../dialect/table.ts'
+import { Failure } from '../../lib/failure.ts'
 import { version } from '../../lib/version.ts'
 import type { Envelope, Platform, UpstreamCall, UpstreamRequest } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
@@ -58,6 +59,17 @@ export function isTranslated(call: Call, { account }: Candidate): boolean {
   return !passes(call, platformOf(account).speaks(account, call.route))
 }
 
+/** Whether what the one could not be told the other cannot either. */
+export function isAlike({ route }: Call, one: AccountFacts, other: AccountFacts): boolean {
+  const platform = platformOf(one)
+  const enveloped = (account: AccountFacts) => platform.envelope?.(account, credentialOf(account)) !== undefined
+  return (
+    one.platform === other.platform &&
+    platform.speaks(one, route) === platform.speaks(other, route) &&
+    enveloped(one) === enveloped(other)
+  )
+}
+
 // What nobody can translate passes, and embeddings are asked only where they are understood.
 const passes = ({ dialect, route }: Call, name: DialectName): boolean =>
   name === dialect.name || dialect.codec === undefined || route.kind === 'embed'
@@ -89,6 +101,8 @@ function passing(going: Going, platform: Platform): Way {
   const shown = { client: dialect, upstream: dialect, to: stream, metered: isMetered(route), restore, stripped }
   const asked = { method: route.method, path: pathFor(route, upstreamModel), query, headers: endToEnd(req) }
   const envelope = platform.envelope?.(account, credentialOf(account))
+  if (envelope && route.kind === 'embed')
+    throw new Failure('UNTRANSLATABLE', ['model', 'accounts behind Code Assist make no embeddings'])
   const issuer = issuerOf(going)
   const { proofs, unsealed } = going
   const edits = proofs.brought.length === 0 ? undefined : editsOf(proofs, issuer, unsealed)
