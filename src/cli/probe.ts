@@ -45,12 +45,14 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
   const platform = platformTable[found.platform]
   if (!platform) throw new Refusal('failure', `gw does not speak to ${found.platform} yet`)
   const account = await loadAccount(db, secret, found)
-  const model = wanted ?? account.models.listed[0] ?? platform.probeModel
+  // What an operator names is meant to work; a provider's list has models that answer nothing like a chat.
+  const named = Object.keys(found.model_map).length > 0 ? account.models.listed[0] : undefined
+  const model = wanted ?? named ?? platform.probeModel
   const upstream = account.models(model)
   if (upstream === undefined)
     throw new Refusal(
       'usage',
-      `account "${found.name}" does not serve ${model}; give a --model that its --map names: ${Object.keys(found.model_map).join(', ')}`,
+      `account "${found.name}" does not serve ${model}; give a --model that it does (gw account models ${found.name})`,
     )
 
   let sent = await send(platform, account, credentialOf(account), upstream)
@@ -67,7 +69,7 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
 }
 
 /** As the gateway does: a token that is over is made new once, where it can be. */
-async function renewed(gw: Invocation, account: number): Promise<boolean> {
+export async function renewed(gw: Invocation, account: number): Promise<boolean> {
   const { createRefresh } = await import('../core/oauth/refresh.ts')
   const world = { db: await gw.db(), secret: await gw.secret(), now: Date.now }
   const done = await createRefresh({ ...world, log: (_level, line) => gw.out.note(line) })(account)

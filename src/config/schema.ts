@@ -238,6 +238,11 @@ export const settings = {
     '/etc/gw/models.json',
     'What models can do, put over what gw knows: JSON of the shape of `config/models.json`, by vendor and name (`claude-x*` for all that begin so), each row saying only what differs. `gw config check` says what is wrong in it.',
   ),
+  'models.refresh_interval': live(
+    duration('0s', '30d'),
+    '6h',
+    "How often providers that list their models (Antigravity's) are asked which an account serves, of accounts without a mapping of their own. 0s is never: they serve what gw knows.",
+  ),
   'billing.overdraft': live(
     usd(),
     '0',

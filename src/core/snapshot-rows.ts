@@ -52,7 +52,7 @@ export const accountRows = (db: Db) =>
   db
     .selectFrom('accounts')
     .select(['id', 'name', 'platform', 'type', 'credential', 'base_url', 'concurrency', 'priority', 'status', 'reason'])
-    .select(['dialect', 'model_map', 'intercept_warmup', 'expires_at', 'deleted_at', 'mixed', 'proxy_id'])
+    .select(['dialect', 'model_map', 'catalogue', 'intercept_warmup', 'expires_at', 'deleted_at', 'mixed', 'proxy_id'])
     .select(sql<string | null>`(select p.name from proxies p where p.id = accounts.proxy_id)`.as('proxy_name'))
     .select(
       sql<Buffer | null>`(select p.url from proxies p where p.id = accounts.proxy_id and p.deleted_at is null)`.as(
@@ -74,7 +74,7 @@ export function accountFacts(row: AccountRow, proxy: Through | null): AccountFac
     priority: row.priority,
     status: row.status,
     reason: row.reason,
-    models: sharedModelMap(mappingFor(row.platform, row.model_map)),
+    models: sharedModelMap(mappingFor(row.platform, row.model_map, row.catalogue)),
     expiresAt: row.expires_at?.getTime() ?? 0,
     interceptWarmup: row.intercept_warmup,
     mixed: row.mixed,

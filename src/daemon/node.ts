@@ -35,6 +35,7 @@ import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
+import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
@@ -194,7 +195,16 @@ export async function startWorker(
     gateway.places.retry()
     retry()
   }
-  open(startJobs([...jobsOf(gateway), tokens.job], { database, log }))
+  const catalogues = keepCatalogues(
+    {
+      db: database.db,
+      secret,
+      renew: async account => (await tokens.refreshNow(account)) === 'refreshed',
+      log: (level, line) => log[level](line),
+    },
+    { snapshot: () => gateway.snapshot, everyMs: () => gateway.config['models.refresh_interval'] },
+  )
+  open(startJobs([...jobsOf(gateway), tokens.job, catalogues], { database, log }))
 
   const degraded = () =>
     [

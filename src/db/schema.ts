@@ -74,6 +74,10 @@ export interface AccountsTable {
   intercept_warmup: Generated<boolean>
   proxy_id: number | null
   mixed: Generated<boolean>
+  catalogue: ColumnType<Record<string, string> | null, undefined, never>
+  catalogue_at: ColumnType<Date | null, undefined, never>
+  catalogue_due: ColumnType<Date | null, undefined, null>
+  catalogue_problem: ColumnType<string | null, undefined, never>
   expires_at: Date | null
   created_at: Stamp
   updated_at: Stamp

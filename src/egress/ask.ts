@@ -26,10 +26,15 @@ export interface AskOptions {
   timeoutMs: number
   /** default 64 KB; what comes after is not read */
   mostBytes?: number
+  /** ends it */
+  leaving?: AbortSignal | undefined
 }
 
 /** @throws Error with node's code, EPROXY for what an egress proxy did, ETIMEDOUT when it took too long */
-export function ask(question: Question, { through, timeoutMs, mostBytes = 64 * 1024 }: AskOptions): Promise<Answer> {
+export function ask(
+  question: Question,
+  { through, timeoutMs, mostBytes = 64 * 1024, leaving }: AskOptions,
+): Promise<Answer> {
   const { url, method, headers, body = '' } = question
   const secure = url.protocol === 'https:'
   const pool = { keepAlive: false }
@@ -48,7 +53,12 @@ export function ask(question: Question, { through, timeoutMs, mostBytes = 64 * 1
     method === 'GET' || method === 'HEAD' ? headers : { ...headers, 'content-length': Buffer.byteLength(body) }
   let request: http.ClientRequest
   try {
-    request = (secure ? https : http).request(url, { method, headers: framed, agent })
+    request = (secure ? https : http).request(url, {
+      method,
+      headers: framed,
+      agent,
+      ...(leaving && { signal: leaving }),
+    })
   } catch (error) {
     return Promise.reject(error)
   }

@@ -18,7 +18,7 @@ export interface UpstreamCall {
   /** upper-case header values are not joined here: what `Connection` named is dropped by the caller */
 }
 
-/** A small request that shows whether an account serves a model. */
+/** A small request of our own: one that shows whether an account serves a model, or asks which. */
 export interface Probe {
   call: UpstreamCall
   body: string
@@ -72,4 +72,13 @@ export interface Platform {
   readonly probeModel: string
   /** The cheapest real request there is, in the dialect of the account. */
   probe(model: string, account: AccountFacts): Probe
+  /** The provider's own list of the models that an account serves; absent: there is none, or none that is of use. */
+  readonly catalogue?: Catalogue
+}
+
+export interface Catalogue {
+  /** What to ask, for `prepare`. */
+  ask(account: AccountFacts, credential: Credential): Probe
+  /** The mapping that an answer makes of `before`, the one that gw knows by itself; undefined for what is no list. */
+  mapping(body: string, before: Record<string, string>): Record<string, string> | undefined
 }

@@ -118,6 +118,72 @@ t.test('an account of every platform is added, shown and tested', async t => {
   }
 })
 
+t.test('gw account models: what is served, who says so, and what of it has no price', async t => {
+  const models = async (name: string, ...more: string[]) => {
+    const { code, stdout, stderr } = await gw(['account', 'models', name, ...more])
+    t.equal(code, 0, stderr)
+    return { stdout, stderr }
+  }
+  const first = await models('t-antigravity')
+  t.match(
+    first.stdout,
+    /^MODEL +UPSTREAM +PRICED +FROM +READ\nclaude-opus-4-6-thinking +claude-opus-4-6-thinking +yes +gw +-\n/,
+  )
+  t.match(first.stdout, /\nclaude-haiku-4\* +gemini-3-flash +- +gw +-\n/)
+  t.match(first.stderr, /gw's own table: no list of its provider was read yet/)
+
+  const listed = { models: { 'gemini-3-flash': {}, 'tab-secret-model': {} } }
+  mock.script('tok-hidden', { body: JSON.stringify(listed) })
+  const fresh = await models('t-antigravity', '--refresh', '--json')
+  const flash = { upstream: 'gemini-3-flash', from: 'provider' }
+  const rows = JSON.parse(fresh.stdout) as { model: string; read_at: string }[]
+  t.match(rows[0]!.read_at, /^\d{4}-.*Z$/)
+  t.strictSame(
+    rows.map(({ read_at: _, ...fields }) => fields),
+    [
+      { model: 'gemini-3-flash', ...flash, priced: true },
+      { model: 'tab-secret-model', ...flash, upstream: 'tab-secret-model', priced: false },
+      { model: 'claude-3-haiku*', ...flash, priced: null },
+      { model: 'claude-haiku-4*', ...flash, priced: null },
+      { model: 'gemini-*', ...flash, upstream: 'gemini-*', priced: null },
+    ],
+  )
+  t.match(fresh.stderr, /its provider's list, read (now|\d+s ago)\n/)
+  t.match(fresh.stderr, /served but unpriced, .*: tab-secret-model \(gw price set MODEL\)/)
+  t.strictSame((await models('t-antigravity', '-o', 'name')).stdout.split('\n').slice(0, 2), [
+    'gemini-3-flash',
+    'tab-secret-model',
+  ])
+  t.match(
+    (await models('t-antigravity', '-o', 'csv', '--columns', 'model,from,priced')).stdout,
+    /^model,from,priced\r\n/,
+  )
+
+  mock.script('tok-hidden', { status: 503, error: { message: 'tok-hidden is busy' } })
+  t.match(await gw('account models t-antigravity --refresh'), {
+    code: 1,
+    stderr: 'gw: account "t-antigravity": its provider\'s list of models cannot be read: status 503: *** is busy\n',
+    stdout: '',
+  })
+  const stays = await models('t-antigravity', '--json')
+  t.strictSame(JSON.parse(stays.stdout), rows, 'the list stays')
+  t.match(stays.stderr, /warning: its provider's list could not be read: status 503/)
+  mock.script('tok-hidden', {})
+  t.match(await json('account test t-antigravity'), { ok: true, model: 'gemini-3-flash' })
+
+  t.equal((await gw('account set t-antigravity --map gemini-3-flash=other')).code, 0)
+  const own = await models('t-antigravity')
+  t.match(own.stdout, /\ngemini-3-flash +other +yes +account +-\n$/)
+  t.match(own.stderr, /its own mapping/)
+  t.match(await gw('account models t-antigravity --refresh'), { code: 2, stderr: /mapping of its own, .*--map none/ })
+  t.equal((await gw('account set t-antigravity --map none')).code, 0)
+  t.strictSame(JSON.parse((await models('t-antigravity', '--json')).stdout), rows)
+
+  t.match(await models('t-gemini'), { stdout: '', stderr: /no mapping: it serves every model under its own name/ })
+  t.match(await gw('account models t-gemini --refresh'), { code: 2, stderr: /no list is read of gemini/ })
+  t.match(await gw('account models nobody'), { code: 6 })
+})
+
 t.test('gw account test renews a token that is over, and goes on', async t => {
   mock.script('old', { status: 401, error: { type: 'authentication_error', message: 'over' } })
   await add('old', { access_token: 'old', refresh_token: 'of-old', client_id: 'mine', token_url: tokenUrl })

@@ -131,6 +131,8 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
     listen: { host: '127.0.0.1', port: 0 },
     'ops.listen': { host: '127.0.0.1', port: 0 },
     'usage.flush_interval': 10,
+    // The provider is asked what a test asks, and nothing else.
+    'models.refresh_interval': 0,
     ...setup.config,
   }
   const mock = await startMock({ keep: 4_000 })

@@ -672,7 +672,7 @@ t.test('the envelope comes off an answer to the byte, cut anywhere', async t => 
 })
 
 t.test('Antigravity serves what its catalogue says, unless an account says otherwise', async t => {
-  const serves = modelMap(mappingFor('antigravity', {}))
+  const serves = modelMap(mappingFor('antigravity', {}, null))
   const cases: [asked: string, served: string | undefined][] = [
     ['gemini-3.1-pro-low', 'gemini-3.1-pro-low'],
     ['claude-opus-4-5-20251101', 'claude-opus-4-6-thinking'],
@@ -684,8 +684,9 @@ t.test('Antigravity serves what its catalogue says, unless an account says other
     ['gpt-4.1', undefined],
   ]
   for (const [asked, served] of cases) t.equal(serves(asked), served, asked)
-  t.strictSame(mappingFor('antigravity', { a: 'b' }), { a: 'b' })
-  t.strictSame(mappingFor('gemini', {}), {})
+  t.strictSame(mappingFor('antigravity', {}, { c: 'd' }), { c: 'd' }, 'what its provider lists')
+  t.strictSame(mappingFor('antigravity', { a: 'b' }, { c: 'd' }), { a: 'b' })
+  t.strictSame(mappingFor('gemini', {}, null), {})
 
   const shipped = JSON.parse(readFileSync(new URL('../../config/antigravity-models.json', import.meta.url), 'utf8'))
   const list = JSON.stringify({ models: { 'gemini-4-pro': { quotaInfo: {} }, 'claude-sonnet-4-6': {} } })
@@ -698,7 +699,7 @@ t.test('Antigravity serves what its catalogue says, unless an account says other
   })
   for (const none of ['', '[]', '{"error":{}}', '{"models":{}}', 'null'])
     t.equal(mappingIn(none, shipped), undefined, none)
-  const { call: ask, body } = catalogueAsk(oauth({ project_id: 'p' }))
+  const { call: ask, body } = catalogueAsk(account({ type: 'oauth' }), oauth({ project_id: 'p' }))
   t.equal(antigravity.prepare(ask, account({ type: 'oauth' }), oauth({})).path, '/v1internal:fetchAvailableModels')
   t.equal(body, '{"project":"p"}')
 })

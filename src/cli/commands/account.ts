@@ -138,6 +138,17 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
+  lists(noun.command('models'))
+    .description('what an account serves and who says so: its own mapping, its provider, or gw')
+    .argument('<account>', 'name or number')
+    .option('--refresh', "read its provider's list now")
+    .action(
+      act(async (gw, ref: string, options: { refresh?: boolean }) => {
+        const { showModels } = await import('../models.ts')
+        await showModels(gw, ref, options.refresh ?? false)
+      }),
+    )
+
   fieldOptions(writes(noun.command('set')))
     .description('change an account; --group and --map replace all there were, none empties them')
     .argument('<account>', 'name or number')

@@ -126,6 +126,8 @@ export async function setAccount(db: Db, secret: Secret, ref: string, change: Ac
     ...(credential !== undefined && found.status === 'expired' ? { status: 'active' as const, reason: null } : {}),
     ...(model_map === undefined ? {} : { model_map: JSON.stringify(model_map) }),
     ...(proxy === undefined ? {} : { proxy_id: proxy === null ? null : await proxyId(db, proxy) }),
+    // Another account of the provider, or another way to it, may be told another list.
+    ...(credential === undefined && base_url === undefined && proxy === undefined ? {} : { catalogue_due: null }),
     updated_at: new Date(),
   }
   await unique('account', change.name ?? ref, db.updateTable('accounts').set(row).where('id', '=', found.id).execute())

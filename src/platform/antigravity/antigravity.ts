@@ -6,6 +6,7 @@ import { agentRequest, envelopeOf, internalPath } from '../gemini/envelope.ts'
 import { probeBody, probeCall } from '../gemini/gemini.ts'
 import { judgeEventOf, judgeOf } from '../gemini/verdict.ts'
 import type { Platform, UpstreamRequest } from '../platform.ts'
+import { catalogueAsk, mappingIn } from './catalogue.ts'
 import { fitted } from './fitted.ts'
 
 const BASE = 'https://cloudcode-pa.googleapis.com'
@@ -41,4 +42,5 @@ export const antigravity: Platform = {
 
   probeModel: 'gemini-3-flash',
   probe: model => ({ call: probeCall(model), body: probeBody }),
+  catalogue: { ask: catalogueAsk, mapping: mappingIn },
 }

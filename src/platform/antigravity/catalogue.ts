@@ -1,12 +1,13 @@
 // The provider's own list of models (`fetchAvailableModels`, spec/wire-additions.md §3.5) as the mapping of an account.
 
 import type { Credential } from '../../core/credential.ts'
+import type { AccountFacts } from '../../core/snapshot.ts'
 import { oauthOf } from '../gemini/credential.ts'
-import type { UpstreamCall } from '../platform.ts'
+import type { Probe } from '../platform.ts'
 
 /** What to ask. Its path is of v1internal already: `prepare` leaves it. */
-export function catalogueAsk(credential: Credential): { call: UpstreamCall; body: string } {
-  const { project } = oauthOf(credential)
+export function catalogueAsk(account: AccountFacts, credential: Credential): Probe {
+  const project = account.type === 'oauth' ? oauthOf(credential).project : ''
   return {
     call: {
       method: 'POST',
