@@ -217,6 +217,12 @@ t.test('thinking by what the model takes', async t => {
     ['gemini-3.8-flash', { thinking: { type: 'disabled' } }, { thinkingLevel: 'minimal' }, 'thinking~'],
     [
       'gemini-3.8-flash',
+      { thinking: { type: 'disabled' }, output_config: { effort: 'high' } },
+      { thinkingLevel: 'minimal' },
+      'thinking~',
+    ],
+    [
+      'gemini-3.8-flash',
       { thinking: { type: 'enabled', budget_tokens: 5000 } },
       { thinkingLevel: 'medium', includeThoughts: true },
       'thinking~',

@@ -91,13 +91,14 @@ function amount(by: Encoding, thinking: Thinking): Amount {
   return facts.efforts.length > 0 ? levelFor(by, thinking) : budgetFor(by, thinking)
 }
 
-// Thinking that cannot be turned off is as little as there is.
+// Thinking that cannot be turned off is as little as there is, whatever effort is told beside: Claude Code says both.
 function levelFor(by: Encoding, thinking: Thinking): Amount {
   const { facts } = by.target
   const off = thinking.mode === 'off' || thinking.mode === 'betweenTools'
   if (off || thinking.mode === 'budget') changed(by, thinking)
   const budgeted = thinking.mode === 'budget' && !thinking.effort ? effortOf(thinking.budget ?? 0) : undefined
-  const wanted: Effort | undefined = off ? (thinking.effort ?? 'minimal') : (thinking.effort ?? budgeted)
+  const least = thinking.mode === 'off' ? 'minimal' : (thinking.effort ?? 'minimal')
+  const wanted: Effort | undefined = off ? least : (thinking.effort ?? budgeted)
   if (!wanted) return {}
   const offered = offeredEffort(wanted, facts.efforts)!
   if (offered !== wanted && !off && thinking.params.effort) by.notes.change(thinking.params.effort)
