@@ -150,6 +150,11 @@ t.test('a freeform tool comes back as its text, however it is cut (trap 18)', as
   const other = new FreeformText()
   t.equal(other.push('just words'), '')
   t.equal(other.end(), 'just words', 'what is no object is given as it is')
+  const long = new FreeformText()
+  const piece = 'x'.repeat(40)
+  long.push('{"patch":"')
+  for (let n = 0; n < 200_000; n++) long.push(piece)
+  t.equal(long.end().length, 8_000_010, 'however much of it there is, and in how many pieces: each is read once')
   t.pass('every cut')
 })
 

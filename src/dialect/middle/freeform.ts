@@ -1,30 +1,36 @@
 // A freeform tool on a wire that has only functions: `{"input": "text"}` in pieces is turned back into the text.
-const INPUT = /^\s*\{\s*"input"\s*:\s*"/
+const HEAD = '{"input":"'
+/** Before these characters of it there may be blanks. */
+const GAPS: ReadonlySet<number> = new Set([0, 1, 8, 9])
 
 /** Takes the pieces of the JSON and gives those of the text. */
 export class FreeformText {
-  #head = ''
-  #inside = false
+  /** how much of the head was read; -1: something else was written */
+  #read = 0
+  readonly #pieces: string[] = []
   #done = false
   // Of an escape that is there in part.
   #rest = ''
 
   push(piece: string): string {
     if (this.#done) return ''
-    let text = piece
-    if (!this.#inside) {
-      this.#head += piece
-      const found = INPUT.exec(this.#head)
-      if (!found) return ''
-      this.#inside = true
-      text = this.#head.slice(found[0].length)
+    if (this.#read === HEAD.length) return this.#unescaped(this.#rest + piece)
+    this.#pieces.push(piece)
+    // Each character is looked at once, however many pieces there are.
+    for (let at = 0; this.#read >= 0 && at < piece.length; at++) {
+      const c = piece[at]!
+      if (c === HEAD[this.#read]) {
+        if (++this.#read === HEAD.length) return this.#unescaped(piece.slice(at + 1))
+      } else if (!GAPS.has(this.#read) || c.trim() !== '') this.#read = -1
     }
-    return this.#unescaped(this.#rest + text)
+    return ''
   }
 
   /** What is left when the model wrote something else than it was told: all of it, as it is. */
   end(): string {
-    return this.#inside || this.#head.trim() === '{}' ? '' : this.#head
+    if (this.#read === HEAD.length) return ''
+    const said = this.#pieces.join('')
+    return said.trim() === '{}' ? '' : said
   }
 
   #unescaped(text: string): string {
