@@ -330,6 +330,24 @@ t.test('the form of the answer, and searches beside functions', async t => {
   t.equal(not.dropped, 'tools.web_search_20250305')
 })
 
+t.test('only functions are forced', async t => {
+  const tools = [
+    { type: 'web_search' },
+    { type: 'namespace', name: 'db', tools: [{ type: 'function', name: 'q', parameters: {} }] },
+  ]
+  const choice = (tool_choice: object) => asked('responses', { input: 'x', tools, tool_choice })
+  const forced = choice({ type: 'function', name: 'q' })
+  t.strictSame(forced.body.toolConfig.functionCallingConfig, { mode: 'ANY', allowedFunctionNames: ['db__q'] })
+  const search = choice({ type: 'web_search' })
+  t.equal(search.body.toolConfig.functionCallingConfig, undefined)
+  t.equal(search.dropped, 'tool_choice~')
+  const odd = codecOf('gemini').decodeAsk(
+    json({ contents: [{ role: 'toString', parts: [{ text: 'x' }] }], tools: [{ constructor: {} }] }),
+    '/v1beta/models/m:generateContent',
+  )
+  t.strictSame([odd.turns[0]?.role, odd.tools[0]?.server], ['user', 'constructor'], 'a word is looked up as a word')
+})
+
 t.test('trap 14: arguments stay the text they are', async t => {
   const args = '{"b": 12345678901234567890, "a":1.50,"é":"\\u00e9"}'
   const body = {

@@ -448,6 +448,16 @@ t.test('tools: freeform, namespaced, of the vendor, promised', async t => {
   t.equal(dropped, 'tools.file_search, tools.format, tools.parameters~')
 })
 
+t.test('a tool that must be called is named as it is on the wire', async t => {
+  const tools: Ask['tools'] = [
+    { kind: 'function', name: 'q', namespace: 'db' },
+    { kind: 'server', name: 'web_search_preview', server: 'webSearch' },
+  ]
+  const choice = (name: string) => encoded({ tools, choice: { names: [name] } }, 'claude-sonnet-4-5').body.tool_choice
+  t.strictSame(choice('q'), { type: 'tool', name: 'db__q' })
+  t.strictSame(choice('web_search_preview'), { type: 'tool', name: 'web_search' })
+})
+
 t.test('trap 43: what lives at another provider is refused by its name, and so is what has no translation', async t => {
   t.equal(refusal({ held: [{ what: 'previous', param: 'previous_response_id', id: 'r' }] }), 'previous_response_id')
   t.equal(refusal({ wants: { usage: true, reasoning: false, candidates: 2 } }), 'n')

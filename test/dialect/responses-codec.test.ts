@@ -360,6 +360,11 @@ t.test('a request is read: how it is to be answered, and what has no word', asyn
   t.equal(decode({ text: { format: { type: 'json_object' } } }).format?.kind, 'json')
 })
 
+t.test('an item of a type that nobody knows is no call, whatever it is called', async t => {
+  for (const type of ['hologram', 'constructor', 'toString'])
+    t.equal(decode({ input: [{ type }] }).turns[0]?.parts[0]?.type, 'opaque', type)
+})
+
 t.test('what is wrong in a request is named', async t => {
   const cases: [body: object, says: RegExp][] = [
     [{ input: 1 }, /^Request body.*input must be a list|input/],

@@ -10,6 +10,7 @@ import {
   numberIn,
   readBody,
   textIn,
+  words,
   wrong,
 } from '../middle/read.ts'
 import { decodeParts } from './decode-parts.ts'
@@ -77,7 +78,7 @@ function systemOf(value: unknown, held: Held[]): Text[] {
 
 const partsIn = (value: unknown, at: string) => (isFields(value) ? [value] : (listIn(value, at) ?? []))
 
-const roles: Record<string, Turn['role']> = { model: 'assistant', system: 'system' }
+const roles = words<Turn['role']>({ model: 'assistant', system: 'system' })
 
 function turnsOf(value: unknown, held: Held[]): Turn[] {
   const contents = isFields(value) ? [value] : (listIn(value, 'contents') ?? wrong('contents', 'there'))
@@ -112,7 +113,7 @@ function isPlain(part: unknown): part is Fields {
 
 // ---- tools ----
 
-const servers: Record<string, string> = {
+const servers = words<string>({
   googleSearch: 'webSearch',
   googleSearchRetrieval: 'webSearch',
   codeExecution: 'codeExecution',
@@ -120,7 +121,7 @@ const servers: Record<string, string> = {
   fileSearch: 'fileSearch',
   computerUse: 'computer',
   mcpServers: 'mcp',
-}
+})
 
 function toolsOf(value: unknown, at: string): Tool[] {
   const { functionDeclarations, ...others } = camel(fieldsIn(value, at) ?? {})
@@ -139,13 +140,13 @@ function functionOf(said: Fields, at: string): Tool {
   const { name, description, parameters, parametersJsonSchema, response, responseJsonSchema: _, ...rest } = said
   const schema = typeof parametersJsonSchema === 'string' ? parametersJsonSchema : undefined
   const own = typeof parameters === 'string' ? jsonSchemaOf(parameters as Json) : undefined
-  const words = textIn(description, `${at}.description`)
+  const about = textIn(description, `${at}.description`)
   // What it gives is told to the model only by some servers, and nowhere else.
   const told = typeof response === 'string' ? { response } : {}
   return {
     kind: 'function',
     name: textIn(name, `${at}.name`) ?? wrong(`${at}.name`, 'there'),
-    ...(words ? { description: words } : {}),
+    ...(about ? { description: about } : {}),
     ...(schema ? { schema: schema as Json } : own ? { schema: own } : {}),
     ...beside({ ...rest, ...told }),
   }

@@ -5,7 +5,7 @@ import type { Asking, Target } from '../middle/codec.ts'
 import { dropForeign } from '../middle/ext.ts'
 import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Tool } from '../middle/form.ts'
-import { WireNames } from '../middle/names.ts'
+import { type Chosen, chosen, WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import { configFor } from './encode-config.ts'
 import { type Conversation, conversationOf, type Encoding } from './encode-turns.ts'
@@ -135,14 +135,16 @@ function choiceFor({ ask, names, notes, target }: Encoding, tools: Tools): objec
   const forced = choice === 'required' || typeof choice === 'object'
   if (forced && target.facts.forcedTools) {
     if (choice === 'required') return said({ mode: 'ANY' })
-    return said({ mode: 'ANY', allowedFunctionNames: choice.names.map(name => names.of(wiredAs(ask, name))) })
+    const called = chosen(ask.tools, choice.names).filter(tool => !isServer(tool))
+    if (called.length > 0) return said({ mode: 'ANY', allowedFunctionNames: called.map(tool => names.of(tool)) })
+    // What Google runs itself it cannot be made to run.
   }
   if (forced) notes.change(fields.choice)
   if (target.internal && target.facts.validated) return said({ mode: 'VALIDATED' })
   return tools.searches ? (Object.keys(more).length > 0 ? more : undefined) : undefined
 }
 
-const wiredAs = (ask: Ask, name: string) => ask.tools.find(tool => tool.name === name) ?? { name }
+const isServer = (tool: Chosen) => 'kind' in tool && tool.kind === 'server'
 
 const tiers = new Set(['flex', 'priority'])
 const usual = new Set(['auto', 'default', 'standard'])

@@ -3,7 +3,7 @@ import { raw } from '../json/exact.ts'
 import type { Target } from '../middle/codec.ts'
 import { fieldsOf, type Fields as Names } from '../middle/fields.ts'
 import type { Ask, Json, Tool } from '../middle/form.ts'
-import type { WireNames } from '../middle/names.ts'
+import { type Chosen, chosen, type WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import type { Breakpoints, Cached } from './breakpoints.ts'
 import { answerSchema, inputSchema } from './schema.ts'
@@ -68,6 +68,10 @@ function serverTool({ server, ext }: Tool, { tools }: Ask, { facts }: Target, na
 const own = (said: Record<string, Json> | undefined): Record<string, unknown> =>
   Object.fromEntries(Object.entries(said ?? {}).map(([name, json]) => [name, raw(json)]))
 
+/** A search of the web has one name here, whatever the client's vendor calls it. */
+const wireOf = (tool: Chosen, names: WireNames) =>
+  'server' in tool && tool.server === 'webSearch' ? 'web_search' : names.of(tool)
+
 /** @param thinking by budget: nothing may be forced then */
 export function encodeChoice(
   written: Written,
@@ -80,7 +84,7 @@ export function encodeChoice(
   const alone = ask.parallel === false ? { disable_parallel_tool_use: true } : {}
   if (choice === 'none') return { choice: { type: 'none' } }
   if (choice === 'auto') return ask.parallel === false ? { choice: { type: 'auto', ...alone } } : {}
-  const called = choice === 'required' ? [] : choice.names.map(name => names.of({ name }))
+  const called = choice === 'required' ? [] : chosen(ask.tools, choice.names).map(tool => wireOf(tool, names))
   const forced = target.facts.forcedTools && (target.facts.forcedWhileThinking || !thinking)
   if (forced && called.length <= 1)
     return { choice: called.length === 1 ? { type: 'tool', name: called[0], ...alone } : { type: 'any', ...alone } }

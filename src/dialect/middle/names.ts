@@ -70,4 +70,10 @@ export class WireNames {
   }
 }
 
+export type Chosen = Tool | { name: string }
+
+/** The tools that a choice names: a client says only the name. What is no tool of the request stands for itself. */
+export const chosen = (tools: readonly Tool[], names: readonly string[]): Chosen[] =>
+  names.map(name => tools.find(tool => tool.name === name) ?? { name })
+
 const keyOf = ({ name, namespace }: { name: string; namespace?: string }) => `${namespace ?? ''}\0${name}`

@@ -15,11 +15,11 @@ const roles = words<Turn['role']>({
 const phases = words<Turn['phase']>({ commentary: 'commentary', final_answer: 'final' })
 
 // What a client's own tools are called by that the vendor has taught its models: calls of them like any other.
-const callOf: Record<string, readonly [name: string, input: string]> = {
+const callOf = words<readonly [name: string, input: string]>({
   local_shell_call: ['local_shell', 'action'],
   shell_call: ['shell', 'action'],
   apply_patch_call: ['apply_patch', 'operation'],
-}
+})
 const outputs = new Set([
   'function_call_output',
   'custom_tool_call_output',
