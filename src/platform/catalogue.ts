@@ -50,7 +50,9 @@ export async function refreshCatalogue(
   const read = await readList(world, id)
   if (typeof read !== 'string') {
     const result = await storeCatalogue(db, id, { claim, mapping: read, everyMs })
-    return result === 'stale' ? { result } : { result, models: Object.keys(read).length }
+    return result === 'stale'
+      ? { result }
+      : { result, models: Object.keys(read).filter(name => !name.endsWith('*')).length }
   }
   if (world.leaving?.aborted) return { result: 'others' }
   return { result: 'failed', problem: read, first: await noteCatalogueProblem(db, id, claim, read) }
