@@ -114,7 +114,7 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   const { key, ttl, auto } = ask.cache
   const { cacheTtls } = target.facts
   const out: Record<string, unknown> = {}
-  if (key !== undefined && target.own) out['prompt_cache_key'] = key
+  if (target.own) out['prompt_cache_key'] = key ?? target.settings.cacheKey
   else if (key !== undefined) notes.drop(fields.cacheKey)
   if (cacheTtls.length === 0 || !target.own) {
     // It caches unasked; for how long cannot be said.

@@ -67,6 +67,8 @@ export interface Target {
 export interface Settings {
   /** a request without breakpoints asks for automatic ones where a vendor has them */
   autoCache: boolean
+  /** by which a vendor that wants one finds the caches of a session whose client gave no key; undefined: none is known */
+  cacheKey?: string | undefined
 }
 
 /** A thought that was kept here for its client. */

@@ -131,6 +131,7 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   if (!target.own) {
     if (key !== undefined) notes.drop(fields.cacheKey)
   } else if (key !== undefined) out['prompt_cache_key'] = key
+  else if (target.settings.cacheKey !== undefined) out['prompt_cache_key'] = target.settings.cacheKey
   // Claude's clients say here which session it is.
   else if (ask.dialect === 'messages' && ask.endUser !== undefined) out['prompt_cache_key'] = personOf(ask)
   if (prewarm || ask.limits.maxTokens === 0) {

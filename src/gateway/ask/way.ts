@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { type AccountFacts, credentialOf } from '../../core/snapshot.ts'
 import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
-import type { Asking, Target } from '../../dialect/middle/codec.ts'
+import type { Asking, Settings, Target } from '../../dialect/middle/codec.ts'
 import type { Issuer } from '../../dialect/middle/form.ts'
 import { factsOf, type Vendor } from '../../dialect/middle/models.ts'
 import { Notes } from '../../dialect/middle/notes.ts'
@@ -197,12 +197,20 @@ function bodyOf({ body }: Asking): Body {
   return { pieces: [bytes], bytes: bytes.length }
 }
 
+// A key per session and client key, as a digest: the vendor learns that prompts begin alike, and of whom nothing.
+function settingsOf({ gw, call, caller }: Going): Settings {
+  const autoCache = gw.config['translate.auto_cache']
+  const session = autoCache ? call.peek.session(call.req.headers) : ''
+  const cacheKey = session === '' ? undefined : hash('sha256', `${caller.key.id} ${session}`).slice(0, 32)
+  return { autoCache, cacheKey }
+}
+
 const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]!
 
 const vendors: Partial<Record<string, Vendor>> = { antigravity: 'gemini' }
 
 function targetOf(going: Going, envelope: Envelope | undefined): Target {
-  const { gw, candidate, proofs, unsealed } = going
+  const { candidate, proofs, unsealed } = going
   const { account, upstreamModel: model } = candidate
   const { platform } = account
   return {
@@ -213,7 +221,7 @@ function targetOf(going: Going, envelope: Envelope | undefined): Target {
     issuer: issuerOf(going),
     kept: key => proofs.kept.get(key),
     seals: !unsealed,
-    settings: { autoCache: gw.config['translate.auto_cache'] },
+    settings: settingsOf(going),
   }
 }
 
