@@ -17,7 +17,7 @@ export const codes = {
     status: 401,
     type: 'authentication_error',
     fault: 'downstream',
-    text: 'An API key is required: send it as "Authorization: Bearer KEY" or "x-api-key: KEY".',
+    text: 'An API key is required: send it as "Authorization: Bearer KEY", "x-api-key: KEY" or "x-goog-api-key: KEY".',
   },
   INVALID_API_KEY: {
     status: 401,

@@ -183,6 +183,7 @@ t.test('errors come in the words of whoever asks, known or not', async t => {
     error: { code: 404, status: 'NOT_FOUND', message: /interactions/ },
   })
   t.match((await ask('/v1/responses/resp_1', {}, 'GET')).body, { error: { message: /not stored here/ } })
+  t.match((await ask('/v1/responses/compact')).body, { error: { message: /compaction_trigger as the last item/ } })
 })
 
 t.test('a key sees its models in the words of its client', async t => {

@@ -62,7 +62,7 @@ t.test('who may not ask is told why, and a change by a command is in force at on
     401,
     'authentication_error',
     'API_KEY_REQUIRED',
-    'An API key is required: send it as "Authorization: Bearer KEY" or "x-api-key: KEY".',
+    'An API key is required: send it as "Authorization: Bearer KEY", "x-api-key: KEY" or "x-goog-api-key: KEY".',
   ])
   await refused(t, await ask({ key: 'sk-' + '0'.repeat(64) }), unknown)
   await refused(t, await ask({ key: gw.key.slice(0, -1) }), unknown, 'a key cut short')

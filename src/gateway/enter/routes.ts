@@ -160,6 +160,7 @@ function matched(path: string): readonly Found[] {
 const action = /^(?:\/antigravity)?\/v1(?:beta)?\/models\/[^:]+:([A-Za-z]+)$/
 // What Google's SDKs have beside it, and nobody translates.
 const googles = /^\/v1(?:beta)?\/(interactions|decisions|cachedContents|tunedModels)\b|^\/v1beta\/(files)\b/
+const compacting = /^(?:\/v1)?\/responses\/compact$/
 const stored = /^(?:\/v1)?\/responses\//
 
 function unknown(method: string, path: string): string {
@@ -170,6 +171,8 @@ function unknown(method: string, path: string): string {
   const [, beside, files] = googles.exec(path) ?? []
   const google = beside ?? files
   if (google) return of(`${google} are not served here; use models/{model}:generateContent`)
+  if (compacting.test(path))
+    return of('conversations are compacted by POST /v1/responses, with compaction_trigger as the last item')
   if (stored.test(path)) return of('responses are not stored here; send the whole conversation to POST /v1/responses')
   return `${method} ${path}`
 }
