@@ -307,3 +307,29 @@ t.test('a name of a model leads to no other path of its upstream', async t => {
     )
   }
 })
+
+t.test('an answer that is too large to be held whole is none, whoever must hold it', async t => {
+  const megabyte = 'x'.repeat(1 << 20)
+  const said = (text: string) => `{"candidates":[{"content":{"parts":[{"text":"${text}"}]},"finishReason":"STOP"}]}`
+  let type = 'application/json'
+  const url = await serving(t, (req, res) => {
+    req.resume().on('end', () => {
+      res.writeHead(200, { 'content-type': type })
+      if (type === 'application/json') res.end(`{"response":${said(megabyte.repeat(33))}}`)
+      else res.end(`data: ${said(megabyte)}\n\n`.repeat(33))
+    })
+  })
+  const gw = await gateway(t)
+  const keys = await lanes(gw, { baseUrl: url }, ['gemini', 'antigravity'])
+  const ask = async (key: string, path: string, body: object) => {
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+    const reply = await fetch(gw.url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+    await reply.bytes()
+    return reply.status
+  }
+  const contents = [{ role: 'user', parts: [{ text: 'hi' }] }]
+  t.equal(await ask(keys.antigravity, paths.antigravity('generateContent'), { contents }), 503, 'out of its envelope')
+  type = 'text/event-stream'
+  const chat = { model: 'm-1', messages: [{ role: 'user', content: 'hi' }] }
+  t.equal(await ask(keys.gemini, '/v1/chat/completions', chat), 503, 'gathered from a stream, and translated')
+})

@@ -76,12 +76,18 @@ function strippedLine(line: Buffer): Buffer {
   return json ? Buffer.concat([line.subarray(0, open), json]) : line
 }
 
-/** Of a whole body, given at its end. */
+// It is in memory until its end.
+const MOST_BYTES = 32 * 1024 * 1024
+
+/** Of a whole body, given at its end; nothing of one that is too large. */
 export class StrippedWhole {
-  readonly #pieces: Buffer[] = []
+  #pieces: Buffer[] = []
+  #bytes = 0
 
   push(chunk: Buffer): Buffer {
-    this.#pieces.push(chunk)
+    this.#bytes += chunk.length
+    if (this.#bytes <= MOST_BYTES) this.#pieces.push(chunk)
+    else this.#pieces = []
     return none
   }
 

@@ -26,10 +26,11 @@ export function counted(upstream: Dialect, written: (body: Buffer) => string | u
 
 function whole(meter: Meter, written: (body: Buffer) => string | undefined): Rendition {
   const backlog = new Backlog()
-  const keep = (chunk: Buffer) => {
-    if (backlog.bytes <= HOLD_BYTES) backlog.keep(chunk)
-  }
-  return new Held(meter, keep, () => (backlog.bytes > HOLD_BYTES ? undefined : written(backlog.take())))
+  return new Held(
+    meter,
+    chunk => backlog.keep(chunk),
+    () => written(backlog.take()),
+  )
 }
 
 /** A stream told in another dialect. */
@@ -68,11 +69,12 @@ class TranslatedStream extends Rendering {
 
 const bytesOf = (text: string) => (text === '' ? none : Buffer.from(text))
 
-/** Nothing goes on before its end, which says what it comes to. */
+/** Nothing goes on before its end, which says what it comes to. What is larger than can be held is no answer. */
 class Held extends Rendering {
   readonly meter: Meter
   readonly between = true
   readonly ready = false
+  #bytes = 0
   readonly #take: (chunk: Buffer) => void
   readonly #written: () => string | undefined
 
@@ -85,12 +87,13 @@ class Held extends Rendering {
 
   push(chunk: Buffer): Buffer {
     this.meter.push(chunk)
-    this.#take(chunk)
+    this.#bytes += chunk.length
+    if (this.#bytes <= HOLD_BYTES) this.#take(chunk)
     return none
   }
 
   end(): Buffer {
     this.meter.end()
-    return bytesOf(this.#written() ?? '')
+    return this.#bytes > HOLD_BYTES ? none : bytesOf(this.#written() ?? '')
   }
 }
