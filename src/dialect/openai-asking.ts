@@ -1,11 +1,13 @@
 // What the requests of both dialects of OpenAI have alike: how much is reasoned, by whom it is asked, in what tier.
 import { createHash } from 'node:crypto'
+import { parseExact } from './json/exact.ts'
 import type { Target } from './middle/codec.ts'
 import { effortOf, offeredEffort } from './middle/effort.ts'
 import type { Fields } from './middle/fields.ts'
 import type { Ask, Json } from './middle/form.ts'
 import { WireNames } from './middle/names.ts'
 import type { Notes } from './middle/notes.ts'
+import { isFields } from './middle/read.ts'
 
 /** What a request is encoded of and by. */
 export interface Encoding {
@@ -74,6 +76,22 @@ export function schemaAsked({
   const name = format.name?.replace(/[^a-zA-Z0-9_-]/g, '_').slice(0, 64) || 'response'
   if (format.name !== undefined && name !== format.name) notes.change(fields.format)
   return { name, schema: format.schema, ...(format.strict === undefined ? {} : { strict: format.strict }) }
+}
+
+/**
+ * The schema of a tool as an object; a text where there is nothing to be mended: it is what nobody can call, or
+ * nested deeper than is read here, which the vendor may judge.
+ */
+export function rootOf(schema: Json | undefined): Record<string, unknown> | Json {
+  const anything = '{"type":"object","properties":{}}' as Json
+  if (schema === undefined) return anything
+  try {
+    const said = parseExact(schema)
+    return isFields(said) ? said : anything
+  } catch (error) {
+    if (error instanceof SyntaxError) return schema
+    throw error
+  }
 }
 
 /** Who it is, as a digest: names of people stay here. */

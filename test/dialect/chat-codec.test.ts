@@ -878,6 +878,15 @@ t.test('trap 18: a freeform tool that went out as a function comes back as what 
 const chatOnClaude = (more: object, model = 'claude-sonnet-4-5') =>
   translate('chat', 'messages', { model, messages: [user('hi')], ...more })
 
+t.test('a schema that is nested deeper than is read here goes out as it stands', async t => {
+  const deep = `${'{"type":"object","properties":{"a":'.repeat(600)}{}${'}}'.repeat(600)}`
+  const tools = [{ name: 'f', input_schema: JSON.parse(deep) }]
+  for (const to of ['chat', 'responses'] as const) {
+    const { translation } = translate('messages', to, { model: 'm', max_tokens: 9, messages: [user('hi')], tools })
+    t.ok(translation.asking.body.includes(`"parameters":${deep}`), to)
+  }
+})
+
 t.test('trap 37: a function without parameters has a schema', async t => {
   const { asked: said } = chatOnClaude({ tools: [{ type: 'function', function: { name: 'f' } }] })
   t.match(said.tools[0].input_schema, { type: 'object' })

@@ -1,7 +1,7 @@
 // The tools of a Chat Completions request, and the choice among them.
-import { parseExact, raw, writeExact } from '../json/exact.ts'
+import { raw, writeExact } from '../json/exact.ts'
 import type { Json, Tool } from '../middle/form.ts'
-import type { Encoding } from '../openai-asking.ts'
+import { type Encoding, rootOf } from '../openai-asking.ts'
 
 export function encodeTools(encoding: Encoding): object {
   const { ask, target, notes } = encoding
@@ -82,12 +82,11 @@ const INPUT =
   '{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
 
 /** A schema whose root is an object with properties: servers exist that want both. */
-function schemaOf(schema: Json | undefined): string {
-  if (schema === undefined) return '{"type":"object","properties":{}}'
-  const said = parseExact(schema)
-  if (typeof said !== 'object' || said === null || Array.isArray(said)) return '{"type":"object","properties":{}}'
-  if ('type' in said && 'properties' in said) return schema
-  if ('$ref' in said || 'anyOf' in said || 'oneOf' in said || 'allOf' in said) return schema
+function schemaOf(schema: Json | undefined): Json | string {
+  const said = rootOf(schema)
+  if (typeof said === 'string') return said
+  if ('type' in said && 'properties' in said) return schema!
+  if ('$ref' in said || 'anyOf' in said || 'oneOf' in said || 'allOf' in said) return schema!
   return writeExact({ type: 'object', properties: {}, ...said })
 }
 

@@ -1,7 +1,7 @@
 // The tools of a Responses request, and the choice among them.
 import { parseExact, raw, writeExact } from '../json/exact.ts'
 import type { Json, Tool } from '../middle/form.ts'
-import type { Encoding } from '../openai-asking.ts'
+import { type Encoding, rootOf } from '../openai-asking.ts'
 
 export function encodeTools(encoding: Encoding): object {
   const { ask, notes } = encoding
@@ -48,11 +48,10 @@ export function isNative(tool: Tool, { target }: Pick<Encoding, 'target'>): obje
 }
 
 /** A schema whose root is an object. */
-function schemaOf(schema: Json | undefined): string {
-  if (schema === undefined) return '{"type":"object","properties":{}}'
-  const said = parseExact(schema)
-  if (typeof said !== 'object' || said === null || Array.isArray(said)) return '{"type":"object","properties":{}}'
-  if ('type' in said && ('properties' in said || said.type !== 'object')) return schema
+function schemaOf(schema: Json | undefined): Json | string {
+  const said = rootOf(schema)
+  if (typeof said === 'string') return said
+  if ('type' in said && ('properties' in said || said['type'] !== 'object')) return schema!
   const bare = 'properties' in said || 'anyOf' in said || '$ref' in said
   return writeExact({ type: 'object', ...(bare ? {} : { properties: {} }), ...said })
 }
