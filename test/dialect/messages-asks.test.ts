@@ -448,6 +448,17 @@ t.test('tools: freeform, namespaced, of the vendor, promised', async t => {
   t.equal(dropped, 'tools.file_search, tools.format, tools.parameters~')
 })
 
+t.test('an image has a type that Claude takes', async t => {
+  const type = (base64: string, mime?: string) => {
+    const image: Part = { type: 'media', kind: 'image', at: { base64 }, ...(mime ? { mime } : {}) }
+    return encoded({ turns: [{ role: 'user', parts: [image] }] }).body.messages[0].content[0].source.media_type
+  }
+  t.equal(type('/9j/AA', 'image/jpg'), 'image/jpeg', 'as many clients write it')
+  t.equal(type('UklGAA', 'application/octet-stream'), 'image/webp')
+  t.equal(type('iVBOR', 'IMAGE/*'), 'image/png')
+  t.equal(type('R0lGAA'), 'image/gif')
+})
+
 t.test('a tool that must be called is named as it is on the wire', async t => {
   const tools: Ask['tools'] = [
     { kind: 'function', name: 'q', namespace: 'db' },

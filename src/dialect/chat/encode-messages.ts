@@ -2,6 +2,7 @@
 
 import { raw } from '../json/exact.ts'
 import type { Call, Media, Part, Result, Text, Thought, Turn } from '../middle/form.ts'
+import { mimeOf } from '../middle/media.ts'
 import { words } from '../middle/read.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { repaired } from '../middle/turns.ts'
@@ -138,7 +139,7 @@ function mediaOf(part: Media, encoding: Encoding): object {
     return notes.refuse(`${fields.history}.${kind}`, 'a file that is kept at a provider can be used only there')
   switch (kind) {
     case 'image': {
-      const url = 'url' in at ? at.url : `data:${mime ?? 'image/png'};base64,${at.base64}`
+      const url = 'url' in at ? at.url : `data:${mimeOf(part, at.base64)};base64,${at.base64}`
       return { type: 'image_url', image_url: { url, ...(detail ? { detail } : {}) }, ...mark }
     }
     case 'audio': {

@@ -3,6 +3,7 @@ import { parseExact, type Raw, raw } from '../json/exact.ts'
 import type { Target } from '../middle/codec.ts'
 import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Call, Media, Opaque, Part, Result, Seal, Text, Turn } from '../middle/form.ts'
+import { mimeOf } from '../middle/media.ts'
 import type { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import { isGoodFor, keyOfText } from '../middle/seal.ts'
@@ -214,7 +215,7 @@ function mediaOf(media: Media, { ask, target, notes }: Encoding): Written[] {
   if ('base64' in at)
     return [
       ...(kind === 'document' ? titled(media) : []),
-      { inlineData: { mimeType: media.mime ?? mimes[kind], data: at.base64 } },
+      { inlineData: { mimeType: mimeOf(media, at.base64) ?? mimes[kind], data: at.base64 } },
     ]
   const mime = media.mime ? { mimeType: media.mime } : {}
   if ('file' in at)

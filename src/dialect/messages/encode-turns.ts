@@ -3,6 +3,7 @@ import { raw } from '../json/exact.ts'
 import type { Target } from '../middle/codec.ts'
 import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Call, Media, Part, Result, Seal, Text, Thought, Turn } from '../middle/form.ts'
+import { mimeOf } from '../middle/media.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { type Repairs, repaired } from '../middle/turns.ts'
 import type { Cached } from './breakpoints.ts'
@@ -225,19 +226,13 @@ function inputOf({ input }: Call): string {
   return JSON.stringify({ _raw: input.json })
 }
 
-function mediaBlock({ kind, at, mime, title }: Media): Block {
+function mediaBlock(media: Media): Block {
+  const { kind, at, title } = media
   const named = kind === 'document' && title ? { title } : {}
   const type = kind === 'image' ? 'image' : 'document'
   if ('url' in at) return { type, source: { type: 'url', url: at.url }, ...named }
   if ('file' in at) return { type, source: { type: 'file', file_id: at.file }, ...named }
   if ('text' in at) return { type, source: { type: 'text', media_type: 'text/plain', data: at.text }, ...named }
-  const media_type = mime ?? (kind === 'image' ? sniffed(at.base64) : 'application/pdf')
+  const media_type = mimeOf(media, at.base64) ?? 'application/pdf'
   return { type, source: { type: 'base64', media_type, data: at.base64 }, ...named }
 }
-
-const beginnings: readonly (readonly [string, string])[] = [
-  ['/9j/', 'image/jpeg'],
-  ['R0lG', 'image/gif'],
-  ['UklG', 'image/webp'],
-]
-const sniffed = (base64: string) => beginnings.find(([begins]) => base64.startsWith(begins))?.[1] ?? 'image/png'

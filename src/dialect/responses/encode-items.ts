@@ -1,5 +1,6 @@
 // A conversation as the items of a Responses request.
 import type { Call, Json, Media, Part, Result, Seal, Text, Thought, Turn } from '../middle/form.ts'
+import { mimeOf } from '../middle/media.ts'
 import { isGoodFor } from '../middle/seal.ts'
 import { repaired } from '../middle/turns.ts'
 import type { Encoding } from '../openai-asking.ts'
@@ -122,7 +123,7 @@ class Items {
     // A file of another vendor was refused before.
     if ('file' in at) return []
     if (kind === 'image') {
-      const image_url = 'url' in at ? at.url : `data:${mime ?? 'image/png'};base64,${at.base64}`
+      const image_url = 'url' in at ? at.url : `data:${mimeOf(part, at.base64)};base64,${at.base64}`
       return [{ type: 'input_image', image_url, detail: detail ?? 'auto', ...mark }]
     }
     if (kind === 'document') {
