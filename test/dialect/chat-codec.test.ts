@@ -390,6 +390,34 @@ t.test('calls are read in all the ways in which servers write them', async t => 
       two,
       what,
     )
+  const nameless = (...list: [index: number | undefined, name: string, input: string][]) =>
+    parts(
+      sse(
+        ...list.map(([index, name, said]) =>
+          chunk({ tool_calls: [{ index, id: '', function: { name, arguments: said } }] }),
+        ),
+        ...end,
+      ),
+    ).map(part => (part.type === 'call' ? [part.name, 'json' in part.input && part.input.json] : part))
+  const both = [
+    ['f', '{"a":1}'],
+    ['f', '{"a":2}'],
+  ]
+  t.strictSame(nameless([0, 'f', '{"a":1}'], [0, 'f', '{"a":2}']), both, 'numbered 0 and without ids')
+  t.strictSame(nameless([undefined, 'f', '{"a":1}'], [undefined, 'f', '{"a":2}']), both, 'with nothing at all')
+  t.strictSame(
+    nameless([0, 'f', '{"a"'], [0, 'g', '{}']),
+    [
+      ['f', '{"a"'],
+      ['g', '{}'],
+    ],
+    'another name',
+  )
+  t.strictSame(
+    nameless([0, 'f', '{"a":'], [0, 'f', '{"b":'], [0, 'f', '1}}']),
+    [['f', '{"a":{"b":1}}']],
+    'the name again',
+  )
   const legacy = sse(
     chunk({ function_call: { name: 'f', arguments: '{"a"' } }),
     chunk({ function_call: { arguments: ':1}' } }),

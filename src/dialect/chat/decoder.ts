@@ -1,4 +1,4 @@
-// Reads Chat Completions answers, streams and wholes, as events. Servers that only resemble OpenAI's write them in many ways.
+// Reads Chat Completions answers, streams and wholes, as events. Long, because servers that only resemble OpenAI’s write them in many ways.
 
 import { parseExact } from '../json/exact.ts'
 import { isNamed } from '../meter.ts'
@@ -88,8 +88,11 @@ interface Calling {
   /** -1: it has no name yet */
   index: number
   id: string
+  name: string
   /** what came before its name */
   early: string
+  /** its input so far */
+  input: string
 }
 
 interface Choice {
@@ -273,8 +276,8 @@ class Reading {
     // Without an index it is the call of its id, or the last one; a whole answer numbers by place.
     if (key === -1) key = id !== '' ? id : choice.calls.size === 0 || name !== '' ? `#${nth}` : choice.lastCall
     let calling = choice.calls.get(key)
-    // Servers exist that number all calls alike: another id, or a second name, is another call.
-    if (calling && calling.index !== -1 && name !== '' && id !== '' && calling.id !== '' && id !== calling.id) {
+    // Servers exist that number all calls alike.
+    if (calling && name !== '' && isAnother(calling, id, name, piece)) {
       this.#closeCall(calling)
       choice.calls.delete(key)
       calling = undefined
@@ -283,16 +286,18 @@ class Reading {
       // An empty piece behind the last one is no call.
       if (id === '' && name === '' && piece === '') return
       this.#hush(choice)
-      calling = { index: -1, id, early: '' }
+      calling = { index: -1, id, name: '', early: '', input: '' }
       choice.calls.set(key, calling)
     }
     choice.lastCall = key
     calling.id ||= id
     if (calling.index === -1 && name !== '') {
+      calling.name = name
       calling.index = this.#open(choice, { type: 'call', id: calling.id, name, ...(custom ? { freeform: true } : {}) })
       if (calling.early !== '') this.#events.push({ type: 'delta', index: calling.index, text: calling.early })
     }
     if (piece === '') return
+    calling.input += piece
     if (calling.index === -1) calling.early += piece
     else this.#events.push({ type: 'delta', index: calling.index, text: piece })
   }
@@ -361,6 +366,26 @@ const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []
 
 /** The number of a choice or a call; of what is none undefined. */
 const whole = (value: unknown) => (Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined)
+
+/**
+ * Whether what comes with a name is another call than the one that has its number: it has another id, or, where a server gives
+ * none, another name, or the input that was there is whole and one begins anew. Others say the name again with every piece.
+ */
+function isAnother(calling: Calling, id: string, name: string, piece: string): boolean {
+  if (calling.index === -1) return false
+  if (id !== '' && calling.id !== '') return id !== calling.id
+  if (calling.input === '') return false
+  return name !== calling.name || (piece.startsWith('{') && isWhole(calling.input))
+}
+
+function isWhole(input: string): boolean {
+  try {
+    JSON.parse(input)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** The input of a call as text, whatever it is written as; of an object its JSON as it stood. */
 function argumentsOf(value: unknown, text: string): string {
