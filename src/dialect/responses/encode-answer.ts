@@ -3,7 +3,7 @@ import type { Asked, Encoder } from '../middle/codec.ts'
 import type { Citation, Event, Fault, Head, Part, Seal, Tokens } from '../middle/form.ts'
 import { REDACTED } from '../middle/seal.ts'
 import { openAiErrorOf, REFUSED } from '../openai-faults.ts'
-import { failedFrames } from './failed.ts'
+import { failedFrame } from './failed.ts'
 import type { Fields } from './raw.ts'
 import { incomplete, isJson, queryIn, responseOf } from './response.ts'
 
@@ -376,7 +376,7 @@ export class ResponseEncoder implements Encoder {
     const response = this.response('failed', {
       error: { code: error.code ?? 'server_error', message: error.message },
     })
-    this.#out += failedFrames(error, response, this.#sequence)
+    this.#out += failedFrame(error, response, this.#sequence)
   }
 
   get #shows(): boolean {

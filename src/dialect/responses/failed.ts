@@ -1,16 +1,12 @@
-// The end of a stream that failed, as the vendor writes it.
+// The end of a stream that failed.
 
 /**
- * An error, at which the official SDK throws, and the failed response, which is all that Codex listens for.
- * @param sequence the number of the first of them
+ * The failed response, which is all that Codex listens for; beside it the error, at which the official SDKs throw.
+ * @param sequence its number
  */
-export function failedFrames(error: object, response: object, sequence: number): string {
-  return [
-    { type: 'error', sequence_number: sequence, error },
-    { type: 'response.failed', sequence_number: sequence + 1, response },
-  ]
-    .map(event => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-    .join('')
+export function failedFrame(error: object, response: object, sequence: number): string {
+  const event = { type: 'response.failed', sequence_number: sequence, response, error }
+  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
 }
 
 /** A response that came to nothing. */

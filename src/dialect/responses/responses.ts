@@ -6,7 +6,7 @@ import { openAiModel, openAiModels } from '../openai-models.ts'
 import { proofReader } from '../proofs.ts'
 import { renamedBody, renamedEvents } from '../renaming.ts'
 import { responsesCodec } from './codec.ts'
-import { failedFrames, failedResponse } from './failed.ts'
+import { failedFrame, failedResponse } from './failed.ts'
 import { responsesMeter } from './meter.ts'
 import { peekResponses } from './peek.ts'
 import { proofKeys } from './proofs.ts'
@@ -26,13 +26,13 @@ export const responses: Dialect = {
   error: failure => Buffer.from(JSON.stringify({ error: openAiError(failure) })),
 
   errorFrame: (failure, requestId) =>
-    Buffer.from(failedFrames(openAiError(failure), failedResponse(requestId, codeOf(failure), failure.message), 0)),
+    Buffer.from(failedFrame(openAiError(failure), failedResponse(requestId, codeOf(failure), failure.message), 0)),
 
   asErrorFrame(body) {
     const error = errorIn(body)
     const { code, message } = error as { code?: unknown; message?: unknown }
     const said = failedResponse('refused', typeof code === 'string' ? code : 'server_error', String(message ?? ''))
-    return Buffer.from(failedFrames(error, said, 0))
+    return Buffer.from(failedFrame(error, said, 0))
   },
 
   meter: responsesMeter,
