@@ -9,6 +9,7 @@ import { chatEncoder, encodeWhole } from './encoder.ts'
 export const chatCodec: Codec = {
   // No place in it takes a proof: they are kept here.
   carries: new Set(),
+  longestId: 40,
   decodeAsk,
   encodeAsk,
   decoder: chatDecoder,

@@ -12,12 +12,14 @@ export interface Answering {
   /** kinds of part whose proofs the client's dialect carries itself */
   carries: ReadonlySet<Head['type']>
   id(prefix: string): string
+  /** characters of a call's id that the client can give back to its dialect's own server; undefined: any number */
+  longestId?: number | undefined
   /** a proof that must be kept here until the client comes back; by a call's id or `keyOfText` */
   keep(key: string, seal: Seal, text: string): void
 }
 
-// What every dialect takes; OpenAI's Chat has the shortest.
-const legalId = /^[a-zA-Z0-9_-]{1,40}$/
+// What every dialect takes.
+const legalId = /^[a-zA-Z0-9_-]+$/
 
 interface Open {
   head: Head
@@ -72,7 +74,9 @@ export class Answers {
     let freeform: FreeformText | undefined
     if (head.type === 'call') {
       const wired = this.#by.wires.get(head.name)
-      const id = legalId.test(head.id) && !this.#ids.has(head.id) ? head.id : this.#by.id('call_')
+      const { longestId = Number.POSITIVE_INFINITY } = this.#by
+      const kept = legalId.test(head.id) && head.id.length <= longestId && !this.#ids.has(head.id)
+      const id = kept ? head.id : this.#by.id('call_')
       this.#ids.add(id)
       if (!head.by) this.#calling.add(event.choice ?? 0)
       head = { ...head, id }

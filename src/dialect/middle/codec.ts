@@ -26,6 +26,8 @@ export interface Codec {
   encoder(asked: Asked): Encoder
   /** Writes a whole answer for a client. */
   encodeWhole(answer: Answer, asked: Asked): string
+  /** Characters of a call's id that its servers take; undefined: any number. */
+  readonly longestId?: number
   /** How tokens of a request are counted; undefined: its upstreams do not, and they are reckoned here. */
   readonly counting?: Counting
   /** An upstream's error body (status 400 and above) as a fault; never throws, whatever came. */

@@ -100,6 +100,7 @@ export class Translation {
     return new Answers({
       wires: this.asking.wires,
       carries: client.carries,
+      longestId: client.longestId,
       id: this.#asked.id,
       keep: (key, { issuer = target.issuer, value }, text) => keep(key, enclose({ issuer, value, text, callId: '' })),
     })

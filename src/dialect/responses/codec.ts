@@ -10,6 +10,7 @@ import { encodeWhole } from './encode-whole.ts'
 
 export const responsesCodec: Codec = {
   carries: new Set(['thought']),
+  longestId: 64,
   decodeAsk,
   encodeAsk,
   decoder: from => new ResponseDecoder(from),
