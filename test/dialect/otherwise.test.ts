@@ -146,11 +146,13 @@ t.test('answers of servers that do it otherwise', async t => {
 
     ['no usage', 'chat', sse(chunk(null), chunk('stop'), '[DONE]'), { ...untold, begun: true, emitted: 2 }],
     [
-      'no end',
+      'no reason, but counted and over (trap 29)',
       'chat',
       sse(chunk(null), { choices: [], usage: prompt(9, 4) }, '[DONE]'),
-      { ...partial, input: 9, output: 4 },
+      { complete: true, error: undefined, input: 9, output: 4 },
     ],
+    ['over, but not counted', 'chat', sse(chunk(null), '[DONE]'), partial],
+    ['counted, but not over', 'chat', sse(chunk(null), { choices: [], usage: prompt(9, 4) }), partial],
     [
       'no [DONE]',
       'chat',

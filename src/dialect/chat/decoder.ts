@@ -129,7 +129,7 @@ class Reading {
     if (this.#over) return
     if (data.trim() === '[DONE]') {
       this.#whole = true
-      this.#finish()
+      this.#finish(true)
       return
     }
     const chunk = parsed(data)
@@ -323,8 +323,14 @@ class Reading {
     choice.calls.clear()
   }
 
-  #finish(): void {
+  /** @param done it says that it is over; servers exist that give no reason then, but have counted it */
+  #finish(done = false): void {
     const choices = [...this.#choices.values()]
+    for (const choice of done && this.#usage ? choices : []) {
+      if (choice.why !== undefined || !(choice.saying || choice.calls.size > 0)) continue
+      choice.why = choice.refused ? 'refused' : 'end'
+      this.#closeAll(choice)
+    }
     if (choices.length === 0 || choices.some(({ why }) => why === undefined)) {
       this.#truncated()
       return

@@ -45,6 +45,8 @@ class ChatStream extends StreamMeter {
   protected override read(name: string, data: string): void {
     if (data.trim() === '[DONE]') {
       this.begun = this.ended = true
+      // Servers exist that never give a reason, and say that it is over when they have counted it.
+      this.#finished ||= this.#counted
       this.#close()
       return
     }
