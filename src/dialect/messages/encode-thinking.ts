@@ -74,7 +74,9 @@ function byBudget(asked: Asked, thinking: Thinking, budget: number, display: { d
     changed(notes, thinking)
     return facts.thinking.includes('off') ? { thinking: { type: 'disabled' }, ...level } : level
   }
-  if (thinking.mode === 'budget' && fits !== budget) changed(notes, thinking)
+  // What an effort stands for with this model is ours to say; that the answer leaves less is not.
+  const meant = thinking.mode === 'budget' ? budget : Math.min(Math.max(budget, least), most)
+  if (fits !== meant) changed(notes, thinking)
   return { thinking: { type: 'enabled', budget_tokens: fits, ...display }, ...level }
 }
 
