@@ -99,11 +99,11 @@ export function personOf({ endUser }: Ask): string | undefined {
   return endUser === undefined ? undefined : createHash('sha256').update(endUser).digest('hex').slice(0, 32)
 }
 
-/** The tier; only the vendor's own server has any. */
-export function tierOf({ ask, target, notes, fields }: Encoding): { service_tier?: string } {
+/** The tier, where there are any. */
+export function tierOf({ ask, notes, fields }: Encoding, able: boolean): { service_tier?: string } {
   const { tier } = ask
   if (tier === undefined || tier === 'auto') return {}
-  if (target.own && tier !== 'batch') return { service_tier: tier === 'standard' ? 'default' : tier }
+  if (able && tier !== 'batch') return { service_tier: tier === 'standard' ? 'default' : tier }
   if (tier !== 'standard') notes.drop(fields.tier)
   return {}
 }

@@ -211,7 +211,8 @@ t.test('trap 15, trap 16, trap 31: thinking, sampling and forced tools by what e
         wants: { usage: true, reasoning: false, logprobs: 2 },
         tier: 'flex',
       },
-      dropped: 'frequency_penalty, logprobs, presence_penalty, seed, service_tier, temperature, top_k, top_p',
+      dropped:
+        'frequency_penalty, logprobs, presence_penalty, seed, service_tier, temperature, top_k, top_logprobs, top_p',
     },
     {
       what: 'sampling beside thinking',

@@ -636,7 +636,7 @@ t.test('a breakpoint of the cache is one here, too, where the model has them (tr
   t.equal(old.body['instructions'], 'S')
   t.equal(old.body['input'][2].output, 'r')
   t.notOk(JSON.stringify(old.body).includes('breakpoint'))
-  t.equal(encode({ system, turns }, { own: false }).lost, 'cache_control')
+  t.equal(encode({ system, turns }, { own: false }).lost, '', 'by the model, wherever it is served')
 
   const tools: Ask['tools'] = [{ kind: 'function', name: 'f', cache: '5m' }]
   t.equal(encode({ tools, system }).lost, '', 'one behind the tools has them, too')
@@ -684,44 +684,33 @@ t.test('a search in the history is told as text, and the tool is the vendor’s 
   t.equal(other.lost, 'tool_choice, tools.bash_20250124')
 })
 
-t.test(
-  'a freeform tool stays one on the vendor’s server, and is a function of one text elsewhere (trap 18)',
-  async t => {
-    const tools: Ask['tools'] = [
-      { kind: 'freeform', name: 'edit', description: 'Edit.', grammar: '', ext: {} },
-      {
-        kind: 'freeform',
-        name: 'patch',
-        grammar: 'lark grammar:\nstart: x',
-        ext: { chat: { format: '{"type":"grammar","grammar":{"syntax":"lark","definition":"start: x"}}' as never } },
-      },
-    ]
-    const turns = [
-      said('assistant', { type: 'call', id: 'c1', name: 'edit', input: { text: 'a\n' } }),
-      said('user', result('c1', plain('r'))),
-    ]
-    const own = encode({ dialect: 'chat', tools, turns, choice: { names: ['edit'] } })
-    t.strictSame(own.body['tools'], [
-      { type: 'custom', name: 'edit', description: 'Edit.' },
-      { type: 'custom', name: 'patch', format: { type: 'grammar', syntax: 'lark', definition: 'start: x' } },
-    ])
-    t.strictSame(own.body['tool_choice'], { type: 'custom', name: 'edit' })
-    t.equal(own.lost, '')
-    t.strictSame(own.body['input'], [
-      { type: 'custom_tool_call', call_id: 'c1', name: 'edit', input: 'a\n' },
-      { type: 'custom_tool_call_output', call_id: 'c1', output: 'r' },
-    ])
-    const other = encode({ dialect: 'chat', tools, turns }, { own: false })
-    t.strictSame(
-      other.body['tools'].map((one: Json) => one['type']),
-      ['function', 'function'],
-    )
-    t.match(other.body['tools'][1].description, /start: x/)
-    t.match(other.body['input'][0], { type: 'function_call', arguments: '{"input":"a\\n"}' })
-    t.match(other.body['input'][1], { type: 'function_call_output', output: 'r' })
-    t.match(other.lost, /tools\.format/)
-  },
-)
+t.test('a freeform tool stays one, whoever serves it (trap 18)', async t => {
+  const tools: Ask['tools'] = [
+    { kind: 'freeform', name: 'edit', description: 'Edit.', grammar: '', ext: {} },
+    {
+      kind: 'freeform',
+      name: 'patch',
+      grammar: 'lark grammar:\nstart: x',
+      ext: { chat: { format: '{"type":"grammar","grammar":{"syntax":"lark","definition":"start: x"}}' as never } },
+    },
+  ]
+  const turns = [
+    said('assistant', { type: 'call', id: 'c1', name: 'edit', input: { text: 'a\n' } }),
+    said('user', result('c1', plain('r'))),
+  ]
+  const own = encode({ dialect: 'chat', tools, turns, choice: { names: ['edit'] } })
+  t.strictSame(own.body['tools'], [
+    { type: 'custom', name: 'edit', description: 'Edit.' },
+    { type: 'custom', name: 'patch', format: { type: 'grammar', syntax: 'lark', definition: 'start: x' } },
+  ])
+  t.strictSame(own.body['tool_choice'], { type: 'custom', name: 'edit' })
+  t.equal(own.lost, '')
+  t.strictSame(own.body['input'], [
+    { type: 'custom_tool_call', call_id: 'c1', name: 'edit', input: 'a\n' },
+    { type: 'custom_tool_call_output', call_id: 'c1', output: 'r' },
+  ])
+  t.strictSame(encode({ dialect: 'chat', tools, turns }, { own: false }).body['tools'], own.body['tools'])
+})
 
 t.test(
   'names that are too long are mapped there, and only one tool is forced where one was (trap 8, trap 55)',
@@ -812,10 +801,11 @@ t.test('the rest of a request: media, results, rules in the middle, who asks and
     'a session of Claude’s clients',
   )
   t.equal(lost, 'messages.search_result')
+  t.equal(encode({ turns }, { own: false }).body['input'].at(-2).role, 'developer')
   t.equal(
-    encode({ turns }, { own: false }).body['input'].at(-2).role,
+    encode({ turns }, { model: 'deepseek-v4' }).body['input'].at(-2).role,
     'system',
-    'trap 45: developer is the vendor’s own word',
+    'trap 45: developer is the word of OpenAI’s models',
   )
   const json = encode({ format: { kind: 'schema', schema: '{"type":"object"}' as never, name: 'my answer' } })
   t.strictSame(json.body['text'], { format: { type: 'json_schema', name: 'my_answer', schema: { type: 'object' } } })

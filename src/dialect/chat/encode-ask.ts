@@ -2,7 +2,7 @@
 import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
 import { dropForeign } from '../middle/ext.ts'
-import { fieldsOf } from '../middle/fields.ts'
+import { dropLogprobs, fieldsOf } from '../middle/fields.ts'
 import type { Ask } from '../middle/form.ts'
 import type { Notes } from '../middle/notes.ts'
 import {
@@ -49,7 +49,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     ...wants(encoding, reasoning),
     ...caching(encoding),
     ...person(encoding),
-    ...tierOf(encoding),
+    ...tierOf(encoding, target.own),
     ...own(encoding),
   }
   return { path: '/v1/chat/completions', query: '', headers: {}, body: writeExact(body), wires: names.wires }
@@ -67,7 +67,7 @@ function limits({ ask, target, notes, fields }: Encoding): object {
   }
   if (stop.length > 0 && !takesStop) notes.drop(fields.stop)
   else if (stop.length > 0) {
-    if (stop.length > MOST_STOPS) notes.change(fields.stop)
+    if (stop.length > MOST_STOPS) notes.drop(fields.stop)
     out['stop'] = stop.slice(0, MOST_STOPS)
   }
   return out
@@ -99,10 +99,10 @@ function format(encoding: Encoding): object {
 }
 
 function wants(encoding: Encoding, reasoning: Reasoning): object {
-  const { ask, notes, fields } = encoding
+  const { ask, notes } = encoding
   const { candidates } = ask.wants
   const likely = ask.wants.logprobs !== undefined && takesSampling(encoding, reasoning)
-  if (ask.wants.logprobs !== undefined && !likely) notes.drop(fields.logprobs)
+  if (!likely) dropLogprobs(ask, notes)
   const logprobs = likely ? ask.wants.logprobs : undefined
   return {
     ...(candidates !== undefined && candidates > 1 ? { n: candidates } : {}),
@@ -114,9 +114,9 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   const { key, ttl, auto } = ask.cache
   const { cacheTtls } = target.facts
   const out: Record<string, unknown> = {}
+  // Elsewhere nobody misses it: it is a hint of where, never of what.
   if (target.own) out['prompt_cache_key'] = key ?? target.settings.cacheKey
-  else if (key !== undefined) notes.drop(fields.cacheKey)
-  if (cacheTtls.length === 0 || !target.own) {
+  if (cacheTtls.length === 0) {
     // It caches unasked; for how long cannot be said.
     if (ttl !== undefined && ttl !== 'default' && auto !== true) notes.drop(fields.cacheTtl)
     return out

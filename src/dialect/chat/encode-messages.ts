@@ -40,7 +40,7 @@ export function encodeMessages(encoding: Encoding): object[] {
 }
 
 /** Whether a part can be marked as the end of what is cached. */
-const marks = ({ target }: Encoding) => target.own && target.facts.cacheTtls.length > 0
+const marks = ({ target }: Encoding) => target.facts.cacheTtls.length > 0
 
 function breakpoint({ cache }: Part | Text, encoding: Encoding): object {
   if (!cache) return {}

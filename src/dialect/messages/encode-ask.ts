@@ -2,7 +2,7 @@
 import { raw, writeExact } from '../json/exact.ts'
 import type { Asking, Target } from '../middle/codec.ts'
 import { dropForeign } from '../middle/ext.ts'
-import { fieldsOf } from '../middle/fields.ts'
+import { dropLogprobs, fieldsOf } from '../middle/fields.ts'
 import type { Ask, Text } from '../middle/form.ts'
 import { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
@@ -22,7 +22,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
   if (seed !== undefined) notes.drop(fields.seed)
   if (presence) notes.drop(fields.presence)
   if (frequency) notes.drop(fields.frequency)
-  if (ask.wants.logprobs !== undefined) notes.drop(fields.logprobs)
+  dropLogprobs(ask, notes)
   if (ask.tier && !['auto', 'standard', 'default'].includes(ask.tier)) notes.drop(fields.tier)
   const { max_tokens, prompt, thoughts, written, headers } = promptOf(ask, target, notes)
   const stop = ask.limits.stop.filter(one => one.trim() !== '')

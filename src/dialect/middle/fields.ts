@@ -1,5 +1,6 @@
 // What each dialect calls the things of the form: for the tokens of what a translation leaves out or changes.
-import type { DialectName } from './form.ts'
+import type { Ask, DialectName } from './form.ts'
+import type { Notes } from './notes.ts'
 
 /** What an encoder may have to leave out, change or refuse, by the client's name for it. */
 export interface Fields {
@@ -133,6 +134,14 @@ const fields: Record<DialectName, Fields> = {
 /** The names that the client's dialect has: `ask.dialect`. */
 export function fieldsOf({ dialect, tier }: { dialect: DialectName; tier?: string | undefined }): Fields {
   return dialect === 'messages' && tier === 'fast' ? fast : fields[dialect]
+}
+
+/** Names what was asked of likelihoods: Chat asks for them, and for how many, apart. */
+export function dropLogprobs({ dialect, wants }: Pick<Ask, 'dialect' | 'wants'>, notes: Notes): void {
+  if (wants.logprobs === undefined) return
+  notes.drop(fields[dialect].logprobs)
+  if (dialect === 'chat' && wants.logprobs > 0) notes.drop('top_logprobs')
+  if (dialect === 'gemini' && wants.logprobs > 0) notes.drop('generationConfig.logprobs')
 }
 
 // Claude has a word of its own for one of its tiers.

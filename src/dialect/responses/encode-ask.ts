@@ -36,7 +36,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     ...(ask.stream ? { stream: true } : {}),
     ...caching(encoding),
     safety_identifier: personOf(ask),
-    ...tierOf(encoding),
+    ...tierOf(encoding, true),
     ...alike(encoding),
   }
   return { path: '/v1/responses', query: '', headers: {}, body: writeExact(body), wires: encoding.names.wires }
@@ -63,11 +63,11 @@ function encodingOf(ask: Ask, target: Target, notes: Notes): Encoding {
     notes.refuse(fields.candidates, 'there is one answer to a request here')
   // The format of a tool that stays freeform goes with it.
   const tools = ask.tools.map(tool => {
-    if (isNative(tool, { target }) === false) return tool
+    if (isNative(tool) === false) return tool
     const { ext: _, ...plain } = tool
     return plain
   })
-  dropForeign({ ...ask, tools }, 'responses', notes, target.own && ask.dialect === 'chat' ? saidOtherwise : [])
+  dropForeign({ ...ask, tools }, 'responses', notes, ask.dialect === 'chat' ? saidOtherwise : [])
   return { ask, target, notes, names: wireNames(ask), fields }
 }
 
@@ -126,11 +126,9 @@ function format(encoding: Encoding): object {
 function caching({ ask, target, notes, fields }: Encoding): object {
   const { key, ttl, auto, prewarm } = ask.cache
   const { cacheTtls } = target.facts
-  const able = target.own && cacheTtls.length > 0
+  const able = cacheTtls.length > 0
   const out: Record<string, unknown> = {}
-  if (!target.own) {
-    if (key !== undefined) notes.drop(fields.cacheKey)
-  } else if (key !== undefined) out['prompt_cache_key'] = key
+  if (key !== undefined) out['prompt_cache_key'] = key
   else if (target.settings.cacheKey !== undefined) out['prompt_cache_key'] = target.settings.cacheKey
   // Claude's clients say here which session it is.
   else if (ask.dialect === 'messages' && ask.endUser !== undefined) out['prompt_cache_key'] = personOf(ask)
@@ -145,8 +143,7 @@ function caching({ ask, target, notes, fields }: Encoding): object {
   return out
 }
 
-function alike({ ask, target }: Encoding): object {
-  if (!target.own) return {}
+function alike({ ask }: Encoding): object {
   const out: Record<string, unknown> = {}
   for (const name of ['metadata', 'prompt_cache_retention']) {
     const value = ask.ext.chat?.[name]

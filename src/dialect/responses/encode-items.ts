@@ -31,7 +31,7 @@ class Items {
 
   constructor(by: Encoding) {
     this.#by = by
-    for (const tool of by.ask.tools) if (isNative(tool, by) !== false) this.#custom.add(by.names.of(tool))
+    for (const tool of by.ask.tools) if (isNative(tool) !== false) this.#custom.add(by.names.of(tool))
   }
 
   all(): { instructions?: string; input: Item[] } {
@@ -53,14 +53,12 @@ class Items {
   }
 
   get #breaks(): boolean {
-    const { own, facts } = this.#by.target
-    return own ? facts.cacheTtls.length > 0 : false
+    return this.#by.target.facts.cacheTtls.length > 0
   }
 
   /** Who speaks for those that set the rules. */
   get #authority(): string {
-    const { own, facts } = this.#by.target
-    return own && facts.developer ? 'developer' : 'system'
+    return this.#by.target.facts.developer ? 'developer' : 'system'
   }
 
   #turn(turn: Turn): void {

@@ -14,16 +14,16 @@ export function encodeTools(encoding: Encoding): object {
 }
 
 function toolOf(tool: Tool, encoding: Encoding): object[] {
-  const { target, notes, names, fields } = encoding
+  const { notes, names, fields } = encoding
   if (tool.kind === 'server') {
-    if (tool.server === 'webSearch' && target.own) return [{ type: 'web_search' }]
+    if (tool.server === 'webSearch') return [{ type: 'web_search' }]
     notes.drop(`tools.${tool.name}`)
     return []
   }
   const name = names.of(tool)
   const { description } = tool
   if (tool.kind === 'freeform') {
-    const format = isNative(tool, encoding)
+    const format = isNative(tool)
     if (format !== false) return [{ type: 'custom', name, description, ...(format ? { format } : {}) }]
     if (tool.grammar) notes.drop(fields.grammar)
     const about = [description, INPUT_IS_TEXT, tool.grammar].filter(Boolean).join('\n\n')
@@ -38,8 +38,8 @@ const INPUT = '{"type":"object","properties":{"input":{"type":"string"}},"requir
 const INPUT_IS_TEXT = 'The input is the text itself, all of it in "input".'
 
 /** The format of a tool that stays freeform, '' for none; false: it must be a function. */
-export function isNative(tool: Tool, { target }: Pick<Encoding, 'target'>): object | '' | false {
-  if (tool.kind !== 'freeform' || !target.own) return false
+export function isNative(tool: Tool): object | '' | false {
+  if (tool.kind !== 'freeform') return false
   const said = tool.ext?.chat?.['format']
   if (!said) return tool.grammar ? false : ''
   // Chat says in an object what is said flat here.
@@ -68,11 +68,10 @@ function choiceOf(encoding: Encoding): object {
   if (choice === 'required') return { tool_choice: 'required' }
   const chosen = ask.tools
     .filter(({ name, kind }) => kind !== 'server' && choice.names.includes(name))
-    .map(tool => ({ type: isNative(tool, encoding) === false ? 'function' : 'custom', name: names.of(tool) }))
+    .map(tool => ({ type: isNative(tool) === false ? 'function' : 'custom', name: names.of(tool) }))
   if (chosen.length === 1) return { tool_choice: chosen[0] }
   if (chosen.length === 0) notes.change(fields.choice)
   return {
-    tool_choice:
-      chosen.length > 1 && target.own ? { type: 'allowed_tools', mode: 'required', tools: chosen } : 'required',
+    tool_choice: chosen.length > 1 ? { type: 'allowed_tools', mode: 'required', tools: chosen } : 'required',
   }
 }
