@@ -154,6 +154,16 @@ const refusals: Row[] = [
     'relay',
   ],
   [400, {}, invalid("Missing required parameter: 'input[2].summary'."), 'relay'],
+  [
+    403,
+    {},
+    JSON.stringify({
+      code: 'The caller does not have permission to execute the specified operation',
+      error:
+        'Content violates usage guidelines. Team: t, API key ID: k, Model: grok-4, Failed check: SAFETY_CHECK_TYPE_BIO',
+    }),
+    'relay',
+  ],
   [400, {}, invalid('Invalid prompt: flagged as potentially violating our usage policy.', 'invalid_prompt'), 'relay'],
   [400, {}, invalid("Previous response with id 'resp_x' not found.", 'previous_response_not_found'), 'relay'],
   [404, {}, invalid("Item with id 'rs_x' not found."), 'relay'],

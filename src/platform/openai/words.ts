@@ -138,6 +138,8 @@ const texts: readonly Text[] = [
     says: /^(?:the )?encrypted (?:content|reasoning)\b.{0,200}(?:could not be|cannot be|failed|invalid)/i,
     kind: seals,
   },
+  // xAI's, with 403 and no code: it would say so of whoever asks (UKGovernmentBEIS/inspect_ai#2267).
+  { says: /^content violates usage guidelines\b/i, kind: request },
   { says: /^(?:incorrect|invalid) api[ -]?key\b/i, kind: dead },
   { says: /^your authentication token has been invalidated/i, kind: dead },
   {
