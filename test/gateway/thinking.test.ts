@@ -194,6 +194,7 @@ t.test('a proof that nobody knows is sent once, and after its refusal left out o
     body: JSON.stringify({ model: models.anthropic, max_tokens: 64, messages }),
   })
   t.equal(reply.status, 200)
+  t.equal(reply.headers.get('x-gw-dropped'), 'messages.thinking')
   const bodies = askedOf(gw, laneCredential('anthropic'))
   t.equal(bodies.length, 2)
   t.ok(bodies[0]!.includes('RXFRQg=='))

@@ -129,7 +129,7 @@ class Exchange implements Listener, Watcher {
     outcome.phase = 'connecting'
     outcome.dialect = call.dialect.name
     outcome.upstreamDialect = this.#way.dialect
-    outcome.dropped = this.#way.translated?.notes.tokens ?? nobody
+    outcome.dropped = this.#way.notes?.tokens ?? nobody
     this.#upstream = new Upstream(gw, request, body, patience(gw, call.stream), this, fresh)
     down.watcher = this
     if (down.interrupted) this.interrupted(down.interrupted)
@@ -286,7 +286,7 @@ class Exchange implements Listener, Watcher {
     if (this.#streaming) this.#stream()
     else {
       down.quiet()
-      down.head(this.#status, relayedFields(this.#headers, outcome))
+      down.head(this.#status, this.#relayed(outcome))
     }
     this.#pass(this.#backlog.take())
   }
@@ -299,8 +299,15 @@ class Exchange implements Listener, Watcher {
   }
 
   #idFields(): Fields {
-    const { notes } = this.#way.translated ?? {}
-    const fields = idField(this.#by.outcome)
+    return this.#withDropped(idField(this.#by.outcome))
+  }
+
+  #relayed(outcome: Outcome): Fields {
+    return this.#withDropped(relayedFields(this.#headers, outcome))
+  }
+
+  #withDropped(fields: Fields): Fields {
+    const { notes } = this.#way
     if (notes && notes.header !== '') fields.push('x-gw-dropped', notes.header)
     return fields
   }
@@ -352,7 +359,7 @@ class Exchange implements Listener, Watcher {
   #fields(outcome: Outcome): Fields {
     return this.#streaming || this.#way.translated
       ? ['content-type', 'application/json', ...this.#idFields()]
-      : relayedFields(this.#headers, outcome)
+      : this.#relayed(outcome)
   }
 
   #answered(): void {

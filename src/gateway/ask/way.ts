@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import { type AccountFacts, credentialOf } from '../../core/snapshot.ts'
 import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
 import type { Asking, Settings, Target } from '../../dialect/middle/codec.ts'
+import { fieldsOf } from '../../dialect/middle/fields.ts'
 import type { Issuer } from '../../dialect/middle/form.ts'
 import { factsOf, type Vendor } from '../../dialect/middle/models.ts'
 import { Notes } from '../../dialect/middle/notes.ts'
@@ -32,13 +33,13 @@ export interface Way {
   readonly body: Body
   /** undefined: bytes pass */
   readonly translated: Translated | undefined
+  /** what was left out or changed of the request; undefined: nothing could be */
+  readonly notes: Notes | undefined
   /** what the client may have of the answer; `from`: the upstream streams */
   rendition(from: boolean): Rendition
 }
 
 export interface Translated {
-  /** what was left out or changed of the request */
-  readonly notes: Notes
   /** An upstream's error body, as the client's. */
   error(status: number, body: Buffer, requestId: string): string
 }
@@ -107,15 +108,27 @@ function passing(going: Going, platform: Platform): Way {
   const { proofs, unsealed } = going
   const edits = proofs.brought.length === 0 ? undefined : editsOf(proofs, issuer, unsealed)
   const body = peek.mapped(upstreamModel, edits)
-  return sent(going, platform, dialect, envelope, asked, body, undefined, from => {
+  return sent(going, platform, dialect, envelope, asked, body, undefined, leftOut(edits, dialect.name), from => {
     const reader = dialect.proofReader?.()
     const made = rendition({ ...shown, from })
     return reader ? learning(made, reader, found => proofs.learn(found, issuer)) : made
   })
 }
 
+// Reasoning that was another's is left out with its proof.
+function leftOut(edits: ReturnType<typeof editsOf> | undefined, dialect: DialectName): Notes | undefined {
+  if (!edits || ![...edits.values()].includes(undefined)) return undefined
+  const notes = new Notes()
+  notes.drop(fieldsOf({ dialect }).thought)
+  return notes
+}
+
 // After one was refused none is sent.
-function editsOf({ brought, issuers }: Proofs, target: Issuer, unsealed: boolean) {
+function editsOf(
+  { brought, issuers }: Proofs,
+  target: Issuer,
+  unsealed: boolean,
+): ReadonlyMap<string, string | undefined> {
   return unsealed
     ? new Map(brought.map(proof => [proof, undefined]))
     : editsFor(brought, target, digest => issuers.get(digest))
@@ -137,8 +150,16 @@ function translating(going: Going, platform: Platform, upstream: Dialect): Way {
   })
   const shown = { client: dialect, upstream, to: stream, metered: true, restore: undefined, translation }
   const { asking } = translation
-  return sent(going, platform, upstream, envelope, ours(asking, stream), bodyOf(asking), translation, from =>
-    rendition({ ...shown, from }),
+  return sent(
+    going,
+    platform,
+    upstream,
+    envelope,
+    ours(asking, stream),
+    bodyOf(asking),
+    translation,
+    translation.notes,
+    from => rendition({ ...shown, from }),
   )
 }
 
@@ -154,7 +175,7 @@ function counting(going: Going, platform: Platform, upstream: Dialect): Way {
     const tokens = from.counting!.read(body)
     return tokens === undefined ? undefined : to.counting!.write(tokens)
   }
-  return sent(going, platform, upstream, envelope, ours(asking, false), bodyOf(asking), { notes, error }, () =>
+  return sent(going, platform, upstream, envelope, ours(asking, false), bodyOf(asking), { error }, notes, () =>
     counted(upstream, written),
   )
 }
@@ -170,16 +191,17 @@ function sent(
   asked: UpstreamCall,
   plain: Body,
   translated: Translated | undefined,
+  notes: Notes | undefined,
   shown: (from: boolean) => Rendition,
 ): Way {
   const { account } = candidate
   const request = platform.prepare(asked, account, credentialOf(account))
-  if (!envelope) return { platform, dialect: dialect.name, request, body: plain, translated, rendition: shown }
+  if (!envelope) return { platform, dialect: dialect.name, request, body: plain, translated, notes, rendition: shown }
   const name = call.peek.session(call.req.headers)
   // Scoped, as all that is kept of sessions: tenants share none.
   const body = envelope.request(plain, { path: asked.path, session: name === '' ? '' : `${caller.key.id} ${name}` })
   const out = (from: boolean) => opened(shown(from), envelope.answer(from))
-  return { platform, dialect: dialect.name, request, body, translated, rendition: out }
+  return { platform, dialect: dialect.name, request, body, translated, notes, rendition: out }
 }
 
 // Nothing of the client's own headers is true of a request that is ours.
