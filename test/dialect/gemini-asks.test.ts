@@ -225,7 +225,7 @@ t.test('thinking by what the model takes', async t => {
       'gemini-3.8-flash',
       { thinking: { type: 'enabled', budget_tokens: 5000 } },
       { thinkingLevel: 'medium', includeThoughts: true },
-      'thinking~',
+      '',
     ],
     ['gemini-2.5-flash', { thinking: { type: 'disabled' } }, { thinkingBudget: 0 }, ''],
     ['gemini-2.5-pro', { thinking: { type: 'disabled' } }, { thinkingBudget: 128 }, 'thinking~'],

@@ -146,7 +146,6 @@ t.test('trap 15, trap 16, trap 31: thinking, sampling and forced tools by what e
       ask: { thinking: { mode: 'budget', budget: 2000, show: 'summary', params: { mode: 'thinking' } } },
       thinking: { type: 'adaptive', display: 'summarized' },
       effort: 'medium',
-      dropped: 'thinking~',
     },
     {
       what: 'off',

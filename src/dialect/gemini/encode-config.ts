@@ -95,13 +95,17 @@ function amount(by: Encoding, thinking: Thinking): Amount {
 function levelFor(by: Encoding, thinking: Thinking): Amount {
   const { facts } = by.target
   const off = thinking.mode === 'off' || thinking.mode === 'betweenTools'
-  if (off || thinking.mode === 'budget') changed(by, thinking)
+  if (off) changed(by, thinking)
   const budgeted = thinking.mode === 'budget' && !thinking.effort ? effortOf(thinking.budget ?? 0) : undefined
   const least = thinking.mode === 'off' ? 'minimal' : (thinking.effort ?? 'minimal')
   const wanted: Effort | undefined = off ? least : (thinking.effort ?? budgeted)
   if (!wanted) return {}
   const offered = offeredEffort(wanted, facts.efforts)!
-  if (offered !== wanted && !off && thinking.params.effort) by.notes.change(thinking.params.effort)
+  // A budget is a level by the bands that all share: that is no change.
+  if (offered !== wanted && !off) {
+    if (budgeted) changed(by, thinking)
+    else if (thinking.params.effort) by.notes.change(thinking.params.effort)
+  }
   return { thinkingLevel: offered }
 }
 

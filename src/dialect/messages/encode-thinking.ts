@@ -41,7 +41,8 @@ export function thoughtsFor(asked: Asked): Thoughts {
   if (thinking.mode === 'budget' && facts.thinking.includes('budget'))
     return byBudget(asked, thinking, thinking.budget ?? budgetOf(thinking.effort ?? 'medium', facts.budget), display)
   if (facts.thinking.includes('auto')) {
-    if (thinking.mode !== 'auto') changed(notes, thinking)
+    // A budget is an effort by the bands that all share: that is no change.
+    if (thinking.mode === 'betweenTools') changed(notes, thinking)
     const said = thinking.effort ?? (thinking.mode === 'budget' ? effortOf(thinking.budget ?? 0) : undefined)
     const level = said ?? (thinking.mode === 'betweenTools' ? 'low' : undefined)
     return { thinking: { type: 'adaptive', ...display }, ...effortFor(asked, level, thinking) }
@@ -83,7 +84,8 @@ function byBudget(asked: Asked, thinking: Thinking, budget: number, display: { d
 function effortFor({ facts, notes }: Asked, effort: Effort | undefined, { params }: Thinking): { effort?: Effort } {
   if (!effort || facts.efforts.length === 0) return {}
   const offered = offeredEffort(effort, facts.efforts)!
-  if (offered !== effort && params.effort) notes.change(params.effort)
+  const param = params.effort ?? params.mode
+  if (offered !== effort && param) notes.change(param)
   return { effort: offered }
 }
 
