@@ -330,6 +330,21 @@ t.test('the form of the answer, and searches beside functions', async t => {
   t.equal(not.dropped, 'tools.web_search_20250305')
 })
 
+t.test('the user begins and ends a conversation, whoever spoke', async t => {
+  const roles = (messages: object[]) => {
+    const { body, dropped } = asked('chat', { messages })
+    return [body.contents.map(({ role }: { role: string }) => role).join(' '), dropped, body.systemInstruction]
+  }
+  const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }
+  const cut = [
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'a', content: '1' },
+  ]
+  t.strictSame(roles(cut), ['user model user', '', undefined], 'a call stands behind a turn of the user')
+  t.strictSame(roles([user('x'), { role: 'assistant', content: 'y' }]), ['user model user', 'messages~', undefined])
+  t.strictSame(roles([{ role: 'system', content: 'say hi' }]), ['user', '', undefined], 'nothing but rules is asked')
+})
+
 t.test('only functions are forced', async t => {
   const tools = [
     { type: 'web_search' },

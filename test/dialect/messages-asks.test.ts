@@ -448,6 +448,22 @@ t.test('tools: freeform, namespaced, of the vendor, promised', async t => {
   t.equal(dropped, 'tools.file_search, tools.format, tools.parameters~')
 })
 
+t.test('the user begins, and ends where the model takes no beginning of its answer', async t => {
+  const said = (role: Turn['role'], text: string): Turn => ({ role, parts: [{ type: 'text', text }] })
+  const roles = (turns: Turn[], model: string, more: Partial<Ask> = {}) => {
+    const { body, dropped } = encoded({ turns, ...more }, model)
+    return [body.messages.map(({ role }: { role: string }) => role).join(' '), dropped]
+  }
+  const greeted = [said('assistant', 'Hello!'), user('hi')]
+  t.strictSame(roles(greeted, 'claude-opus-5-5'), ['user assistant user', ''])
+  const begun = [user('a number?'), said('assistant', 'It is ')]
+  t.strictSame(roles(begun, 'claude-sonnet-4-5'), ['user assistant', ''], 'it goes on')
+  for (const model of ['claude-opus-4-6', 'claude-sonnet-5', 'claude-opus-5-5'])
+    t.strictSame(roles(begun, model), ['user assistant user', 'messages~'], model)
+  const thinking: Ask['thinking'] = { mode: 'budget', budget: 2000, params: { mode: 'thinking' } }
+  t.strictSame(roles(begun, 'claude-sonnet-4-5', { thinking }), ['user assistant user', 'messages~'], 'thinks first')
+})
+
 t.test('an image has a type that Claude takes', async t => {
   const type = (base64: string, mime?: string) => {
     const image: Part = { type: 'media', kind: 'image', at: { base64 }, ...(mime ? { mime } : {}) }

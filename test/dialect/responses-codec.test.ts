@@ -360,6 +360,14 @@ t.test('a request is read: how it is to be answered, and what has no word', asyn
   t.equal(decode({ text: { format: { type: 'json_object' } } }).format?.kind, 'json')
 })
 
+t.test('nothing but instructions is asked, as the user', async t => {
+  const { body } = encode({ turns: [], system: [{ type: 'text', text: 'say hi' }] })
+  t.strictSame(
+    [body['instructions'], body['input']],
+    [undefined, [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'say hi' }] }]],
+  )
+})
+
 t.test('an item of a type that nobody knows is no call, whatever it is called', async t => {
   for (const type of ['hologram', 'constructor', 'toString'])
     t.equal(decode({ input: [{ type }] }).turns[0]?.parts[0]?.type, 'opaque', type)

@@ -35,7 +35,7 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
 /** The same to be counted: nothing of how it is to be answered counts. */
 export function encodeCount(ask: Ask, target: Target, notes: Notes): Asking {
   const by = encodingOf(ask, target, notes)
-  const conversation = said(conversationOf(by))
+  const conversation = said(conversationOf(by, true))
   const { list } = toolsFor(by)
   const request = { ...conversation, ...(list.length > 0 ? { tools: list } : {}) }
   // In the envelope there is place for the contents alone (spec/wire-additions.md §3.5).

@@ -7,7 +7,7 @@ import { mimeOf } from '../middle/media.ts'
 import type { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import { isGoodFor, keyOfText } from '../middle/seal.ts'
-import { type Repairs, repaired } from '../middle/turns.ts'
+import { begun, continued, type Repairs, repaired } from '../middle/turns.ts'
 import { isGood, SKIP } from './proofs.ts'
 
 export interface Encoding {
@@ -28,7 +28,8 @@ export interface Conversation {
   contents: Written[]
 }
 
-export function conversationOf(by: Encoding): Conversation {
+/** @param counted it is only counted, and need not end as one that is answered */
+export function conversationOf(by: Encoding, counted = false): Conversation {
   const { ask, notes } = by
   const turns = [...ask.turns]
   const system = [...ask.system]
@@ -37,9 +38,13 @@ export function conversationOf(by: Encoding): Conversation {
   const cached = [...system, ...turns.flatMap(({ parts }) => parts), ...ask.tools].some(({ cache }) => cache)
   if (cached || ask.cache.auto) notes.drop(fieldsOf(ask).cache)
   const { turns: mended, said } = repaired(turns.map(inPlace), repairs)
+  const rules = system.filter(({ text }) => text.trim() !== '' && !text.startsWith(BILLING))
+  const complete = begun(mended, rules)
+  const asking = by.target.facts.prefill || counted ? complete : continued(complete)
+  if (asking !== complete) notes.change(fieldsOf(ask).history)
   return {
-    system: system.map(({ text }) => text).filter(text => text.trim() !== '' && !text.startsWith(BILLING)),
-    contents: mended
+    system: rules.map(({ text }) => text),
+    contents: asking
       .map(({ role, parts }) => ({
         role: role === 'assistant' ? 'model' : 'user',
         parts: role === 'assistant' ? modelParts(parts, by, said) : userParts(parts, by),

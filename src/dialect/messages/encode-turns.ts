@@ -5,7 +5,7 @@ import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Call, Media, Part, Result, Seal, Text, Thought, Turn } from '../middle/form.ts'
 import { mimeOf } from '../middle/media.ts'
 import { isGoodFor } from '../middle/seal.ts'
-import { type Repairs, repaired } from '../middle/turns.ts'
+import { begun, continued, type Repairs, repaired } from '../middle/turns.ts'
 import type { Cached } from './breakpoints.ts'
 import type { Written } from './encode-tools.ts'
 
@@ -31,21 +31,29 @@ export function conversation(written: Written): Conversation {
   const texts = [...ask.system, ...leading.flatMap(({ parts }) => parts.filter(part => part.type === 'text'))]
   const system = texts.filter(({ text }) => text.trim() !== '')
   const said = first === -1 ? [] : ask.turns.slice(first)
-  const turns = repaired(
+  const mended = repaired(
     said.map(turn => spoken(turn, written)),
     repairs,
   ).turns
-  // Whoever says only what is to be done wants it done: Claude takes no request without a turn.
-  if (turns.length === 0 && system.length > 0) turns.push({ role: 'user', parts: system.splice(0) })
+  const turns = begun(mended, system)
   const last = turns.findLast(({ role }) => role === 'assistant')
   const calls = last?.parts.some(part => part.type === 'call') ?? false
   const sealed = turns.some(({ parts }) => parts.some(({ type }) => type === 'thought'))
   return {
     system,
-    turns: trimmed(turns),
+    turns: prefilled(turns, written),
     unproven: calls && last?.parts[0]?.type !== 'thought',
     sealed: sealed && target.facts.bound,
   }
+}
+
+/** A beginning of the answer is for models that take one, and for none that thinks before it speaks. */
+function prefilled(turns: Turn[], { ask, target, notes }: Written): readonly Turn[] {
+  const thinks = ask.thinking !== undefined && ask.thinking.mode !== 'off' && target.facts.thinking.length > 0
+  if (target.facts.prefill && !thinks) return trimmed(turns)
+  const asked = continued(turns)
+  if (asked !== turns) notes.change(fieldsOf(ask).history)
+  return asked
 }
 
 /** A beginning of the answer may not end in blanks. */

@@ -31,6 +31,8 @@ export interface ModelFacts {
   maxOutput: number
   /** explicit cache breakpoints, with these lifetimes; none: it takes none */
   cacheTtls: readonly Ttl[]
+  /** the conversation may end with the beginning of its answer */
+  prefill: boolean
   /** a system turn in the middle of the conversation */
   midSystem: boolean
   /** the developer role */

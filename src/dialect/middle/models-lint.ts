@@ -45,6 +45,7 @@ const checks: Record<keyof ModelFacts, Check> = {
   bound: flag,
   maxOutput: tokens,
   cacheTtls: listOf('5m', '30m', '1h', '12h'),
+  prefill: flag,
   midSystem: flag,
   developer: flag,
   version: text,

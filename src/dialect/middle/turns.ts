@@ -40,6 +40,25 @@ export function repaired(turns: readonly Turn[], by: Repairs): Repaired {
   return { turns: joined(out.filter(hasParts), by), said: id => pairs.said(id) }
 }
 
+/**
+ * Of a conversation that others would take: whoever says only what is to be done wants it done, so that it is the user's turn, and
+ * an assistant that speaks first (a greeting, a history that was cut) speaks after one of the user's.
+ * @param system is emptied where it became the turn
+ */
+export function begun(turns: readonly Turn[], system: Text[]): Turn[] {
+  if (turns.length === 0) return system.length === 0 ? [] : [{ role: 'user', parts: system.splice(0) }]
+  return turns[0]!.role === 'assistant' ? [userTurn(BEGINNING), ...turns] : [...turns]
+}
+
+/** With a turn of the user's at the end, for models that begin no answer where an assistant has left off. */
+export function continued(turns: Turn[]): Turn[] {
+  return turns.at(-1)?.role === 'assistant' ? [...turns, userTurn(GO_ON)] : turns
+}
+
+const userTurn = (text: string): Turn => ({ role: 'user', parts: [{ type: 'text', text }] })
+const BEGINNING = '(The assistant speaks first.)'
+const GO_ON = 'Please continue.'
+
 const hasParts = ({ parts }: Turn) => parts.length > 0
 const isCall = (part: Part): part is Call => part.type === 'call' && !part.by
 const isResult = (part: Part): part is Result => part.type === 'result' && !part.by

@@ -46,6 +46,8 @@ class Items {
     // Instructions are one text, and a text has no end in the middle.
     const apart = this.#breaks && system.some(part => part.cache)
     if (apart) this.#message(this.#authority, system)
+    // Whoever says only what is to be done wants it done: the vendor takes no request without input.
+    if (turns.length === 0 && !apart) this.#message('user', system.splice(0))
     for (const turn of turns) this.#turn(turn)
     const instructions = system.map(({ text }) => text).join('\n\n')
     if (!apart) for (const part of system) this.#mark(part)
