@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { dialects } from '../../src/dialect/table.ts'
+import type { DialectName } from '../../src/dialect/dialect.ts'
+import type { Codec } from '../../src/dialect/middle/codec.ts'
+import { dialectNamed, dialects } from '../../src/dialect/table.ts'
 import { routes } from '../../src/gateway/enter/routes.ts'
 import { echo } from '../fixtures/echo/echo.ts'
-import { gateway } from '../helpers/gateway.ts'
+import { gateway, until } from '../helpers/gateway.ts'
 
 dialects.set(echo.name, echo)
 routes.push({
@@ -50,4 +52,33 @@ t.test('a dialect is added by one folder and two table rows', async t => {
   t.equal(await refused.text(), 'no UPSTREAM_OVERLOADED\n', 'errors are told in its own words')
   const stranger = await gw.send('echo-1 hello\n', { path, key: 'sk-nobody' })
   t.equal(await stranger.text(), 'no INVALID_API_KEY\n', 'from the door on')
+})
+
+t.test('a codec that throws, also when it is to say so, ends its own request', async t => {
+  const chat = dialectNamed('chat')
+  const codec: Codec = {
+    ...chat.codec!,
+    encoder(asked) {
+      const encoder = chat.codec!.encoder(asked)
+      let deltas = 0
+      return {
+        write(event) {
+          if (event.type === 'fail' || (event.type === 'delta' && ++deltas > 2)) throw new Error('boom')
+          return encoder.write(event)
+        },
+      }
+    },
+  }
+  const name = 'brittle' as DialectName
+  dialects.set(name, { ...chat, name, codec })
+  routes.push({ kind: 'generate', dialect: name, method: 'POST', path: '/brittle' })
+  const gw = await gateway(t, { accounts: [{ script: [{ chunks: ['one ', 'two ', 'three ', 'four'], hold: 4 }, {}] }] })
+  const body = { model: 'm', stream: true, messages: [{ role: 'user', content: 'hi' }] }
+  const reply = await gw.send(body, { path: '/brittle' })
+  t.equal(reply.status, 200)
+  gw.mock.release(gw.credential('a1'))
+  t.match(await reply.text(), /"one ".*"two ".*"code":"INTERNAL_ERROR".*\n\n$/s)
+  await until(t, 'nothing is held', async () => (await gw.live()).accounts.every(({ slots }) => slots.used === 0))
+  t.equal(gw.mock.stats().inFlight, 0)
+  t.equal((await gw.send({ ...body, stream: false }, { path: '/v1/chat/completions' })).status, 200)
 })

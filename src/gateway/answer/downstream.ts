@@ -202,10 +202,19 @@ export class Downstream implements Member {
       this.whole(failure.status, ['content-type', 'application/json', ...retryFields(failure), ...failure.fields], body)
       this.#linger()
     } else if (this.#stream)
-      this.end(this.failing?.(failure) ?? this.dialect.errorFrame(failure, this.ticket.id, this.spoken))
+      this.end(this.#lastWords(failure) ?? this.dialect.errorFrame(failure, this.ticket.id, this.spoken))
     else {
       this.#over = true
       this.#res.destroy()
+    }
+  }
+
+  // Where a mistake of ours is the reason it may be made here again.
+  #lastWords(failure: Failure): Buffer | undefined {
+    try {
+      return this.failing?.(failure)
+    } catch {
+      return undefined
     }
   }
 
