@@ -20,12 +20,15 @@ import { encodeTools } from './encode-tools.ts'
 
 // As many as OpenAI takes.
 const MOST_STOPS = 4
-// Fields of Responses that the vendor's own server has here, too, under these names.
+// Fields of Responses that are here, too, under these names.
 const alike: Record<string, string> = {
   'text.verbosity': 'verbosity',
   metadata: 'metadata',
   prompt_cache_retention: 'prompt_cache_retention',
 }
+
+// How much is said goes by the model, the rest by whose server it is.
+const has = (field: string, { own, facts }: Target) => own || (field === 'text.verbosity' && facts.efforts.length > 0)
 
 /** @throws Failure UNTRANSLATABLE */
 export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
@@ -35,7 +38,12 @@ export function encodeAsk(ask: Ask, target: Target, notes: Notes): Asking {
     notes.refuse(fields.prewarm, 'a prompt cannot be put into the cache alone here')
   const names = wireNames(ask)
   const encoding: Encoding = { ask, target, notes, names, fields }
-  dropForeign(ask, 'chat', notes, target.own && ask.dialect === 'responses' ? Object.keys(alike) : [])
+  dropForeign(
+    ask,
+    'chat',
+    notes,
+    ask.dialect === 'responses' ? Object.keys(alike).filter(name => has(name, target)) : [],
+  )
   const reasoning = reasoningOf(encoding)
   const body = {
     model: target.model,
@@ -138,9 +146,8 @@ function person({ ask, target }: Encoding): object {
 function own({ ask, target }: Encoding): object {
   const out: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(ask.ext.chat ?? {})) if (!name.includes('.')) out[name] = raw(value)
-  if (!target.own) return out
   for (const [name, value] of Object.entries(ask.ext.responses ?? {})) {
-    const here = Object.hasOwn(alike, name) ? alike[name] : undefined
+    const here = Object.hasOwn(alike, name) && has(name, target) ? alike[name] : undefined
     if (here) out[here] = raw(value)
   }
   return out
