@@ -31,6 +31,17 @@ const told = (all: readonly Event[]) =>
     return event.type === 'fail' ? `fail ${event.fault.kind}` : event.type
   })
 
+t.test('what is drawn while it thinks is no answer', async t => {
+  const drawn = (data: string, more: object = {}) => ({ inlineData: { mimeType: 'image/png', data }, ...more })
+  const content = { role: 'model', parts: [drawn('DRAFT', { thought: true }), drawn('DONE')] }
+  const body = { candidates: [{ content, finishReason: 'STOP', index: 0 }], usageMetadata: { promptTokenCount: 1 } }
+  const events = geminiCodec.decodeWhole(Buffer.from(JSON.stringify(body)), from)
+  t.strictSame(
+    events.flatMap(event => (event.type === 'delta' ? event.text : [])),
+    ['DONE'],
+  )
+})
+
 t.test('trap 6: every call is its own, trap 24: a blocked prompt is refused, trap 25: a filter is no end', async t => {
   const f = (n: number) => ({ functionCall: { name: 'f', args: { n } } })
   const stop = { finishReason: 'STOP' }

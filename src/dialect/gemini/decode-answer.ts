@@ -166,6 +166,8 @@ export class GeminiDecoder implements Decoder {
       if (seal) this.#events.push({ type: 'seal', index, seal })
       this.#whole(index, typeof args === 'string' ? args : '{}')
     } else if (isFields(inlineData)) {
+      // A draft that it drew while it thought: the picture is still to come.
+      if (thought === true) return
       const { mimeType, data } = inlineData
       const mime = typeof mimeType === 'string' ? { mime: mimeType } : {}
       const index = this.#open({ type: 'media', kind: kindOf(mime.mime), ...mime }, at, choice)
