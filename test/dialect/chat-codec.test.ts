@@ -925,6 +925,15 @@ t.test('a schema that is nested deeper than is read here goes out as it stands',
   }
 })
 
+t.test('a PDF that comes as an image is a document', async t => {
+  const url = 'data:application/pdf;base64,JVBERi0='
+  const { asked } = chatOnClaude({ messages: [user([{ type: 'image_url', image_url: { url } }])] })
+  t.strictSame(asked.messages[0].content[0], {
+    type: 'document',
+    source: { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0=' },
+  })
+})
+
 t.test('trap 37: a function without parameters has a schema', async t => {
   const { asked: said } = chatOnClaude({ tools: [{ type: 'function', function: { name: 'f' } }] })
   t.match(said.tools[0].input_schema, { type: 'object' })

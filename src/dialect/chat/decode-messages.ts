@@ -130,8 +130,11 @@ function partOf(part: Fields, at: string, held: Held[]): Text | Media | Refusal 
       const { url, detail } = isFields(from) ? from : { url: from, detail: undefined }
       const place = textIn(url, `${at}.${type}.url`) ?? wrong(`${at}.${type}.url`, 'there')
       const finely = textIn(detail, `${at}.${type}.detail`)
-      const kind = type === 'image_url' ? 'image' : 'video'
-      return { type: 'media', kind, ...locatedAt(place), ...(finely ? { detail: finely } : {}), ...cache }
+      const located = locatedAt(place)
+      // Clients exist that bring a PDF here.
+      const isPdf = located.mime === 'application/pdf'
+      const kind = isPdf ? 'document' : type === 'image_url' ? 'image' : 'video'
+      return { type: 'media', kind, ...located, ...(finely ? { detail: finely } : {}), ...cache }
     }
     case 'input_audio': {
       const place = `${at}.input_audio`
