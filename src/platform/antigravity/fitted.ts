@@ -4,7 +4,7 @@ import { cleanedSchema } from '../../dialect/gemini/schema.ts'
 import { keyStart, memberAt } from '../../dialect/json/member.ts'
 import { elements, members } from '../../dialect/json/walk.ts'
 import type { Json } from '../../dialect/middle/form.ts'
-import type { Edit } from '../gemini/envelope.ts'
+import type { Edit } from '../../dialect/peeking.ts'
 
 /** Edits for a body whose top-level `fields` are known: no safetySettings, and schemas of the older kind. */
 export function fitted(body: Buffer, fields: ReadonlyMap<string, Span>): Edit[] {

@@ -4,6 +4,7 @@ import type { Body, Span } from '../../dialect/dialect.ts'
 import { placeOf } from '../../dialect/gemini/place.ts'
 import { StrippedStream, StrippedWhole } from '../../dialect/gemini/strip.ts'
 import { JsonError, scanObject } from '../../dialect/json/scan.ts'
+import { type Edit, edited, inOrder } from '../../dialect/peeking.ts'
 import type { Envelope } from '../platform.ts'
 
 export interface EnvelopeKind {
@@ -15,11 +16,6 @@ export interface EnvelopeKind {
   sessionField: 'session_id' | 'sessionId'
   /** edits that the request itself needs, beyond the envelope */
   edits?(body: Buffer, fields: ReadonlyMap<string, Span>): Edit[]
-}
-
-/** Bytes of a body that are replaced. */
-export interface Edit extends Span {
-  text: string
 }
 
 const wanted = new Set(['contents', 'session_id', 'sessionId', 'safetySettings', 'safety_settings', 'tools'])
@@ -36,17 +32,20 @@ export function envelopeOf(kind: EnvelopeKind): Envelope {
       const { project } = kind
       const head = JSON.stringify({ model, ...(project === '' ? {} : { project }), ...kind.beside() })
       const named = fields.has('session_id') || fields.has('sessionId')
-      const edits = [
+      const within = inOrder([
         ...(session === '' || named ? [] : inserted(said, kind.sessionField, digestOf(session))),
         ...(kind.edits?.(said, fields) ?? []),
-      ].sort((a, b) => a.start - b.start)
-      return joined([Buffer.from(`${head.slice(0, -1)},"request":`), ...applied(said, edits), close])
+      ])
+      const { length } = said
+      return edited(said, [
+        { start: 0, end: 0, text: `${head.slice(0, -1)},"request":` },
+        ...within,
+        { start: length, end: length, text: '}' },
+      ])
     },
     answer: streaming => (streaming ? new StrippedStream() : new StrippedWhole()),
   }
 }
-
-const close = Buffer.from('}')
 
 /** The path for what is asked in an envelope: the model is inside. */
 export function internalPath(path: string): string {
@@ -58,10 +57,10 @@ export function internalPath(path: string): string {
 // No project and no model beside it, and of the request what is counted (spec/wire-additions.md §3.5).
 function counting(model: string, body: Buffer, contents: Span | undefined): Body {
   const said = contents ? body.subarray(contents.start, contents.end) : Buffer.from('[]')
-  return joined([
-    Buffer.from(`{"request":{"model":${JSON.stringify(`models/${model}`)},"contents":`),
-    said,
-    Buffer.from('}}'),
+  const { length } = said
+  return edited(said, [
+    { start: 0, end: 0, text: `{"request":{"model":${JSON.stringify(`models/${model}`)},"contents":` },
+    { start: length, end: length, text: '}}' },
   ])
 }
 
@@ -75,22 +74,6 @@ function inserted(body: Buffer, name: string, value: string): Edit[] {
   while (next < body.length && body[next]! <= 0x20) next++
   const comma = body[next] === CLOSE_BRACE ? '' : ','
   return [{ start: open + 1, end: open + 1, text: `${JSON.stringify(name)}:${JSON.stringify(value)}${comma}` }]
-}
-
-function applied(body: Buffer, edits: readonly Edit[]): Buffer[] {
-  const pieces: Buffer[] = []
-  let from = 0
-  for (const { start, end, text } of edits) {
-    pieces.push(body.subarray(from, start), Buffer.from(text))
-    from = end
-  }
-  pieces.push(body.subarray(from))
-  return pieces
-}
-
-function joined(pieces: readonly Buffer[]): Body {
-  const some = pieces.filter(piece => piece.length > 0)
-  return { pieces: some, bytes: some.reduce((sum, piece) => sum + piece.length, 0) }
 }
 
 function fieldsOf(body: Buffer): ReadonlyMap<string, Span> {
