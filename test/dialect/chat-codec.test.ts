@@ -925,6 +925,18 @@ t.test('a schema that is nested deeper than is read here goes out as it stands',
   }
 })
 
+t.test('an answer with many calls is looked through once', async t => {
+  const calls = Array.from({ length: 6000 }, (_, n) => ({ id: `c${n}`, function: { name: 'f', arguments: { n } } }))
+  const body = { choices: [{ index: 0, message: { tool_calls: calls }, finish_reason: 'tool_calls' }] }
+  const events = chatCodec.decodeWhole(Buffer.from(JSON.stringify(body)), {
+    platform: 'openai',
+    scope: '0',
+    model: 'm',
+  })
+  t.equal(events.filter(({ type }) => type === 'open').length, 6000)
+  t.strictSame(events.filter(({ type }) => type === 'delta').at(-1), { type: 'delta', index: 5999, text: '{"n":5999}' })
+})
+
 t.test('a PDF that comes as an image is a document', async t => {
   const url = 'data:application/pdf;base64,JVBERi0='
   const { asked } = chatOnClaude({ messages: [user([{ type: 'image_url', image_url: { url } }])] })

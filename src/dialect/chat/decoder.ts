@@ -118,6 +118,7 @@ class Reading {
   #whole = false
   readonly #tokens = new InclusiveTokens()
   readonly #choices = new Map<number, Choice>()
+  #exact: { text: string; found: ReadonlyMap<string, string> } | undefined
 
   taken(): Event[] {
     const events = this.#events
@@ -271,7 +272,7 @@ class Reading {
     const said = (custom ? raw.custom : raw.function) as Record<string, unknown> | null | undefined
     const id = textOf(raw.id)
     const name = textOf(said?.['name'])
-    const piece = argumentsOf(custom ? said?.['input'] : said?.['arguments'], text)
+    const piece = this.#argumentsOf(custom ? said?.['input'] : said?.['arguments'], text)
     let key: number | string = raw.index === 'legacy' ? 'legacy' : (whole(raw.index) ?? -1)
     // Without an index it is the call of its id, or the last one; a whole answer numbers by place.
     if (key === -1) key = id !== '' ? id : choice.calls.size === 0 || name !== '' ? `#${nth}` : choice.lastCall
@@ -300,6 +301,16 @@ class Reading {
     calling.input += piece
     if (calling.index === -1) calling.early += piece
     else this.#events.push({ type: 'delta', index: calling.index, text: piece })
+  }
+
+  /** The input of a call as text, whatever it is written as; of an object its JSON as it stood. */
+  #argumentsOf(value: unknown, text: string): string {
+    if (typeof value === 'string') return value
+    if (!isNamed(value)) return ''
+    // Nothing that a client parses again may lose its digits. An answer is looked through once, whatever it calls.
+    if (this.#exact?.text !== text) this.#exact = { text, found: exactOf(text) }
+    const plain = JSON.stringify(value)
+    return this.#exact.found.get(plain) ?? plain
   }
 
   #open(choice: Choice, part: Head): number {
@@ -393,22 +404,13 @@ function isWhole(input: string): boolean {
   }
 }
 
-/** The input of a call as text, whatever it is written as; of an object its JSON as it stood. */
-function argumentsOf(value: unknown, text: string): string {
-  if (typeof value === 'string') return value
-  if (!isNamed(value)) return ''
-  // Nothing that a client parses again may lose its digits: the only object of this size in the answer is looked for.
-  const plain = JSON.stringify(value)
-  return exactOf(text).find(json => JSON.stringify(JSON.parse(json)) === plain) ?? plain
-}
-
-/** The JSON texts of all members `arguments`. */
-function exactOf(text: string): string[] {
-  const found: string[] = []
+/** The JSON texts of all members `arguments`, by what they are as plain values. */
+function exactOf(text: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
   const look = (value: unknown) => {
     if (typeof value !== 'object' || value === null) return
     for (const [name, one] of Object.entries(value))
-      if (name === 'arguments' && typeof one === 'string') found.push(one)
+      if (name === 'arguments' && typeof one === 'string') found.set(JSON.stringify(JSON.parse(one)), one)
       else look(one)
   }
   try {
