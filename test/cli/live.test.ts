@@ -220,7 +220,10 @@ t.test('an account that was refused', async t => {
     }
     t.match(await gw('account test nobody'), { code: 6, stdout: '' })
     await json('account set first --map claude-a=claude-b')
-    t.match(await gw('account test first --model claude-c'), { code: 2, stderr: /does not serve claude-c; .*claude-a/ })
+    t.match(await gw('account test first --model claude-c'), {
+      code: 2,
+      stderr: /does not serve claude-c; .*gw account models first/,
+    })
     up.mock.script(up.credential('first'), {})
     t.match(await json('account test first'), { model: 'claude-a', upstream_model: 'claude-b', ok: true })
   })

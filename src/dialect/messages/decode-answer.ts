@@ -105,12 +105,16 @@ class Reading {
     }
   }
 
+  /** A piece of text; of a block whose beginning is lost the text need not be. */
+  text(at: number, text: unknown): void {
+    this.#delta(this.#open.get(at) ?? this.#begin(at, { type: 'text' }), text)
+  }
+
   delta(at: number, delta: Fields): void {
     let index = this.#open.get(at)
     switch (delta['type']) {
       case 'text_delta':
-        // Its beginning is lost; the text need not be.
-        this.#delta(index ?? this.#begin(at, { type: 'text' }), delta['text'])
+        this.text(at, delta['text'])
         break
       case 'thinking_delta':
         index ??= this.#begin(at, { type: 'thought' })
@@ -225,6 +229,11 @@ export function streamDecoder(from: Issuer): Decoder {
     wants: () => !reading.ended,
     event: (name, data) => {
       if (reading.ended || data === '') return
+      const plain = name === 'content_block_delta' ? plainDelta.exec(data) : null
+      if (plain) {
+        reading.text(Number(plain[1]), plain[2]!)
+        return
+      }
       const event = parsed(data, name)
       if (event) read(reading, event['type'] ?? name, event)
     },
@@ -276,6 +285,10 @@ function read(reading: Reading, type: unknown, event: Fields): void {
       reading.fail(event['error'])
   }
 }
+
+// A delta of text as the vendor writes it, which is nearly all of a stream: what is read of it stands between two quotes.
+const plainDelta =
+  /^\{"type":"content_block_delta","index":(\d{1,6}),"delta":\{"type":"text_delta","text":"([^"\\\p{Cc}]*)"\}\s*\}$/u
 
 /** Of what may have a tool's input in it that input stays text. */
 function parsed(data: string, name: string): Fields | undefined {

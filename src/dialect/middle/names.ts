@@ -20,6 +20,28 @@ export interface Legal {
   max: number
 }
 
+interface Rules {
+  legal: RegExp
+  illegal: RegExp
+  first: RegExp
+}
+// There are as many as dialects.
+const compiled = new Map<string, Rules>()
+
+function rulesOf({ first, rest, max }: Legal): Rules {
+  const key = `${first} ${rest} ${max}`
+  let rules = compiled.get(key)
+  if (!rules) {
+    rules = {
+      legal: new RegExp(`^[${first}][${rest}]{0,${max - 1}}$`),
+      illegal: new RegExp(`[^${rest}]`, 'g'),
+      first: new RegExp(`^[${first}]`),
+    }
+    compiled.set(key, rules)
+  }
+  return rules
+}
+
 /**
  * Names for an upstream. The same tool has the same name in every turn, whatever stands around it.
  */
@@ -32,11 +54,12 @@ export class WireNames {
   readonly #max: number
   readonly #tools: ReadonlyMap<string, Tool>
 
-  constructor(tools: readonly Tool[], { first, rest, max }: Legal) {
-    this.#legal = new RegExp(`^[${first}][${rest}]{0,${max - 1}}$`)
-    this.#illegal = new RegExp(`[^${rest}]`, 'g')
-    this.#first = new RegExp(`^[${first}]`)
-    this.#max = max
+  constructor(tools: readonly Tool[], legal: Legal) {
+    const rules = rulesOf(legal)
+    this.#legal = rules.legal
+    this.#illegal = rules.illegal
+    this.#first = rules.first
+    this.#max = legal.max
     this.#tools = new Map(tools.map(tool => [keyOf(tool), tool]))
     for (const tool of tools) this.of(tool)
   }

@@ -222,9 +222,14 @@ function bodyOf({ body }: Asking): Body {
 // A key per session and client key, as a digest: the vendor learns that prompts begin alike, and of whom nothing.
 function settingsOf({ gw, call, caller }: Going): Settings {
   const autoCache = gw.config['translate.auto_cache']
-  const session = autoCache ? call.peek.session(call.req.headers) : ''
-  const cacheKey = session === '' ? undefined : hash('sha256', `${caller.key.id} ${session}`).slice(0, 32)
-  return { autoCache, cacheKey }
+  return {
+    autoCache,
+    // Worked out where it is asked for.
+    get cacheKey() {
+      const session = autoCache ? call.peek.session(call.req.headers) : ''
+      return session === '' ? undefined : hash('sha256', `${caller.key.id} ${session}`).slice(0, 32)
+    },
+  }
 }
 
 const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]!
@@ -238,7 +243,7 @@ function targetOf(going: Going, envelope: Envelope | undefined): Target {
   return {
     model,
     facts: factsOf(vendors[platform] ?? (platform as Vendor), model),
-    own: isOwn(account),
+    own: knownOf(account).own,
     internal: envelope !== undefined,
     issuer: issuerOf(going),
     kept: key => proofs.kept.get(key),
@@ -247,16 +252,27 @@ function targetOf(going: Going, envelope: Envelope | undefined): Target {
   }
 }
 
-/** Whether it is the vendor's own server, and not one that only speaks its dialect. */
-function isOwn(account: AccountFacts): boolean {
-  return account.baseUrl === null || new URL(account.baseUrl).origin === platformOf(account).home
+interface Known {
+  /** it is the vendor's own server, and not one that only speaks its dialect */
+  own: boolean
+  /** of the proofs that it issues */
+  scope: string
+}
+// Facts are replaced, never changed, so what is worked out of one lives as long as it.
+const known = new WeakMap<AccountFacts, Known>()
+
+function knownOf(account: AccountFacts): Known {
+  let found = known.get(account)
+  if (!found) {
+    const { id, baseUrl } = account
+    const own = baseUrl === null || new URL(baseUrl).origin === platformOf(account).home
+    // A proof is good where it was issued; that two accounts are of one organisation nobody tells us.
+    found = { own, scope: hash('sha256', `account ${id}`).slice(0, 8) }
+    known.set(account, found)
+  }
+  return found
 }
 
 function issuerOf({ candidate: { account, upstreamModel: model } }: Going): Issuer {
-  return { platform: account.platform, scope: scopeOf(account), model }
-}
-
-// A proof is good where it was issued; that two accounts are of one organisation nobody tells us.
-function scopeOf({ id }: AccountFacts): string {
-  return hash('sha256', `account ${id}`).slice(0, 8)
+  return { platform: account.platform, scope: knownOf(account).scope, model }
 }
