@@ -22,24 +22,20 @@ export interface Proofs {
   brought: readonly string[]
   /** who issued a vendor's own, by digest */
   issuers: ReadonlyMap<string, Issuer>
-  /** an answer that passed had these, of this issuer */
-  learn(found: readonly string[], issuer: Issuer): void
 }
 
-const noneKept: ReadonlyMap<string, Kept> = new Map()
-const noneKnown: ReadonlyMap<string, Issuer> = new Map()
+const none: readonly string[] = []
+const noProofs: Proofs = { kept: new Map(), keep() {}, brought: none, issuers: new Map() }
 
 // The newest of a conversation: a model asks only for those of the turn under way.
 const MOST_KEYS = 64
 
-/** Of a call whose bytes pass: who issued what it brings. One trip to the store, and none where it brings nothing. Never rejects. */
-export async function proofsOf(gw: Gateway, { peek }: Call): Promise<Proofs> {
+/** Of a call whose bytes pass: who issued what it brings. One trip to the store, and none, nor a wait, where it brings nothing. Never rejects. */
+export function proofsOf(gw: Gateway, { peek }: Call): Proofs | Promise<Proofs> {
   const brought = peek.proofs?.() ?? none
-  const known = brought.length > 0 ? await issuersOf(gw, brought) : noneKnown
-  return { kept: noneKept, keep() {}, brought, issuers: known, learn: learnIn(gw) }
+  return brought.length === 0 ? noProofs : issuersOf(gw, brought).then(issuers => ({ ...noProofs, brought, issuers }))
 }
 
-const none: readonly string[] = []
 const OF_ISSUER = 'issuer:'
 // The newest: a vendor looks at those of the turns that it still remembers.
 const MOST_PROOFS = 256
@@ -55,12 +51,11 @@ async function issuersOf(gw: Gateway, brought: readonly string[]): Promise<Reado
   return known
 }
 
-const learnIn =
-  (gw: Gateway): Proofs['learn'] =>
-  (found, issuer) => {
-    const said = enclose({ issuer, value: undefined, text: '', callId: '' })
-    for (const proof of found) void gw.store.set(OF_ISSUER + digestOf(proof), said, gw.config['sticky.ttl'])
-  }
+/** An answer that passed had these proofs, of this issuer. */
+export function learnProofs(gw: Gateway, found: readonly string[], issuer: Issuer): void {
+  const said = enclose({ issuer, value: undefined, text: '', callId: '' })
+  for (const proof of found) void gw.store.set(OF_ISSUER + digestOf(proof), said, gw.config['sticky.ttl'])
+}
 
 /** What was kept for this conversation: one trip to the store, and none where there is nothing to ask for. Never rejects. */
 export async function proofsFor(gw: Gateway, call: Call, caller: Caller): Promise<Proofs> {
@@ -76,7 +71,7 @@ export async function proofsFor(gw: Gateway, call: Call, caller: Caller): Promis
     }
   }
   const keep = (key: string, envelope: string) => void gw.store.set(scope + key, envelope, gw.config['sticky.ttl'])
-  return { kept, keep, brought: none, issuers: noneKnown, learn() {} }
+  return { ...noProofs, kept, keep }
 }
 
 function keysOf({ turns }: Ask): string[] {

@@ -59,7 +59,7 @@ export async function attempt(
   const beside = isBeside(call)
   let refusals: Refusal[] | undefined
   let translated: Promise<Proofs> | undefined
-  let passed: Promise<Proofs> | undefined
+  let passed: Proofs | Promise<Proofs> | undefined
   for (let switches = 0; ; ) {
     down.check()
     outcome.phase = 'selecting'
@@ -96,9 +96,10 @@ export async function attempt(
         outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const proofs = await (isTranslated(call, candidate)
+      const wanted = isTranslated(call, candidate)
         ? (translated ??= proofsFor(gw, call, caller))
-        : (passed ??= proofsOf(gw, call)))
+        : (passed ??= proofsOf(gw, call))
+      const proofs = wanted instanceof Promise ? await wanted : wanted
       const refused = await ask({ gw, call, caller, candidate, down, outcome, bill, standing, proofs })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.

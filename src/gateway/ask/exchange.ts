@@ -445,8 +445,10 @@ class Exchange implements Listener, Watcher {
     const meter = this.#meter
     // The stream's last frame is in these bytes: what it cost must be on disk before the client can know that it is done.
     if (meter?.complete) this.#settle()
-    if (meter?.ended) this.#endRelay(Buffer.concat([bytes, this.#rendition!.close()]))
-    else if (bytes.length > 0 && !this.#by.down.write(this.#heard(bytes), this.#rendition?.between))
+    if (meter?.ended) {
+      const close = this.#rendition!.close()
+      this.#endRelay(close.length === 0 ? bytes : Buffer.concat([bytes, close]))
+    } else if (bytes.length > 0 && !this.#by.down.write(this.#heard(bytes), this.#rendition?.between))
       this.#upstream.pause()
   }
 

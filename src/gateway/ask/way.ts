@@ -19,7 +19,7 @@ import type { Caller } from '../enter/authenticate.ts'
 import type { Call } from '../enter/receive.ts'
 import { isMetered, pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
-import { askOf, type Proofs } from './asked.ts'
+import { askOf, learnProofs, type Proofs } from './asked.ts'
 import { endToEnd } from './hop.ts'
 import { learning, opened, rendition } from './rendition/made.ts'
 import type { Rendition } from './rendition/rendition.ts'
@@ -105,13 +105,13 @@ function passing(going: Going, platform: Platform): Way {
   if (envelope && route.kind === 'embed')
     throw new Failure('UNTRANSLATABLE', ['model', 'accounts behind Code Assist make no embeddings'])
   const issuer = issuerOf(going)
-  const { proofs, unsealed } = going
+  const { gw, proofs, unsealed } = going
   const edits = proofs.brought.length === 0 ? undefined : editsOf(proofs, issuer, unsealed)
   const body = peek.mapped(upstreamModel, edits)
   return sent(going, platform, dialect, envelope, asked, body, undefined, leftOut(edits, dialect.name), from => {
     const reader = dialect.proofReader?.()
     const made = rendition({ ...shown, from })
-    return reader ? learning(made, reader, found => proofs.learn(found, issuer)) : made
+    return reader ? learning(made, reader, found => learnProofs(gw, found, issuer)) : made
   })
 }
 
