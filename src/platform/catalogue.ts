@@ -68,7 +68,7 @@ async function readList(world: ReadingWorld, id: number): Promise<Record<string,
       return brief((error as Error).message)
     }
     const platform = platformTable[account.platform]
-    if (!platform?.catalogue) return `${account.platform} has no list`
+    if (!platform.catalogue) return `${account.platform} has no list`
     const { status, text } = await asked(platform, account, credentialOf(account), world.leaving)
     if (status === 401 && !again && (await world.renew(account))) continue
     if (status === undefined) return text

@@ -3,7 +3,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Credential } from '../core/credential.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Platform as PlatformName } from '../db/schema.ts'
-import type { Body, DialectName } from '../dialect/dialect.ts'
+import type { Body, DialectName, Peek } from '../dialect/dialect.ts'
+import type { Vendor } from '../dialect/middle/models.ts'
 import type { Through } from '../egress/through.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -55,6 +56,10 @@ export interface Platform {
   readonly name: PlatformName
   /** the vendor's own origin, where an account names no other */
   readonly home: string
+  /** whose its models are: in config/models.json, and in price tables */
+  readonly vendor: { readonly facts: Vendor; readonly prices: string }
+  /** what it writes into a cache of whom it serves, though the client's dialect may have no word for that */
+  readonly unaskedWrites: Peek['cacheWrites']
   /** those in which its accounts may be spoken to: what its clients call its modes and regions is told in them */
   readonly dialects: readonly DialectName[]
   /** The dialect in which an account answers a route. */

@@ -6,4 +6,4 @@ import { gemini } from './gemini/gemini.ts'
 import { openai } from './openai/openai.ts'
 import type { Platform } from './platform.ts'
 
-export const platformTable: Partial<Record<PlatformName, Platform>> = { anthropic, openai, gemini, antigravity }
+export const platformTable: Readonly<Record<PlatformName, Platform>> = { anthropic, openai, gemini, antigravity }

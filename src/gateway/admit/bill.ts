@@ -10,6 +10,7 @@ import type { Meter, Peek } from '../../dialect/dialect.ts'
 import { lifetimes, promptTokens, summed, type Usage } from '../../dialect/usage.ts'
 import { Failure } from '../../lib/failure.ts'
 import { formatUsd, mulDiv, type Nano } from '../../lib/money.ts'
+import type { Platform } from '../../platform/platform.ts'
 import { platformTable } from '../../platform/table.ts'
 import type { Want } from '../../store/store.ts'
 import type { Caller } from '../enter/authenticate.ts'
@@ -53,7 +54,7 @@ export class Bill implements Disposable {
   /** undefined: it costs nothing */
   readonly #price: Price | undefined
   readonly #subscription: SubscriptionFacts | undefined
-  readonly #platform: Caller['platform']
+  readonly #platform: Platform
   /** the client speaks in its platform's words */
   readonly #own: boolean
   #tokensTaken = 0
@@ -66,13 +67,13 @@ export class Bill implements Disposable {
     this.#outcome = outcome
     this.#key = caller.key
     this.#user = caller.user.id
-    this.#platform = caller.platform
     this.#group = caller.group ?? ungrouped
     const { onDisconnect } = this.#group
     this.stops = onDisconnect === 'stop'
     this.readOnMs = onDisconnect === 'stop' ? STOP_MS : onDisconnect === 'abort' ? 0 : onDisconnect.drainMs
     // Another vendor's words for modes and regions say what is wished, and what came of it the upstream tells.
-    this.#own = platformTable[caller.platform]?.dialects.includes(dialect.name) ?? true
+    this.#platform = platformTable[caller.platform]
+    this.#own = this.#platform.dialects.includes(dialect.name)
     const { price, source } = tariff(gw, this.#group, peek, outcome.at, this.#own)
     this.#price = price
     outcome.price = source
@@ -98,7 +99,7 @@ export class Bill implements Disposable {
         outputTokens: output,
         mode: this.#own || this.#price.modes.has(peek.mode) ? peek.mode : '',
         geo: this.#own || this.#price.geo.has(peek.geo) ? peek.geo : '',
-        cacheWrites: longer(peek.cacheWrites, unasked[this.#platform]),
+        cacheWrites: longer(peek.cacheWrites, this.#platform.unaskedWrites),
         webSearches: searches,
       }),
     )
@@ -253,11 +254,6 @@ export class Bill implements Disposable {
 }
 
 const ONE = 10_000n
-
-/** What is written into a cache of whom it serves, though the client's dialect may have no word for that: OpenAI does, and Claude is asked to. */
-const unasked: Record<Caller['platform'], Peek['cacheWrites']> = {
-  ...{ anthropic: '5m', openai: '30m', gemini: 'none', antigravity: 'none' },
-}
 
 function longer(one: Peek['cacheWrites'], other: Peek['cacheWrites']): Peek['cacheWrites'] {
   if (one === 'none' || other === 'none') return one === 'none' ? other : one

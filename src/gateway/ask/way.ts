@@ -5,7 +5,7 @@ import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
 import type { Asking, Settings, Target } from '../../dialect/middle/codec.ts'
 import { fieldsOf } from '../../dialect/middle/fields.ts'
 import type { Issuer } from '../../dialect/middle/form.ts'
-import { factsOf, type Vendor } from '../../dialect/middle/models.ts'
+import { factsOf } from '../../dialect/middle/models.ts'
 import { Notes } from '../../dialect/middle/notes.ts'
 import { editsFor } from '../../dialect/middle/proofs.ts'
 import { Translation } from '../../dialect/middle/translation.ts'
@@ -232,17 +232,14 @@ function settingsOf({ gw, call, caller }: Going): Settings {
   }
 }
 
-const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]!
-
-const vendors: Partial<Record<string, Vendor>> = { antigravity: 'gemini' }
+const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]
 
 function targetOf(going: Going, envelope: Envelope | undefined): Target {
   const { candidate, proofs, unsealed } = going
   const { account, upstreamModel: model } = candidate
-  const { platform } = account
   return {
     model,
-    facts: factsOf(vendors[platform] ?? (platform as Vendor), model),
+    facts: factsOf(platformOf(account).vendor.facts, model),
     own: knownOf(account).own,
     internal: envelope !== undefined,
     issuer: issuerOf(going),

@@ -1,8 +1,8 @@
 // The models a key can ask for (spec/domain.md §11.2).
 import type { AccountFacts } from '../../core/snapshot.ts'
-import type { Platform } from '../../db/schema.ts'
 import { holdsCredential } from '../../lib/credentials.ts'
 import { Failure } from '../../lib/failure.ts'
+import { platformTable } from '../../platform/table.ts'
 import type { Gateway } from '../gateway.ts'
 import { accountsOf, type Caller } from './authenticate.ts'
 import type { Found } from './routes.ts'
@@ -32,19 +32,13 @@ function serving(gw: Gateway, caller: Caller): AccountFacts[] {
   )
 }
 
-// As prices name them.
-const vendorOf: Record<Platform, string> = {
-  anthropic: 'anthropic',
-  openai: 'openai',
-  gemini: 'google',
-  antigravity: 'antigravity',
-}
-
 function namesFor(gw: Gateway, caller: Caller): string[] {
   const accounts = serving(gw, caller)
   const names = new Set(accounts.flatMap(account => account.models.listed))
   // An account without a mapping serves whatever its vendor does; the priced models of the vendor are the best list we have.
-  const vendors = new Set(accounts.filter(({ models }) => models.all).map(({ platform }) => vendorOf[platform]))
+  const vendors = new Set(
+    accounts.filter(({ models }) => models.all).map(({ platform }) => platformTable[platform].vendor.prices),
+  )
   if (vendors.size > 0)
     for (const { vendor, model } of gw.snapshot.prices.all()) if (vendor && vendors.has(vendor)) names.add(model)
   const allowed = caller.key.models

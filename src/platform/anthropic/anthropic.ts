@@ -28,6 +28,8 @@ const targets = new WeakMap<AccountFacts, Target>()
 export const anthropic: Platform = {
   name: 'anthropic',
   home: BASE,
+  vendor: { facts: 'anthropic', prices: 'anthropic' },
+  unaskedWrites: '5m',
   dialects: ['messages'],
 
   speaks: () => 'messages',

@@ -17,6 +17,8 @@ const front = { quotaStatuses: new Set([499, 503]), byModel: true }
 export const antigravity: Platform = {
   name: 'antigravity',
   home: BASE,
+  vendor: { facts: 'gemini', prices: 'antigravity' },
+  unaskedWrites: 'none',
   dialects: ['gemini'],
   speaks: () => 'gemini',
 

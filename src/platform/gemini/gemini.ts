@@ -15,6 +15,8 @@ const front = { quotaStatuses: new Set<number>(), byModel: false }
 export const gemini: Platform = {
   name: 'gemini',
   home: BASE,
+  vendor: { facts: 'gemini', prices: 'google' },
+  unaskedWrites: 'none',
   dialects: ['gemini'],
   speaks: () => 'gemini',
 

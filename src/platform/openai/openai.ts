@@ -41,6 +41,8 @@ export const openai: Platform = {
   name: 'openai',
 
   home: HOME,
+  vendor: { facts: 'openai', prices: 'openai' },
+  unaskedWrites: '30m',
   dialects: ['responses', 'chat'],
 
   speaks(account, { dialect, kind }) {
