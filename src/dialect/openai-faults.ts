@@ -1,5 +1,6 @@
 // What goes wrong at a server that speaks like OpenAI, read from its error objects and written as them.
 
+import { kindOfStatus } from './middle/fault.ts'
 import type { Fault, FaultKind } from './middle/form.ts'
 import { errorIn, type OpenAiError } from './openai-errors.ts'
 
@@ -20,19 +21,6 @@ const byCode: Record<string, FaultKind> = {
   invalid_encrypted_content: 'sealRefused',
 }
 
-const byStatus: Record<number, FaultKind> = {
-  401: 'auth',
-  402: 'payment',
-  403: 'forbidden',
-  404: 'notFound',
-  408: 'timeout',
-  413: 'tooLarge',
-  429: 'rateLimited',
-  503: 'overloaded',
-  504: 'timeout',
-  529: 'overloaded',
-}
-
 // The word is a server's: none is to be found in what all objects have.
 const kindOf = (word = '') => (Object.hasOwn(byCode, word) ? byCode[word] : undefined)
 
@@ -49,7 +37,7 @@ export function faultOfError(error: unknown, status: number): Fault {
     kindOf(word) ??
     kindOf(text(type)) ??
     ((status === 0 || status === 400 || status === 422) && tooLong.test(said) ? 'tooLong' : undefined) ??
-    byStatus[status] ??
+    kindOfStatus(status) ??
     (status >= 500 || (status === 0 && type !== 'invalid_request_error') ? 'upstream' : 'invalid')
   const about = text(param)
   return { kind, message: said, ...(word ? { code: word } : {}), ...(about ? { param: about } : {}) }

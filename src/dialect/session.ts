@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Span } from './dialect.ts'
-import { elements, members, valueEnd, without } from './json/walk.ts'
+import { elements, members, textAt, valueEnd, without } from './json/walk.ts'
 
 // What known clients name their session in, most trusted first (spec/wire.md §5). The last three are OpenCode's, by
 // version and provider (Wei-Shaw/sub2api#1578, anomalyco/opencode#31511, router-for-me/CLIProxyAPI#5833).
@@ -35,13 +35,7 @@ export function identifier(value: unknown): string | undefined {
 
 /** A short string's value. What is longer is no id, and what cannot be read is none either. */
 export function shortText(body: Buffer, span: Span | undefined): string | undefined {
-  if (!span || span.end - span.start > 4096) return undefined
-  try {
-    const value = JSON.parse(body.toString('utf8', span.start, span.end)) as unknown
-    return typeof value === 'string' ? value : undefined
-  } catch {
-    return undefined
-  }
+  return !span || span.end - span.start > 4096 ? undefined : textAt(body, span)
 }
 
 // ---- the beginning of a conversation ----

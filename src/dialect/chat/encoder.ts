@@ -2,6 +2,7 @@
 import { writeExact } from '../json/exact.ts'
 import type { Answer, Asked, Choice, Encoder } from '../middle/codec.ts'
 import type { Call, Citation, Event, Head, Part, Tokens, Why } from '../middle/form.ts'
+import { textOfPart } from '../middle/gather.ts'
 import { openAiErrorOf, REFUSED } from '../openai-faults.ts'
 import { inclusive } from '../openai-usage.ts'
 
@@ -174,7 +175,7 @@ class ChatEncoder implements Encoder {
     if (!open) return ''
     let rest = ''
     // What came in one piece, without a delta.
-    if (open.empty && part) rest = this.#delta(index, saidBy(part))
+    if (open.empty && part) rest = this.#delta(index, textOfPart(part) ?? '')
     this.#open.delete(index)
     const { head, choice } = open
     if (head.type === 'media' && head.kind === 'image') return rest + this.#text(choice, 'content', ')')
@@ -236,22 +237,6 @@ function usageOf(tokens: Tokens): object {
   }
 }
 
-/** The text of a part that a delta would have brought. */
-function saidBy(part: Part): string {
-  switch (part.type) {
-    case 'text':
-    case 'thought':
-    case 'refusal':
-      return part.text
-    case 'call':
-      return 'json' in part.input ? part.input.json : part.input.text
-    case 'media':
-      return 'base64' in part.at ? part.at.base64 : ''
-    default:
-      return ''
-  }
-}
-
 /** A whole answer. */
 export function encodeWhole(answer: Answer, asked: Asked): string {
   const { model, created, id } = asked
@@ -287,7 +272,7 @@ const choiceOf =
       ...(cited.length > 0 ? { annotations: cited } : {}),
       ...(calls.length > 0 ? { tool_calls: calls.map(callOf) } : {}),
     }
-    const bytes = content.length + thought.length + calls.reduce((sum, call) => sum + saidBy(call).length, 0)
+    const bytes = content.length + thought.length + calls.reduce((sum, call) => sum + textOfPart(call)!.length, 0)
     return { said: { index, message, logprobs: null, finish_reason: reasons[why] }, bytes }
   }
 

@@ -2,6 +2,7 @@
 import { parseExact, Raw, raw, writeExact } from '../json/exact.ts'
 import type { Answer, Asked, Encoder } from '../middle/codec.ts'
 import type { Citation, Event, Head, Part, Seal, Tokens, Why } from '../middle/form.ts'
+import { textOfPart } from '../middle/gather.ts'
 import { REDACTED } from '../middle/seal.ts'
 import { usageOf } from './counts.ts'
 import { wordOf } from './ends.ts'
@@ -193,7 +194,7 @@ export class GeminiEncoder implements Encoder {
     this.#open.delete(index)
     const parts = this.#parts(open.choice)
     // What was not said in pieces is said at once.
-    const told = part && open.text === '' ? wholeText(part) : undefined
+    const told = part && open.text === '' ? textOfPart(part) : undefined
     const late = told !== undefined && isSpoken(open.head) ? parts.text(told, open.head.type === 'thought') : []
     if (told !== undefined) open.text = told
     return this.#chunk([...late, ...parts.closed(open)], open.choice)
@@ -231,28 +232,11 @@ export class GeminiEncoder implements Encoder {
 
 const isSpoken = ({ type }: Head) => type === 'text' || type === 'refusal' || type === 'thought'
 
-function wholeText(part: Part): string | undefined {
-  switch (part.type) {
-    case 'text':
-    case 'thought':
-    case 'refusal':
-      return part.text
-    case 'call':
-      return 'json' in part.input ? part.input.json : part.input.text
-    case 'media':
-      return 'base64' in part.at ? part.at.base64 : undefined
-    case 'opaque':
-      return part.json
-    default:
-      return undefined
-  }
-}
-
 export function encodeWhole(answer: Answer, asked: Asked): string {
   const candidates = answer.choices.map((choice, index) => {
     const parts = new Parts(asked)
     const said = choice.parts.flatMap(part => {
-      const text = wholeText(part) ?? ''
+      const text = textOfPart(part) ?? ''
       const open: Open = { head: headOf(part), choice: index, text, seal: 'seal' in part ? part.seal : undefined }
       if (part.type === 'text' && part.citations) parts.citations.push(...part.citations)
       return [...(isSpoken(open.head) ? parts.text(text, part.type === 'thought') : []), ...parts.closed(open)]

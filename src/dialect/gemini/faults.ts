@@ -1,21 +1,11 @@
 // Errors of Google as faults of the middle form, and faults as such errors (spec/wire.md §3.4, 4.2).
+import { kindOfStatus } from '../middle/fault.ts'
 import type { Fault, FaultKind } from '../middle/form.ts'
 import { errorObject } from './errors.ts'
 
-const kinds: Record<number, FaultKind> = {
-  400: 'invalid',
-  401: 'auth',
-  402: 'payment',
-  403: 'forbidden',
-  404: 'notFound',
-  408: 'timeout',
-  413: 'tooLarge',
-  429: 'rateLimited',
-  499: 'timeout',
-  503: 'overloaded',
-  504: 'timeout',
-  529: 'overloaded',
-}
+// Google says these, too.
+const own: Record<number, FaultKind> = { 400: 'invalid', 499: 'timeout' }
+const kindAt = (status: number): FaultKind => kindOfStatus(status) ?? own[status] ?? 'upstream'
 
 type Fields = Record<string, unknown>
 
@@ -25,7 +15,7 @@ export function readFault(status: number, body: Buffer): Fault {
   try {
     whole = JSON.parse(body.toString('utf8'))
   } catch {
-    return { kind: kinds[status] ?? 'upstream', message: `The upstream answered with status ${status}.` }
+    return { kind: kindAt(status), message: `The upstream answered with status ${status}.` }
   }
   const one = (Array.isArray(whole) ? whole[0] : whole) as { error?: unknown } | null
   return faultIn(one?.error, status)
@@ -58,7 +48,7 @@ function kindOf(code: number, message: string, reason: string | undefined): Faul
   if (code === 400 && tooLong.test(message)) return 'tooLong'
   if (code === 400 && (reason === 'API_KEY_INVALID' || /^API key (?:not valid|expired)/i.test(message))) return 'auth'
   if (code === 429 && (reason === 'QUOTA_EXHAUSTED' || /\bper day\b|current quota/i.test(message))) return 'quota'
-  return kinds[code] ?? 'upstream'
+  return kindAt(code)
 }
 
 const statuses: Record<FaultKind, number> = {

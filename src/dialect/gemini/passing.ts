@@ -1,11 +1,10 @@
 // The proofs of reasoning in a Gemini conversation that passes, and the conversation with others in their place: every other byte stays.
 import type { Span } from '../dialect.ts'
 import { memberAt } from '../json/member.ts'
-import { elements, members } from '../json/walk.ts'
+import { elements, members, textAt } from '../json/walk.ts'
 import { factsOf } from '../middle/models.ts'
 import type { Edit } from '../peeking.ts'
 import type { ProofKeys } from '../proofs.ts'
-import { shortText } from '../session.ts'
 import { SKIP } from './proofs.ts'
 
 /** In requests and in answers, streams too. */
@@ -43,10 +42,4 @@ function partAt(body: Buffer, at: number): { proof: string | undefined; span: Sp
     if (key === 'thoughtSignature' || key === 'thought_signature') span = value
     else if (key === 'functionCall' || key === 'function_call') call = true
   return { proof: span && textAt(body, span), span, call }
-}
-
-// A proof is longer than any other text that is read here.
-function textAt(body: Buffer, span: Span): string | undefined {
-  const text = body.toString('latin1', span.start + 1, span.end - 1)
-  return text.includes('\\') ? shortText(body, span) : text
 }

@@ -82,6 +82,16 @@ function next(b: Buffer, end: number): number {
   return b[i] === COMMA ? space(b, i + 1) : i
 }
 
+/** The value of a string; undefined for anything else, and for one that cannot be read. */
+export function textAt(body: Buffer, { start, end }: Span): string | undefined {
+  try {
+    const value: unknown = JSON.parse(body.toString('utf8', start, end))
+    return typeof value === 'string' ? value : undefined
+  } catch {
+    return undefined // the scan does not judge what stands in a string
+  }
+}
+
 /** Where the value that begins at `start` ends. */
 export function valueEnd(b: Buffer, start: number): number {
   let i = start

@@ -1,4 +1,5 @@
 // Errors as Anthropic writes them (spec/wire.md §1.6), read and written.
+import { kindOfStatus, kindsOfType } from '../middle/fault.ts'
 import type { Fault, FaultKind } from '../middle/form.ts'
 import { type Fields, isFields } from '../middle/read.ts'
 
@@ -18,29 +19,6 @@ const types: Record<FaultKind, string> = {
   upstream: 'api_error',
   truncated: 'api_error',
 }
-const kinds = new Map<unknown, FaultKind>([
-  ['invalid_request_error', 'invalid'],
-  ['request_too_large', 'tooLarge'],
-  ['authentication_error', 'auth'],
-  ['permission_error', 'forbidden'],
-  ['not_found_error', 'notFound'],
-  ['billing_error', 'payment'],
-  ['rate_limit_error', 'rateLimited'],
-  ['overloaded_error', 'overloaded'],
-  ['timeout_error', 'timeout'],
-])
-const byStatus: Record<number, FaultKind> = {
-  401: 'auth',
-  402: 'payment',
-  403: 'forbidden',
-  404: 'notFound',
-  408: 'timeout',
-  413: 'tooLarge',
-  429: 'rateLimited',
-  503: 'overloaded',
-  504: 'timeout',
-  529: 'overloaded',
-}
 
 /** `error` of an event or a body; anything, since it is an upstream's. */
 export function faultFrom(error: unknown, otherwise: FaultKind): Fault {
@@ -48,7 +26,7 @@ export function faultFrom(error: unknown, otherwise: FaultKind): Fault {
   const message = typeof said['message'] === 'string' ? said['message'] : typeof error === 'string' ? error : NOTHING
   const details = isFields(said['details']) ? said['details'] : {}
   const code = typeof details['error_code'] === 'string' ? { code: details['error_code'] } : {}
-  const kind = kinds.get(said['type']) ?? otherwise
+  const kind = kindsOfType.get(said['type']) ?? otherwise
   if (kind !== 'invalid') return { kind, message, ...code }
   if (/prompt is too long|context (?:window|length)/i.test(message)) return { kind: 'tooLong', message, ...code }
   return {
@@ -61,7 +39,7 @@ export function faultFrom(error: unknown, otherwise: FaultKind): Fault {
 const NOTHING = 'The upstream refused the request and did not say why.'
 
 export function readFault(status: number, body: Buffer): Fault {
-  const otherwise = byStatus[status] ?? (status >= 500 ? 'upstream' : 'invalid')
+  const otherwise = kindOfStatus(status) ?? (status >= 500 ? 'upstream' : 'invalid')
   try {
     const value: unknown = JSON.parse(body.toString('utf8'))
     return faultFrom(isFields(value) ? (value['error'] ?? value) : undefined, otherwise)

@@ -1,7 +1,7 @@
 // The proofs of reasoning in a Messages conversation, and the conversation without some of them: every other byte stays.
 import type { Span } from '../dialect.ts'
 import { removed, spans } from '../json/list.ts'
-import { members } from '../json/walk.ts'
+import { members, textAt } from '../json/walk.ts'
 import type { Edit } from '../peeking.ts'
 import { type ProofKeys, proofsIn } from '../proofs.ts'
 
@@ -76,13 +76,4 @@ function proofIn(body: Buffer, at: number): { type: string; proof: string | unde
   const span =
     type === 'thinking' ? found.get('signature') : type === 'redacted_thinking' ? found.get('data') : undefined
   return { type, proof: span && textAt(body, span), span }
-}
-
-function textAt(body: Buffer, { start, end }: Span): string | undefined {
-  try {
-    const value: unknown = JSON.parse(body.toString('utf8', start, end))
-    return typeof value === 'string' ? value : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -99,3 +99,21 @@ function partOf({ head, text, seal, citations, whole }: Open): Part {
       return { type: 'opaque', dialect: head.dialect, kind: head.kind, json: (said || 'null') as Json }
   }
 }
+
+/** The text of a part that its deltas would have brought; undefined for one that has none. */
+export function textOfPart(part: Part): string | undefined {
+  switch (part.type) {
+    case 'text':
+    case 'thought':
+    case 'refusal':
+      return part.text
+    case 'call':
+      return 'json' in part.input ? part.input.json : part.input.text
+    case 'media':
+      return 'base64' in part.at ? part.at.base64 : undefined
+    case 'opaque':
+      return part.json
+    default:
+      return undefined
+  }
+}

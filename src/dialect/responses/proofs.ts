@@ -1,7 +1,7 @@
 // The proofs of reasoning in a Responses conversation, and the conversation without some of them: every other byte stays.
 import type { Span } from '../dialect.ts'
 import { removed, spans } from '../json/list.ts'
-import { members } from '../json/walk.ts'
+import { members, textAt } from '../json/walk.ts'
 import type { Edit } from '../peeking.ts'
 import { type ProofKeys, proofsIn } from '../proofs.ts'
 import { shortText } from '../session.ts'
@@ -37,13 +37,4 @@ export function proofEdits(body: Buffer, input: Span, edits: ReadonlyMap<string,
     else out.push({ ...span!, text: JSON.stringify(instead) })
   }
   return [...out, ...removed(items, gone).map(cut => ({ ...cut, text: '' }))]
-}
-
-function textAt(body: Buffer, { start, end }: Span): string | undefined {
-  try {
-    const value: unknown = JSON.parse(body.toString('utf8', start, end))
-    return typeof value === 'string' ? value : undefined
-  } catch {
-    return undefined
-  }
 }
