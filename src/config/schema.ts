@@ -1,4 +1,4 @@
-// Every setting of gw, once: its kind, default, whether a reload applies it, and what it means.
+// Every setting of gw, once: its kind, default, whether a reload applies it, and what it means; long, because it is all of them.
 
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -93,6 +93,10 @@ export const sections: Readonly<Record<string, string>> = {
   database: 'Database',
   redis: 'Redis',
   ops: 'Operations',
+  alerts: 'Alerts',
+  smtp: 'Mail',
+  notify: 'Notifications',
+  otel: 'OpenTelemetry',
   cors: 'Web pages',
   control: 'Control socket',
   secret: 'Secrets',
@@ -145,6 +149,69 @@ export const settings = {
     secret(),
     'a-long-random-word',
     'Bearer token for `/ops/*`; required when `ops.listen` is not loopback.',
+  ),
+  'ops.interval': fixed(
+    duration('1s', '1h'),
+    '60s',
+    'How often what happened is written down and alert rules are evaluated.',
+  ),
+  'ops.metrics.keep': live(
+    duration('0s', '36500d'),
+    '30d',
+    'How long metrics of processes are kept; 0s is for ever. `gw ops retention set` goes before this and the others.',
+  ),
+  'ops.dimensions.keep_minutes': live(
+    duration('0s', '36500d'),
+    '30d',
+    'How long statistics by account, model, user, key, platform, group and path are kept by minute; 0s is for ever.',
+  ),
+  'ops.dimensions.keep_hours': live(duration('0s', '36500d'), '180d', 'The same, by hour; 0s is for ever.'),
+  'ops.dimensions.keep_days': live(duration('0s', '36500d'), '730d', 'The same, by day; 0s is for ever.'),
+  'ops.errors.keep': live(duration('0s', '36500d'), '30d', 'How long the error log is kept; 0s is for ever.'),
+  'ops.explain.keep': live(
+    duration('0s', '30d'),
+    '24h',
+    'How long `gw explain` knows what became of a request; 0s is not at all.',
+  ),
+  'ops.ws.connections': live(integer(0, 10_000), '100', 'Most connections to the live stream, `/ops/ws`; 0 is none.'),
+  'ops.ws.connections_per_address': live(integer(1, 10_000), '20', 'The most of them from one address.'),
+  'ops.ws.origin': live(
+    oneOf('strict', 'permissive'),
+    'permissive',
+    'Who may open the live stream: with an `Origin`, only pages of the host that was asked; without one, everybody (`permissive`) or nobody (`strict`).',
+  ),
+  'alerts.file': absent(
+    path(),
+    '/etc/gw/alerts.yaml',
+    'Alert rules of yours, of the shape of `config/alerts.yaml`; `gw alert rule check FILE` says what is wrong in it.',
+  ),
+  'alerts.keep': live(duration('0s', '36500d'), '90d', 'How long alerts that are over are kept; 0s is for ever.'),
+  'smtp.url': absent(
+    url(['smtp', 'smtps'], 'smtp://gw@mail.example.com:587'),
+    'smtp://gw@mail.example.com:587',
+    'Where mail is handed in: `smtps` is TLS at once, `smtp` is STARTTLS where it is offered.',
+  ),
+  'smtp.password_file': absent(path(), '/etc/gw/smtp.password', 'File with the password for the user in `smtp.url`.'),
+  'smtp.from': absent(string(/^[^\r\n]+@[^\r\n]+$/, 'an address'), 'gw@example.com', 'Whose mails they are.'),
+  'notify.hourly_cap': live(
+    integer(0, 10_000),
+    '20',
+    'Most messages to one channel within an hour; what is held back is told in one digest. 0 is no limit.',
+  ),
+  'notify.allow_private': fixed(
+    boolean(),
+    'false',
+    'Whether webhooks may be sent to private and loopback addresses, and by plain http.',
+  ),
+  'otel.endpoint': absent(
+    url(['http', 'https'], 'http://127.0.0.1:4318'),
+    'http://127.0.0.1:4318',
+    'Where traces and metrics of OpenTelemetry are sent, by OTLP over HTTP; without it none are made.',
+  ),
+  'otel.sample': fixed(
+    integer(0, 100),
+    '100',
+    'Of a hundred requests without a `traceparent` of their own, how many are traced.',
   ),
   'cors.origins': live(
     listOf('origins', originProblem),

@@ -1,5 +1,6 @@
 // The tables as TypeScript sees them; the truth is in migrations/.
 import type { ColumnType, Generated } from 'kysely'
+import type { WatchTables } from './schema-watch.ts'
 
 export type Platform = 'anthropic' | 'openai' | 'gemini' | 'antigravity'
 export const platforms: readonly Platform[] = ['anthropic', 'openai', 'gemini', 'antigravity']
@@ -267,7 +268,7 @@ export interface UsageKeptTable {
   since: Date
 }
 
-export interface Tables {
+export interface Tables extends WatchTables {
   account_health: AccountHealthTable
   users: UsersTable
   balances: BalancesTable
