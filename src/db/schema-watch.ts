@@ -280,6 +280,7 @@ export interface AlertDeliveriesTable {
   event_id: number | null
   channel_id: number
   kind: AlertMessage['kind']
+  key: Generated<string>
   fallback: string | null
   state: Generated<'pending' | 'sent' | 'failed' | 'held' | 'digested'>
   attempts: Generated<number>

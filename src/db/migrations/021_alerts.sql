@@ -86,6 +86,7 @@ create table alert_deliveries (
   event_id    integer references alert_events on delete cascade, -- null: a digest or a test
   channel_id  integer not null references alert_channels on delete cascade,
   kind        text not null,                               -- firing resolved digest test
+  key         uuid not null default gen_random_uuid(),     -- the same at every attempt, so that a receiver can tell
   fallback    text,                                        -- the channel that is asked when this one fails
   state       text not null default 'pending',             -- pending sent failed held digested
   attempts    integer not null default 0,
@@ -98,5 +99,6 @@ create table alert_deliveries (
   sent_at     timestamptz
 );
 create index on alert_deliveries (due_at) where state = 'pending';
-create index on alert_deliveries (event_id);
+-- What happened is told once in each channel, whether it was asked first or as a fallback.
+create unique index alert_deliveries_once on alert_deliveries (event_id, kind, channel_id);
 create index on alert_deliveries (channel_id, sent_at);
