@@ -19,6 +19,7 @@ export interface Ticket {
 export interface AttemptRecord {
   accountId: number
   account: string
+  platform: string
   /** ms after the request began */
   startedMs: number
   endedMs: number
@@ -26,8 +27,19 @@ export interface AttemptRecord {
   status: number
   /** why it was not used: `connect ECONNREFUSED`, `overloaded` … ; empty when it answered */
   error: string
+  /**
+   * what that means for the account: a class of platform/verdict.ts, `proofs` of reasoning that were refused (it was asked again
+   * without), or `client` where the request itself was at fault; '' when it answered, or was ended by somebody else
+   */
+  kind: string
   /** the error type in the upstream's own words (`overloaded_error`), '' when it gave none */
   errorType: string
+  /** its finer word (`insufficient_quota`), or its number; '' likewise */
+  errorCode: string
+  /** what it said, redacted, at most 2 KB; '' unless it was an error */
+  excerpt: string
+  /** its own id of the request, '' when it gave none */
+  requestId: string
   /** what the choice of this account saw */
   selection: SelectionRecord | null
 }
@@ -106,6 +118,8 @@ export class Outcome implements Ticket {
   usage: Usage = noUsage()
   /** the upstream answered, but its final usage never came */
   partial = false
+  /** how much the client got of an answer that is none of our own: an error is none of one */
+  completion: 'none' | 'partial' | 'complete' = 'none'
   /** the dialects in which it was asked, and in which its last account was; '' until they are known */
   dialect = ''
   upstreamDialect = ''
@@ -127,18 +141,23 @@ export class Outcome implements Ticket {
   }
 
   /** Begins an attempt at an account. `now` is Unix ms. */
-  attempt(account: { id: number; name: string }, now: number): AttemptRecord {
+  attempt(account: { id: number; name: string; platform?: string }, now: number): AttemptRecord {
     this.accountId = account.id
     this.account = account.name
     this.upstreamRequestId = ''
     const record = {
       accountId: account.id,
       account: account.name,
+      platform: account.platform ?? '',
       startedMs: now - this.at,
       endedMs: 0,
       status: 0,
       error: '',
+      kind: '',
       errorType: '',
+      errorCode: '',
+      excerpt: '',
+      requestId: '',
       selection: this.selection,
     }
     this.attempts.push(record)

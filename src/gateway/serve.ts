@@ -35,11 +35,13 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
     }
     await walk(gw, req, down, outcome)
     outcome.status = down.status
+    if (down.status < 400) outcome.completion = outcome.error === '' ? 'complete' : down.spoken ? 'partial' : 'none'
   } catch (error) {
     const failure = down.interrupted ?? toFailure(error)
     outcome.status = failure.status
     outcome.failure = failure
     outcome.error = because(failure)
+    if (down.spoken) outcome.completion = 'partial'
     if (failure.code === 'INTERNAL_ERROR')
       gw.log.error({ request_id: outcome.id, err: failure.cause }, 'internal error')
     down.fail(failure)

@@ -23,11 +23,54 @@ export function mask(text: string): string {
   return text.length < 65 ? masked : masked.replace(words, word => (ours.test(word) ? '***' : word))
 }
 
-const parameters = /\b([\w-]{0,24}(?:key|token|secret|password)|auth|code|state)=[^&\s"']+/gi
+const parameters =
+  /\b([\w-]{0,24}(?:key|token|secret|passw(?:or)?d|credential|signature)|auth|sig|code|state)=[^&\s"']+/gi
 
-/** Free text, an upstream's error say, without what looks like a key or a secret parameter (spec/domain.md §12.12). */
+// A header, or what says which it is.
+const header =
+  /\b((?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key|(?:set-)?cookie)(\\?["']?\s*:\s*\\?["']?(?:(?:bearer|basic|digest)\s+)?)[^\s"'\\,;]+(?:;\s*[^\s"'\\,;]+)*/gi
+const bearer = /\b(bearer\s+)(?=[^\s"']{0,64}\d)[\w.~+/=-]{8,}/gi
+
+// Names in JSON: `"client_secret": "…"`, and the same in JSON that is a string in JSON.
+const named =
+  '([\\w-]{0,40}(?:authorization|api[-_]?key|token|passw(?:or)?d|secret|credential|cookie|private[-_]?key)[\\w-]{0,20}'
+const fields = new RegExp(`"${named}"\\s*:\\s*")(?:[^"\\\\]|\\\\.)+`, 'gis')
+const quotedFields = new RegExp(`\\\\"${named}\\\\"\\s*:\\s*\\\\")(?:(?!\\\\").)+`, 'gis')
+
+// The login in a URL, and the part of a chat's hook that is one.
+const login = /\b([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/?#@"']{1,512}@/gi
+const hook =
+  /(\/bot)\d{5,20}:[\w-]{20,}|(hooks\.slack\.com\/(?:services|workflows|triggers)\/|\/open-apis\/bot\/v2\/hook\/)[\w/-]+/gi
+
+const withoutParameters = (text: string): string => (text.includes('=') ? text.replace(parameters, '$1=***') : text)
+
+/** Free text, an upstream's error say, without what looks like a key or a secret parameter, header or field (spec/domain.md §12.12). */
 export function scrub(text: string): string {
-  return mask(text.replace(parameters, '$1=***'))
+  let clean = withoutParameters(text)
+  if (clean.includes(':')) {
+    clean = clean.replace(header, '$1$2***')
+    if (clean.includes('"')) clean = clean.replace(fields, '"$1***').replace(quotedFields, '\\"$1***')
+    if (clean.includes('/')) clean = clean.replace(login, '$1***@').replace(hook, '$1$2***')
+  }
+  if (clean.length > 14) clean = clean.replace(bearer, '$1***')
+  return mask(clean)
+}
+
+const EXCERPT_BYTES = 2048
+
+/** The beginning of what an upstream answered, fit to be kept: at most 2 KB, redacted before it is cut. */
+export function excerpt(text: string): string {
+  // What is cut off may be half of a key, which nothing would know as one.
+  const begins = text.length > 2 * EXCERPT_BYTES ? text.slice(0, 2 * EXCERPT_BYTES).replace(/\S{1,1024}$/, '') : text
+  const clean = scrub(begins)
+    .replaceAll(/[^\P{C}\n\t]/gu, ' ')
+    .trim()
+  // By bytes, and as a string of its own: a slice would keep all that it was cut from alive.
+  const bytes = Buffer.from(clean)
+  if (bytes.length <= EXCERPT_BYTES) return bytes.toString()
+  let end = EXCERPT_BYTES - 3
+  while ((bytes[end]! & 0xc0) === 0x80) end--
+  return `${bytes.toString('utf8', 0, end)}…`
 }
 
 /** Whether there is a credential in the text, or was before it was masked. */
@@ -39,7 +82,7 @@ export function holdsCredential(text: string): boolean {
 export function maskPath(path: string): string {
   if (path.length < SHORTEST && !path.includes('=')) return path
   const plain = path.includes('%') ? unescaped(path) : path
-  const masked = scrub(plain)
+  const masked = mask(withoutParameters(plain))
   return masked === plain ? path : masked
 }
 

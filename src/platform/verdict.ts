@@ -221,6 +221,33 @@ export function readError(body: string): Said {
   }
 }
 
+const NAME_CHARACTERS = 100
+
+/** What a vendor calls its error: its type (Google's is a status), and its finer word or number. '' for what is not said. */
+export function namesOf(body: string): { type: string; code: string } {
+  const { type, code } = namesIn(body)
+  return { type: type.slice(0, NAME_CHARACTERS), code: code.slice(0, NAME_CHARACTERS) }
+}
+
+function namesIn(body: string): { type: string; code: string } {
+  let whole: unknown
+  try {
+    whole = JSON.parse(body)
+  } catch {
+    const { type, code } = readError(body)
+    return { type, code }
+  }
+  const error = object(object(Array.isArray(whole) ? whole[0] : whole)['error'])
+  const { type, status, code, details } = error
+  const fine = Array.isArray(details)
+    ? details.map(detail => word(object(detail)['reason'])).find(reason => reason !== '')
+    : word(object(details)['error_code'])
+  return {
+    type: word(type) || word(status),
+    code: fine || (typeof code === 'number' ? String(code) : word(code)),
+  }
+}
+
 const unsaid: Said = { type: '', message: '', page: false, outer: '', code: '', form: 'nothing' }
 
 const word = (value: unknown): string => (typeof value === 'string' ? value : '')

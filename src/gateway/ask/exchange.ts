@@ -7,10 +7,19 @@ import type { Meter } from '../../dialect/dialect.ts'
 import { faultOf } from '../../dialect/middle/fault.ts'
 import { promptTokens } from '../../dialect/usage.ts'
 import { PROXY_CODE, proxyFault } from '../../egress/through.ts'
+import { excerpt } from '../../lib/credentials.ts'
 import { Failure } from '../../lib/failure.ts'
 import { codeOf } from '../../lib/own-trouble.ts'
 import { formatDuration } from '../../lib/units.ts'
-import { brief, type Declined, declined, networkVerdict, readError, statusOfClass } from '../../platform/verdict.ts'
+import {
+  brief,
+  type Declined,
+  declined,
+  namesOf,
+  networkVerdict,
+  readError,
+  statusOfClass,
+} from '../../platform/verdict.ts'
 import type { Bill } from '../admit/bill.ts'
 import type { Downstream, Fields, Watcher } from '../answer/downstream.ts'
 import type { Candidate } from '../choose/select.ts'
@@ -144,7 +153,8 @@ class Exchange implements Listener, Watcher {
     this.#status = this.#tried.status = status
     this.#headers = headers
     const id = headers['request-id'] ?? headers['x-request-id']
-    if (typeof id === 'string') outcome.upstreamRequestId = status < 400 ? id : this.#concealer.text(id)
+    if (typeof id === 'string')
+      this.#tried.requestId = outcome.upstreamRequestId = status < 400 ? id : this.#concealer.text(id)
     const type = headers['content-type']?.toLowerCase() ?? ''
     const { stream } = call
     // What says nothing of itself is taken for what was asked for.
@@ -220,6 +230,7 @@ class Exchange implements Listener, Watcher {
     const code = codeOf(error)
     const reason = code === PROXY_CODE || message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
+    this.#tried.kind = networkVerdict(code).class
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
     else if (timeouts.has(code) && this.#by.bill && !this.#by.call.stream) this.#tooLate(error)
@@ -371,9 +382,9 @@ class Exchange implements Listener, Watcher {
 
   // An error inside a 200: the client's own is relayed, anything else is the account's.
   #refuseError(error: { type: string; message: string }): void {
-    this.#tried.errorType = error.type
-    const message = this.#concealer.text(error.message)
+    const message = this.#said(error)
     const verdict = this.#way.platform.judgeEvent(error.type, message, this.#by.gw.now())
+    this.#tried.kind = verdict.relay ? 'client' : verdict.class
     if (!verdict.relay) this.#refuse(statusOfClass[verdict.class], verdict)
     // An answer that ended so may do better the next time, also when there was no proof to leave out.
     else if (verdict.seals && this.#by.unsealed !== true) this.#again()
@@ -386,16 +397,35 @@ class Exchange implements Listener, Watcher {
     }
   }
 
+  /** Notes an error inside a 200. @returns its message, as anybody may hear it */
+  #said(error: { type: string; message: string }): string {
+    const message = this.#concealer.text(error.message)
+    const type = this.#concealer.text(error.type)
+    this.#tried.errorType = type
+    this.#tried.excerpt = excerpt(type === '' ? message : `${type}: ${message}`)
+    return message
+  }
+
   // An error status: the account's, or the client's own and then relayed as it came.
   #judge(): void {
     const body = this.#concealer.bytes(this.#backlog.take())
     const text = body.toString('utf8', 0, JUDGED_BYTES)
     const verdict = this.#way.platform.judge(this.#status, this.#headers, text, this.#by.gw.now())
-    this.#tried.errorType = readError(text).type
-    const { translated } = this.#way
+    const names = namesOf(text)
+    this.#tried.errorType = names.type
+    this.#tried.errorCode = names.code
+    this.#tried.excerpt = excerpt(text)
+    this.#tried.kind = verdict.relay ? 'client' : verdict.class
     if (!verdict.relay) this.#refuse(this.#status, verdict)
     else if (verdict.seals && this.#mayUnseal) this.#again()
-    else if (translated) this.#answerWhole(Buffer.from(translated.error(this.#status, body, this.#by.outcome.id)))
+    else this.#tellTheirs(body, brief(readError(text).message) || names.type || `status ${this.#status}`)
+  }
+
+  // The client's own error.
+  #tellTheirs(body: Buffer, message: string): void {
+    const { translated } = this.#way
+    this.#by.outcome.error = message
+    if (translated) this.#answerWhole(Buffer.from(translated.error(this.#status, body, this.#by.outcome.id)))
     else if (body.length < JUDGED_BYTES || this.#by.down.committed) this.#answerWhole(body)
     else {
       this.#large = this.#concealer.pieces()
@@ -412,6 +442,7 @@ class Exchange implements Listener, Watcher {
   /** Not the account's fault, nor the client's. */
   #again(): void {
     this.#tried.error = 'refused the proofs of reasoning'
+    this.#tried.kind = 'proofs'
     this.#upstream.linger()
     this.#finish()
     this.#done.resolve({
@@ -433,6 +464,7 @@ class Exchange implements Listener, Watcher {
   #refuse(status: number, said: Declined, stale = false, code = ''): void {
     const verdict = { ...said, reason: this.#concealer.text(said.reason) }
     this.#tried.error = verdict.reason
+    this.#tried.kind = verdict.class
     this.#tried.status = status
     this.#upstream?.abort()
     this.#finish()
@@ -462,6 +494,7 @@ class Exchange implements Listener, Watcher {
     const meter = this.#meter
     if (meter && !meter.complete && !meter.error) {
       this.#tried.error = 'the stream ended before its last event'
+      this.#tried.kind = 'network'
       this.#break(new Failure('UPSTREAM_BROKE'))
       return
     }
@@ -485,18 +518,21 @@ class Exchange implements Listener, Watcher {
   // The client has the upstream's own error event; for our books the answer is partial, and the account is warned.
   #warned(error: { type: string; message: string }): void {
     const { call, candidate, gw, outcome } = this.#by
-    const message = this.#concealer.text(error.message)
+    const message = this.#said(error)
     const verdict = this.#way.platform.judgeEvent(error.type, message, gw.now())
     // Whoever was given half an answer was not turned away: once is bad luck, as with any answer that breaks.
     const held = !verdict.relay && verdict.class === 'overload' ? declined('server', verdict.reason) : verdict
     if (!held.relay) gw.health.refused(candidate.account.id, call.peek.model, held, gw.now())
-    this.#tried.errorType = error.type
+    this.#tried.kind = held.relay ? 'client' : held.class
     this.#tried.error = outcome.error = message
   }
 
   #failRelay(error: NodeJS.ErrnoException): void {
     const { down, gw } = this.#by
-    if (error.code === 'ECLIENTSTALLED') down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+    if (error.code === 'ECLIENTSTALLED') {
+      this.#tried.kind = ''
+      down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
+    }
     // The client has the end already, good or bad; what the connection did after it is of no interest.
     else if (this.#meter?.complete || this.#meter?.error) this.#endRelay(undefined)
     else if (error.code === 'EIDLE')
