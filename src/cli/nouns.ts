@@ -96,6 +96,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'sessions and the accounts they return to: show, clear',
     load: () => import('./commands/sticky.ts'),
   },
+  ops: {
+    group: 'Watch',
+    summary: 'what gw sees of itself: dimensions',
+    load: () => import('./commands/ops.ts'),
+  },
   usage: {
     group: 'Look into',
     summary: 'what was used and what it cost: list, stats',

@@ -1,5 +1,6 @@
 // Reads the values of options; each tells in one sentence what it takes.
 import { cidrProblem } from '../lib/address.ts'
+import { instantRule, parseInstant } from '../lib/instant.ts'
 import { type Nano, parseUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
@@ -111,22 +112,8 @@ export function duration(flag: string): (text: string) => number {
   return text => parseDuration(text) ?? refuse(flag, 'a duration such as 90s, 15m, 12h or 30d', text)
 }
 
-// A date without a zone is UTC, like every time gw prints; Date.parse takes some for local time.
-const iso = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})?)?$/
-const rule = 'a duration such as 12h or 30d, or a date such as 2026-12-31 or 2026-12-31T18:00Z'
-// Postgres and Date agree on these years.
-const farthest = Date.UTC(9999, 11, 31)
-
 function instant(flag: string, text: string, direction: 1 | -1): Date {
-  const length = parseDuration(text)
-  const zoned = /(Z|[+-]\d{2}:\d{2})$/.test(text) || text.length === 10
-  const at =
-    length !== undefined
-      ? Date.now() + direction * length
-      : iso.test(text)
-        ? Date.parse(text.replace(' ', 'T') + (zoned ? '' : 'Z'))
-        : Number.NaN
-  return at >= 0 && at <= farthest ? new Date(at) : refuse(flag, rule, text)
+  return parseInstant(text, direction, Date.now()) ?? refuse(flag, instantRule, text)
 }
 
 /** Collects the values of an option that may be repeated, or hold several with commas; `none` empties the list. */

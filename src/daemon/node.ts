@@ -43,6 +43,7 @@ import { type Job, startJobs } from './jobs.ts'
 import { activatedFd, closeNow, listenOn } from './listen.ts'
 import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
+import { opsRoutes } from './ops.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
 import { keepTokens } from './tokens.ts'
@@ -221,7 +222,8 @@ export async function startWorker(
     const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
     const address = config['ops.listen']
     const name = 'host' in address ? address.host : ''
-    const ops = createOpsServer({ metrics, readiness, token: config['ops.token'], name })
+    const routes = opsRoutes({ db: database.db, config: () => gateway.config, now })
+    const ops = createOpsServer({ metrics, readiness, routes, token: config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
   }

@@ -1,9 +1,10 @@
-// The ops listener: liveness, readiness and metrics, apart from client traffic.
+// The ops listener: liveness, readiness, metrics and what gw sees of itself, apart from client traffic.
 import { timingSafeEqual } from 'node:crypto'
 import http from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
 import { isLoopback } from '../config/address.ts'
 import type { Metrics } from './metrics.ts'
+import { answerOps, nothingHere, type OpsRoutes } from './routes.ts'
 
 export interface Readiness {
   phase: string
@@ -16,14 +17,19 @@ export interface Readiness {
 export function createOpsServer(options: {
   metrics: Metrics
   readiness: () => Readiness
+  /** what is at /ops/… */
+  routes: OpsRoutes
   token: string | undefined
+  /** how long an answer of /ops/… may take; default 5 s */
+  patienceMs?: number
   /** the name it listens by, which may be asked for on loopback too; '' where it has none */
   name: string
 }): http.Server {
-  const server = http.createServer((req, res) => {
+  const server = http.createServer(async (req, res) => {
     const send = (status: number, body: string, type = 'application/json') =>
-      res.writeHead(status, { 'content-type': type }).end(body)
-    const path = req.url?.split('?')[0]
+      res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body)
+    const target = req.url ?? '/'
+    const path = target.split('?')[0]!
     if (req.method !== 'GET' && req.method !== 'HEAD') {
       res.setHeader('allow', 'GET, HEAD')
       return send(405, '{"error":"only GET and HEAD"}')
@@ -39,12 +45,16 @@ export function createOpsServer(options: {
         phase !== 'ready' ? 'draining' : refusing !== undefined ? 'refusing' : degraded.length > 0 ? 'degraded' : 'ok'
       return send(status === 'ok' || status === 'degraded' ? 200 : 503, JSON.stringify({ status, degraded }))
     }
-    if (path === '/metrics') {
-      if (!allowed(req.headers.authorization, options.token))
+    if (path === '/metrics' || path.startsWith('/ops/')) {
+      if (!allowed(req.headers.authorization, options.token)) {
+        res.setHeader('www-authenticate', 'Bearer')
         return send(401, '{"error":"send the ops.token as a bearer token"}')
-      return send(200, options.metrics.text(), options.metrics.contentType)
+      }
+      if (path === '/metrics') return send(200, options.metrics.text(), options.metrics.contentType)
+      const answer = await answerOps(options.routes, target, options.patienceMs)
+      if (answer !== undefined) return send(answer.status, answer.body)
     }
-    send(404, '{"error":"here are /livez, /readyz and /metrics"}')
+    send(404, nothingHere(path, options.routes))
   })
   return server
 }

@@ -1,0 +1,6 @@
+// What the ops listener answers under /ops/: the paths of every room, put together.
+import type { OpsRoutes } from '../ops/routes.ts'
+import { type WatchOptions, watchRoutes } from '../ops/watch.ts'
+
+/** Paths of others are added here: `...errorRoutes(…)`. */
+export const opsRoutes = (options: WatchOptions): OpsRoutes => ({ ...watchRoutes(options) })
