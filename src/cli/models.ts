@@ -81,7 +81,10 @@ function ago(at: Date): string {
 }
 
 async function readNow(gw: Invocation, account: Account): Promise<void> {
-  const { listing, refreshCatalogue } = await import('../platform/catalogue.ts')
+  const [{ listing, refreshCatalogue }, { upstreamGuard }] = await Promise.all([
+    import('../platform/catalogue.ts'),
+    import('../lib/guard/upstream.ts'),
+  ])
   const { id, name, platform } = account
   if (!listing.includes(platform))
     throw new Refusal('usage', `no list is read of ${platform}; gw reads those of ${listing.join(', ')}`)
@@ -90,8 +93,10 @@ async function readNow(gw: Invocation, account: Account): Promise<void> {
       'usage',
       `account "${name}" has a mapping of its own, which stands above any list; gw account set ${name} --map none takes it away`,
     )
-  const world = { db: await gw.db(), secret: await gw.secret(), renew: () => renewed(gw, id) }
-  const everyMs = (await gw.config())['models.refresh_interval']
+  const config = await gw.config()
+  const guard = upstreamGuard(config)
+  const world = { db: await gw.db(), secret: await gw.secret(), renew: () => renewed(gw, id), guard }
+  const everyMs = config['models.refresh_interval']
   const read = await refreshCatalogue(world, id, { everyMs, force: true })
   if (read.result === 'failed')
     throw new Refusal('failure', `account "${name}": its provider's list of models cannot be read: ${read.problem}`)

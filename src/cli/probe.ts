@@ -4,6 +4,7 @@ import type { Credential } from '../core/credential.ts'
 import type { Account } from '../core/record/account.ts'
 import type { AccountFacts } from '../core/snapshot.ts'
 import type { Answer } from '../egress/ask.ts'
+import { type Guard, isGuards } from '../lib/guard/guard.ts'
 import { codeOf } from '../lib/own-trouble.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Envelope, Platform } from '../platform/platform.ts'
@@ -54,10 +55,12 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
       `account "${found.name}" does not serve ${model}; give a --model that it does (gw account models ${found.name})`,
     )
 
-  let sent = await send(platform, account, credentialOf(account), upstream)
+  const { upstreamGuard } = await import('../lib/guard/upstream.ts')
+  const guard = upstreamGuard(await gw.config())
+  let sent = await send(platform, account, credentialOf(account), upstream, guard)
   if (found.type === 'oauth' && sent.status === 401 && (await renewed(gw, found.id))) {
     const fresh = await loadAccount(db, secret, found)
-    sent = await send(platform, fresh, credentialOf(fresh), upstream)
+    sent = await send(platform, fresh, credentialOf(fresh), upstream, guard)
   }
   const cleared = sent.ok ? (await gw.write(tx => clearAccount(tx, String(found.id)))).cleared : 0
   const tested: Tested = { account: found.name, model, upstream_model: upstream, ...sent, cleared }
@@ -70,7 +73,9 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
 /** As the gateway does: a token that is over is made new once, where it can be. */
 export async function renewed(gw: Invocation, account: number): Promise<boolean> {
   const { createRefresh } = await import('../core/oauth/refresh.ts')
-  const world = { db: await gw.db(), secret: await gw.secret(), now: Date.now }
+  const { upstreamGuard } = await import('../lib/guard/upstream.ts')
+  const guard = upstreamGuard(await gw.config())
+  const world = { db: await gw.db(), secret: await gw.secret(), now: Date.now, guard }
   const done = await createRefresh({ ...world, log: (_level, line) => gw.out.note(line) })(account)
   if (done.result === 'failed') gw.out.note(`note: ${done.reason}`)
   return done.result === 'refreshed'
@@ -99,7 +104,13 @@ function view({ duration_ms, upstream_request_id, verdict, cleared: _, ...fields
 
 type Sent = Pick<Tested, 'ok' | 'status' | 'duration_ms' | 'upstream_request_id' | 'verdict'>
 
-async function send(platform: Platform, account: AccountFacts, credential: Credential, model: string): Promise<Sent> {
+async function send(
+  platform: Platform,
+  account: AccountFacts,
+  credential: Credential,
+  model: string,
+  guard: Guard | undefined,
+): Promise<Sent> {
   const { networkVerdict } = await import('../platform/verdict.ts')
   const { call, body: plain } = platform.probe(model, account)
   const envelope = platform.envelope?.(account, credential)
@@ -120,7 +131,7 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     const { method, headers } = request
     const reply = await ask(
       { url: new URL(request.path, request.origin), method, headers, body },
-      { through: account.proxy, timeoutMs: TIMEOUT_MS, mostBytes: LARGEST },
+      { through: account.proxy, guard, timeoutMs: TIMEOUT_MS, mostBytes: LARGEST },
     )
     status = reply.status
     id = [reply.headers['request-id'], reply.headers['x-request-id']].flat()[0] ?? null
@@ -130,12 +141,12 @@ async function send(platform: Platform, account: AccountFacts, credential: Crede
     const said = open ? String(Buffer.concat([open.push(Buffer.from(reply.body)), open.end()])) : reply.body
     return answer(status, id, await judged(platform, reply, concealerOf(credential).text(said)))
   } catch (error) {
-    // Nothing that is thrown is shown but what a proxy did: a message may quote a header, and so the credential.
+    // Nothing that is thrown is shown but what a proxy did or the guard says: a message may quote a header, and so the credential.
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ETIMEDOUT' && message.startsWith('no answer'))
       return answer(status, id, shown({ ...networkVerdict(''), reason: message }))
     const failed = networkVerdict(codeOf(error as NodeJS.ErrnoException))
-    if (failed.class === 'proxy') return answer(status, id, shown({ ...failed, reason: message }))
+    if (failed.class === 'proxy' || isGuards(error)) return answer(status, id, shown({ ...failed, reason: message }))
     // Trouble of this machine says nothing of the account.
     return answer(status, id, shown(failed.own ? { relay: true } : failed, failed.reason))
   }

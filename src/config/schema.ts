@@ -368,7 +368,7 @@ export const settings = {
   'upstream.allow_private': fixed(
     boolean(),
     'true',
-    'Whether the base URL of an account may point at a private or loopback address.',
+    'Whether the base URL of an account may point at a private or loopback address, and be plain http. If not, every connection is judged by the addresses that it is made to; behind an egress proxy, which looks names up itself, only what the URL says is.',
   ),
 } as const satisfies Record<string, Setting>
 

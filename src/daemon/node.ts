@@ -28,6 +28,7 @@ import { Brake } from '../gateway/enter/brake.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
+import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
 import { openSecret } from '../lib/secret.ts'
@@ -107,8 +108,13 @@ export async function startWorker(
   if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
   const secret = openSecret(config['secret.key_file'])
   const processId = randomBytes(6).toString('hex')
+  const guard = upstreamGuard(config)
   const engine = open(
-    await createEngine({ engine: config['upstream.engine'], idleConnections: config['upstream.idle_connections'] }),
+    await createEngine({
+      engine: config['upstream.engine'],
+      idleConnections: config['upstream.idle_connections'],
+      guard,
+    }),
   )
   const silence = open(new Silence())
   const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
@@ -155,7 +161,7 @@ export async function startWorker(
   })
   const tokens = open(
     keepTokens(
-      { db: database.db, secret, now, log: (level, line) => log[level](line) },
+      { db: database.db, secret, now, guard, log: (level, line) => log[level](line) },
       {
         snapshot: () => gateway.snapshot,
         everyMs: config['oauth.check_interval'],
@@ -200,6 +206,7 @@ export async function startWorker(
     {
       db: database.db,
       secret,
+      guard,
       renew: async account => (await tokens.refreshNow(account)) === 'refreshed',
       log: (level, line) => log[level](line),
     },

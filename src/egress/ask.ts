@@ -1,6 +1,8 @@
 // Ask: one small HTTP request of our own, through an egress proxy or not, its answer read whole. It follows no redirect.
 import http from 'node:http'
 import https from 'node:https'
+import type { Guard } from '../lib/guard/guard.ts'
+import { PlainGuarded, SecureGuarded } from './guarded.ts'
 import { proxyFault, type Through } from './through.ts'
 import { PlainTunnel, SecureTunnel } from './tunnel.ts'
 
@@ -22,29 +24,31 @@ export interface Answer {
 
 export interface AskOptions {
   through: Through | null
+  /**
+   * Of a URL that somebody typed: what it may lead to. Through a proxy, which looks names up itself, only what the URL says is
+   * judged: addresses, names of the own network, the scheme.
+   */
+  guard?: Guard | undefined
   /** of all of it */
   timeoutMs: number
+  /** until there is a connection, TLS and all; default: as long as all of it */
+  connectMs?: number
+  /** PEM certificates trusted instead of the usual ones */
+  ca?: string | Buffer | undefined
   /** default 64 KB; what comes after is not read */
   mostBytes?: number
   /** ends it */
   leaving?: AbortSignal | undefined
 }
 
-/** @throws Error with node's code, EPROXY for what an egress proxy did, ETIMEDOUT when it took too long */
-export function ask(
-  question: Question,
-  { through, timeoutMs, mostBytes = 64 * 1024, leaving }: AskOptions,
-): Promise<Answer> {
+/** @throws Error with node's code, EPROXY for what an egress proxy did, EGUARD for what the guard refuses, ETIMEDOUT when it took too long */
+export function ask(question: Question, options: AskOptions): Promise<Answer> {
+  const { through, guard, timeoutMs, connectMs = timeoutMs, mostBytes = 64 * 1024, leaving } = options
   const { url, method, headers, body = '' } = question
   const secure = url.protocol === 'https:'
-  const pool = { keepAlive: false }
-  const agent = through
-    ? secure
-      ? new SecureTunnel(through, pool)
-      : new PlainTunnel(through, pool)
-    : secure
-      ? new https.Agent(pool)
-      : new http.Agent(pool)
+  const problem = guard?.problem(url)
+  if (problem) return Promise.reject(problem)
+  const agent = agentOf(secure, options)
   const begun = performance.now()
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   let connectedMs = 0
@@ -84,19 +88,26 @@ export function ask(
     response.on('error', reject)
   })
   request.on('error', reject)
-  const timer = setTimeout(() => {
-    const seconds = `no answer in ${timeoutMs / 1000} s`
+  const late = (ms: number) => {
+    const what = `no ${connectedMs === 0 && (through || ms < timeoutMs) ? 'connection' : 'answer'} in ${ms / 1000} s`
     reject(
-      through && connectedMs === 0
-        ? proxyFault(through, `no connection in ${timeoutMs / 1000} s`)
-        : Object.assign(new Error(seconds), { code: 'ETIMEDOUT' }),
+      through && connectedMs === 0 ? proxyFault(through, what) : Object.assign(new Error(what), { code: 'ETIMEDOUT' }),
     )
-  }, timeoutMs)
+  }
+  const timers = [setTimeout(late, timeoutMs, timeoutMs)]
+  if (connectMs < timeoutMs) timers.push(setTimeout(() => connectedMs === 0 && late(connectMs), connectMs))
   request.end(body)
   return promise.finally(() => {
-    clearTimeout(timer)
+    for (const timer of timers) clearTimeout(timer)
     request.on('error', () => {})
     request.destroy()
     agent.destroy()
   })
+}
+
+function agentOf(secure: boolean, { through, guard, ca }: AskOptions): http.Agent {
+  const pool = { keepAlive: false, ...(ca === undefined ? {} : { ca }) }
+  if (through) return secure ? new SecureTunnel(through, pool) : new PlainTunnel(through, pool)
+  if (guard) return secure ? new SecureGuarded(guard, pool) : new PlainGuarded(guard, pool)
+  return secure ? new https.Agent(pool) : new http.Agent(pool)
 }

@@ -7,6 +7,7 @@ import { claimCatalogue, noteCatalogueProblem, storeCatalogue } from '../core/re
 import { type AccountFacts, credentialOf } from '../core/snapshot.ts'
 import type { Db } from '../db/connect.ts'
 import { ask } from '../egress/ask.ts'
+import { type Guard, isGuards } from '../lib/guard/guard.ts'
 import { codeOf } from '../lib/own-trouble.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Platform } from './platform.ts'
@@ -27,6 +28,8 @@ export interface ReadingWorld {
   secret: Secret
   /** Makes the token of an account new, whose upstream says that it is over. @returns whether it did */
   renew: (account: AccountFacts) => Promise<boolean>
+  /** where accounts may not have any base URL */
+  guard?: Guard | undefined
   /** ends what is under way */
   leaving?: AbortSignal
 }
@@ -69,7 +72,7 @@ async function readList(world: ReadingWorld, id: number): Promise<Record<string,
     }
     const platform = platformTable[account.platform]
     if (!platform.catalogue) return `${account.platform} has no list`
-    const { status, text } = await asked(platform, account, credentialOf(account), world.leaving)
+    const { status, text } = await asked(platform, account, credentialOf(account), world)
     if (status === 401 && !again && (await world.renew(account))) continue
     if (status === undefined) return text
     if (status !== 200) {
@@ -85,20 +88,20 @@ async function asked(
   platform: Platform,
   account: AccountFacts,
   credential: Credential,
-  leaving: AbortSignal | undefined,
+  { guard, leaving }: Pick<ReadingWorld, 'guard' | 'leaving'>,
 ): Promise<{ status?: number; text: string }> {
   const { call, body } = platform.catalogue!.ask(account, credential)
   try {
     const { method, origin, path, headers } = platform.prepare(call, account, credential)
     const answer = await ask(
       { url: new URL(path, origin), method, headers, body },
-      { through: account.proxy, timeoutMs: TIMEOUT_MS, mostBytes: LARGEST, leaving },
+      { through: account.proxy, guard, timeoutMs: TIMEOUT_MS, mostBytes: LARGEST, leaving },
     )
     return { status: answer.status, text: concealerOf(credential).text(answer.body) }
   } catch (error) {
-    // A message may quote a header; those of a proxy and of a wait are our own.
+    // A message may quote a header; those of a proxy, of the guard and of a wait are our own.
     const { code, message } = error as NodeJS.ErrnoException
     const failed = networkVerdict(codeOf(error as NodeJS.ErrnoException))
-    return { text: failed.class === 'proxy' || code === 'ETIMEDOUT' ? message : failed.reason }
+    return { text: failed.class === 'proxy' || code === 'ETIMEDOUT' || isGuards(error) ? message : failed.reason }
   }
 }

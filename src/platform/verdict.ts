@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { PROXY_CODE } from '../egress/through.ts'
 import { scrub } from '../lib/credentials.ts'
+import { GUARD_CODE } from '../lib/guard/guard.ts'
 import { type Blame, ownTrouble, troubleWords } from '../lib/own-trouble.ts'
 
 /**
@@ -15,7 +16,8 @@ import { type Blame, ownTrouble, troubleWords } from '../lib/own-trouble.ts'
  * - `server`: the vendor's own fault
  * - `network`: no answer at all
  * - `proxy`: its egress proxy made no connection; the proxy's operator. Held against the proxy, never against the account
- * - `foreign`: an answer, but none of this API; the operator (a wrong base URL), or a passing fault on the way
+ * - `foreign`: an answer, but none of this API, or an address that may not be asked; the operator (a wrong base URL), or a
+ *   passing fault on the way
  * - `absent`: it does not serve this model; the vendor, or the operator
  */
 export type VerdictClass =
@@ -113,6 +115,7 @@ export function networkVerdict(code: string): Declined {
   // Thrown before anything is sent: a credential with a line break in it, say.
   if (code === 'ERR_INVALID_CHAR') return declined('auth', 'the credential cannot be sent in a header')
   if (code === PROXY_CODE) return declined('proxy', 'its egress proxy does not connect')
+  if (code === GUARD_CODE) return declined('foreign', 'its base URL leads to where upstreams may not be')
   const own = ownTrouble(code)
   if (own) return declined('network', `${troubleWords(code)} (${code})`, { own, doubtful: true })
   return declined('network', failures.get(code) ?? (code || 'connection failed'))

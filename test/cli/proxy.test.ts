@@ -126,3 +126,46 @@ t.test('an account of antigravity serves other groups only when it is mixed', as
   t.strictSame([own['mixed'], own['groups']], [false, ['antigravity']])
   t.match(await gw('account set one --mixed'), { code: 2, stderr: /--mixed is for accounts of antigravity/ })
 })
+
+t.test('where upstreams may not be anywhere, a base URL that leads home is refused when it is typed', async t => {
+  const env = { GW_UPSTREAM_ALLOW_PRIVATE: 'false' }
+  const key = await here.file('key.txt', 'sk-upstream')
+  const add = (name: string, url: string, more: string[] = [], environment: Record<string, string> = env) =>
+    gw(
+      ['account', 'add', name, '--platform', 'anthropic', '--api-key-file', key, '--base-url', url, ...more, '--json'],
+      { env: environment },
+    )
+  const cases: [url: string, says: RegExp][] = [
+    ['https://10.0.0.1', /has the address 10\.0\.0\.1, which is private \(upstream\.allow_private is false\)/],
+    ['https://0x7f.1/v1', /has the address 127\.0\.0\.1, which is loopback/],
+    ['https://[::ffff:169.254.169.254]', /which is link-local, where clouds keep their metadata/],
+    ['https://localhost:8443', /has the host localhost, a name of this machine or its own network/],
+    ['http://93.184.216.34', /must begin with https:/],
+  ]
+  for (const [url, says] of cases) {
+    const ran = await add('home', url)
+    t.equal(ran.code, 5, url)
+    t.match(ran.stderr, says)
+    t.match(ran.stderr, /set upstream\.allow_private: true/)
+  }
+  t.equal((await add('far', 'https://93.184.216.34')).code, 0)
+  t.match(await gw('account set far --base-url https://192.168.1.1', { env }), { code: 5 })
+  t.equal((await gw('account set far --priority 3', { env })).code, 0, 'what it has already is not asked about')
+  t.equal(
+    (await add('named', 'https://nobody.invalid')).code,
+    0,
+    'a name that cannot be looked up now may be one later',
+  )
+  t.match(await add('through', 'https://[fd00::1]', ['--proxy', 'read']), { code: 5 }, 'behind a proxy, too')
+  t.equal((await add('near', 'http://10.0.0.1', [], {})).code, 0, 'and without the setting it is as ever')
+})
+
+t.test('where upstreams may not be anywhere, a test of an account tells why nobody was asked', async t => {
+  const ran = await gw('account test near --json', { env: { GW_UPSTREAM_ALLOW_PRIVATE: 'false' } })
+  t.equal(ran.code, 1)
+  t.match(JSON.parse(ran.stdout), {
+    ok: false,
+    status: null,
+    verdict: { class: 'foreign', reason: /^the URL must begin/ },
+  })
+})

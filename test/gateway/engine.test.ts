@@ -8,6 +8,7 @@ import { type Listener, Upstream } from '../../src/gateway/ask/upstream.ts'
 import { answering, closes, type Line, type Peer, peer, turn } from '../helpers/peer.ts'
 import { egressContract } from './egress-contract.ts'
 import { engineContract } from './engine-contract.ts'
+import { guardContract } from './guard-contract.ts'
 
 t.test('wire', t => {
   engineContract(t, options => createEngine({ ...options, engine: 'wire' }), {
@@ -18,6 +19,7 @@ t.test('wire', t => {
     brokenHead: ['HPE_INVALID_EOF_STATE'],
   })
   egressContract(t, options => createEngine({ ...options, engine: 'wire' }))
+  guardContract(t, options => createEngine({ ...options, engine: 'wire' }))
   t.end()
 })
 
@@ -37,6 +39,7 @@ t.test('proxy', t => {
     brokenHead: ['ECONNRESET'],
   })
   egressContract(t, options => createEngine({ ...options, engine: 'proxy' }))
+  guardContract(t, options => createEngine({ ...options, engine: 'proxy' }))
   t.end()
 })
 

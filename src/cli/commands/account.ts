@@ -90,6 +90,8 @@ export function define(noun: Command, act: Act): void {
         const { addAccount } = await import('../../core/record/account.ts')
         const [config, secret] = await Promise.all([gw.config(), gw.secret()])
         const { platform, baseUrl, dialect, map, group, interceptWarmup, proxy, mixed } = options
+        const { checkBaseUrl } = await import('../base-url.ts')
+        await checkBaseUrl(gw, baseUrl, typeof proxy === 'string')
         const account = await change(gw, db =>
           addAccount(db, secret, {
             name,
@@ -170,8 +172,15 @@ export function define(noun: Command, act: Act): void {
           mixed,
           credential: credential?.credential,
         })
-        const { findAccount, setAccount } = await import('../../core/record/account.ts')
+        const [{ findAccount, setAccount }, { checkBaseUrl }] = await Promise.all([
+          import('../../core/record/account.ts'),
+          import('../base-url.ts'),
+        ])
         const secret = await gw.secret()
+        if (baseUrl !== undefined) {
+          const before = proxy === undefined ? (await findAccount(await gw.db(), ref)).proxy : proxy
+          await checkBaseUrl(gw, baseUrl, typeof before === 'string')
+        }
         await change(gw, async db => {
           const found = await findAccount(db, ref)
           if (credential !== undefined && credential.type !== found.type)

@@ -3,6 +3,7 @@ import type { Account, AccountChange, NewAccount } from '../../core/record/accou
 import type { Db } from '../../db/connect.ts'
 import type { Platform } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { checkBaseUrl } from '../base-url.ts'
 import type { Invocation } from '../command.ts'
 import { given, type OrNone } from '../values.ts'
 import { type LoginOptions, logIn } from './login.ts'
@@ -34,6 +35,7 @@ export async function loginAccount(
     proxy: options.proxy,
   })
   if (options.new) {
+    await checkBaseUrl(gw, options.baseUrl, typeof options.proxy === 'string')
     if (!options.platform) throw new Refusal('usage', '--platform must be given with --new')
     const account: NewAccount = {
       name: ref,

@@ -2,6 +2,7 @@
 import { type AskOptions, ask } from '../../egress/ask.ts'
 import type { Through } from '../../egress/through.ts'
 import { scrub } from '../../lib/credentials.ts'
+import { type Guard, isGuards } from '../../lib/guard/guard.ts'
 import type { OauthCredential, Patch, TokenFormat } from './credential.ts'
 
 export const TIMEOUT_MS = 30_000
@@ -30,10 +31,15 @@ const definite = new Set([
 ])
 
 /** New tokens for a refresh token. Never throws. */
-export function refreshTokens(credential: OauthCredential, through: Through | null, now: () => number): Promise<Given> {
+export function refreshTokens(
+  credential: OauthCredential,
+  through: Through | null,
+  now: () => number,
+  guard?: Guard,
+): Promise<Given> {
   const { refresh, scopes } = credential
   const grant = { grant_type: 'refresh_token', refresh_token: refresh, ...(scopes === '' ? {} : { scope: scopes }) }
-  return requestTokens(credential, grant, through, now)
+  return requestTokens(credential, grant, through, now, { timeoutMs: TIMEOUT_MS, guard })
 }
 
 /** Asks for tokens with a grant. Never throws. */
@@ -42,7 +48,7 @@ export async function requestTokens(
   grant: Record<string, string>,
   through: Through | null,
   now: () => number,
-  limits: Pick<AskOptions, 'timeoutMs'> = { timeoutMs: TIMEOUT_MS },
+  limits: Pick<AskOptions, 'timeoutMs' | 'guard'> = { timeoutMs: TIMEOUT_MS },
 ): Promise<Given> {
   const parameters = { ...grant, client_id: clientId, ...(clientSecret === '' ? {} : { client_secret: clientSecret }) }
   const secrets = [
@@ -66,7 +72,7 @@ export async function requestTokens(
     return read(status, body, secrets, now())
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException
-    const known = message.startsWith('proxy ') || message.startsWith('no answer')
+    const known = message.startsWith('proxy ') || message.startsWith('no answer') || isGuards(error)
     return failed(known ? message : `the token endpoint could not be reached (${code || 'connection failed'})`)
   }
 }

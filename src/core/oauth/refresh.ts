@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from '../../db/connect.ts'
+import type { Guard } from '../../lib/guard/guard.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { loadAccount } from '../read-snapshot.ts'
 import {
@@ -34,6 +35,8 @@ export interface RefreshWorld {
   secret: Secret
   now: () => number
   log: (level: 'info' | 'warn' | 'error', line: string) => void
+  /** of token endpoints, where upstreams may not be anywhere */
+  guard?: Guard | undefined
   /** told once of each refresh, however many asked for it */
   ended?: (account: number, how: Refreshed) => void
 }
@@ -131,7 +134,7 @@ async function refreshLeased(world: RefreshWorld, account: number, stale: string
   const facts = await loadAccount(db, secret, { id: account })
   for (let again = false; ; again = true) {
     const used = stored.credential.refresh
-    const given = await refreshTokens(stored.credential, facts.proxy, now)
+    const given = await refreshTokens(stored.credential, facts.proxy, now, world.guard)
     if (given.ok) {
       const kept = await storeAtAllCosts(world, facts.name, () =>
         storeTokens(db, secret, account, { used, patch: given.patch }),

@@ -1,6 +1,7 @@
 // What carries a request to an upstream and its answer back: the face that both engines have.
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Body } from '../../../dialect/dialect.ts'
+import type { Guard } from '../../../lib/guard/guard.ts'
 import type { UpstreamRequest } from '../../../platform/platform.ts'
 
 export type { Body }
@@ -53,6 +54,11 @@ export interface EngineOptions {
   idleConnections: number
   /** PEM certificates trusted instead of the usual ones */
   ca?: string | Buffer
+  /**
+   * Where addresses may not be any: what it refuses fails with EGUARD before anything is sent. Behind an egress proxy, which
+   * looks names up itself, only what the origin says is judged.
+   */
+  guard?: Guard | undefined
 }
 
 /** Longest head of an answer, and longest trailer, in bytes. */

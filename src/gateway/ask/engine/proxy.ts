@@ -8,6 +8,7 @@ import https from 'node:https'
 import type { Socket } from 'node:net'
 import type { Stream } from 'node:stream'
 import httpProxy from 'http-proxy-3'
+import { PlainGuarded, SecureGuarded } from '../../../egress/guarded.ts'
 import type { Through } from '../../../egress/through.ts'
 import { PlainTunnel, SecureTunnel } from '../../../egress/tunnel.ts'
 import {
@@ -21,10 +22,14 @@ import {
   INTERIM_HEADS,
 } from './engine.ts'
 
-export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engine {
+export function createProxyEngine({ idleConnections, ca, guard }: EngineOptions): Engine {
   // To node 0 is not a number of free sockets but the word for its default.
   const pool = { keepAlive: idleConnections > 0, maxFreeSockets: idleConnections, scheduling: 'lifo' as const }
-  const direct = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
+  const directly = (of: http.AgentOptions) =>
+    guard
+      ? { 'http:': new PlainGuarded(guard, of), 'https:': new SecureGuarded(guard, of) }
+      : { 'http:': new http.Agent(of), 'https:': new https.Agent(of) }
+  const direct = directly(pool)
   const through = (proxy: Through, of: http.AgentOptions) => ({
     'http:': new PlainTunnel(proxy, of, { ca }),
     'https:': new SecureTunnel(proxy, of, { ca }),
@@ -46,12 +51,17 @@ export function createProxyEngine({ idleConnections, ca }: EngineOptions): Engin
   // Without an agent that keeps them the connection is made for this request and closed after it.
   const agentFor = (via: Through | undefined, protocol: keyof typeof direct, fresh: boolean) => {
     if (via) return { agent: (fresh ? through(via, { keepAlive: false }) : tunnelsOf(via))[protocol] }
-    return fresh ? {} : { agent: direct[protocol] }
+    return fresh && !guard ? {} : { agent: (fresh ? directly({ keepAlive: false }) : direct)[protocol] }
   }
   return {
     send(request, body, handler, fresh = false) {
       const protocol = request.origin.protocol as keyof typeof direct
       const trip = new RoundTrip(handler)
+      const problem = guard?.problem(request.origin)
+      if (problem) {
+        queueMicrotask(() => trip.onError(problem))
+        return trip
+      }
       if (body.bytes > 0 || request.method !== 'GET') request.headers['content-length'] = body.bytes
       const view = {
         method: request.method,
@@ -158,7 +168,8 @@ class RoundTrip extends EventEmitter implements Controller {
     // A TLS handshake that hangs is a connection that hangs.
     else
       socket.once(socket.encrypted ? 'secureConnect' : 'connect', () => {
-        this.sent = true
+        // Or the guard did not let it stand.
+        this.sent = !socket.destroyed
       })
   }
 

@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import net from 'node:net'
 import tls from 'node:tls'
 import { dial, type Through } from '../../../egress/through.ts'
+import type { Guard } from '../../../lib/guard/guard.ts'
 import type { UpstreamRequest } from '../../../platform/platform.ts'
 import { type Body, type Controller, type Engine, type EngineOptions, failure, type Handler } from './engine.ts'
 import { requestHead } from './request.ts'
@@ -18,8 +19,8 @@ const PROBE_MS = 1000
 // A connection is not used in the last second of what the upstream says that it keeps it.
 const HINT_MARGIN_MS = 1000
 
-export function createWireEngine({ idleConnections, ca }: EngineOptions): Engine {
-  return new Wire(idleConnections, ca)
+export function createWireEngine({ idleConnections, ca, guard }: EngineOptions): Engine {
+  return new Wire(idleConnections, ca, guard)
 }
 
 class Wire implements Engine {
@@ -28,6 +29,7 @@ class Wire implements Engine {
   readonly #through = new Map<number, { proxy: Through; origins: Origins }>()
   readonly #idleConnections: number
   readonly #ca: string | Buffer | undefined
+  readonly #guard: Guard | undefined
   #context: tls.SecureContext | undefined
   // Connections whose answer has just ended: they rest for one whole turn of the loop, so that bytes that came
   // behind the answer are seen before the next request could take them for its own.
@@ -35,9 +37,10 @@ class Wire implements Engine {
   #rested: Connection[] = []
   #turning = false
 
-  constructor(idleConnections: number, ca: string | Buffer | undefined) {
+  constructor(idleConnections: number, ca: string | Buffer | undefined, guard: Guard | undefined) {
     this.#idleConnections = idleConnections
     this.#ca = ca
+    this.#guard = guard
   }
 
   send(request: UpstreamRequest, body: Body, handler: Handler, fresh = false): Controller {
@@ -104,10 +107,17 @@ class Wire implements Engine {
   #connect(origin: Origin): Connection {
     const { host, port, via } = origin
     const connection = new Connection(this, origin)
+    const problem = this.#guard?.problem(origin.url)
+    if (problem) {
+      queueMicrotask(() => connection.fail(problem))
+      return connection
+    }
     if (!via) {
-      const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_MS }
-      if (origin.secure) connection.over(this.#secure(origin, options), 'secureConnect')
-      else connection.over(net.connect(options), 'connect')
+      const dial = (lookup?: net.LookupFunction) => {
+        const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_MS, lookup }
+        return origin.secure ? this.#secure(origin, options) : net.connect(options)
+      }
+      connection.over(this.#guard ? this.#guard.connect(dial) : dial(), origin.secure ? 'secureConnect' : 'connect')
       return connection
     }
     const leaving = new AbortController()
@@ -146,6 +156,7 @@ type Origins = Map<string, Origin>
 
 /** An upstream's address, and the way to it, with the connections to it. */
 class Origin {
+  readonly url: URL
   readonly secure: boolean
   readonly host: string
   readonly port: number
@@ -157,6 +168,7 @@ class Origin {
   readonly #open: Connection[] = []
 
   constructor(url: URL, via: Through | undefined) {
+    this.url = url
     this.via = via
     this.secure = url.protocol === 'https:'
     // An IPv6 address stands in brackets there.
@@ -337,6 +349,8 @@ class Connection implements Sink {
   }
 
   #onConnect(): void {
+    // The guard did not let it stand; its error is on the way.
+    if (this.#socket!.destroyed) return
     this.connected = true
     const turn = this.#turn
     if (!turn) return
