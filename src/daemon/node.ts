@@ -8,6 +8,7 @@ import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
+import { openErrorLog } from '../core/errors/log.ts'
 import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
@@ -151,6 +152,9 @@ export async function startWorker(
 
   const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
   const live = createLive(now)
+  const errorLog = open(
+    openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
+  )
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
     inFlight: live.inFlight,
@@ -187,7 +191,7 @@ export async function startWorker(
     silence,
     wallet,
     books,
-    outcomes: createOutcomes(now, [live, metrics, accessLog(logging), meeting(ownTrouble)]),
+    outcomes: createOutcomes(now, [live, metrics, errorLog, accessLog(logging), meeting(ownTrouble)]),
     brake: new Brake(now),
     log,
     now,
