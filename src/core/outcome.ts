@@ -87,6 +87,8 @@ export class Outcome implements Ticket {
   waitingSince = 0
   /** ms it waited in all */
   waitedMs = 0
+  /** ms after it began when its body was whole and understood, 0 when it never was */
+  receivedMs = 0
   /** 0 and '' until its key is known */
   userId = 0
   user = ''

@@ -39,6 +39,7 @@ import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
+import { exposed } from './exposed.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
 import { type Job, startJobs } from './jobs.ts'
@@ -125,7 +126,7 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
-  const [snapshots, { health, beside }, store] = await together([
+  const [snapshots, { health, beside, ejections }, store] = await together([
     followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
@@ -157,11 +158,6 @@ export async function startWorker(
   )
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
-    inFlight: live.inFlight,
-    spoolWaiting: () => books.state().waiting,
-    refusedLines: () => books.state().refused,
-    ownTroubles: ownTrouble.counts,
-    tokenRefreshes: () => tokens.counts,
   })
   const tokens = open(
     keepTokens(
@@ -227,6 +223,10 @@ export async function startWorker(
       ['', refusedLines(books.state().refused)],
       ['this node: ', ownTrouble.state()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
+
+  const ownTroubles = ownTrouble.counts
+  const tokenRefreshes = tokens.counts
+  metrics.add(...exposed({ gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
