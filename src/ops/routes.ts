@@ -28,11 +28,10 @@ export async function answerOps(
   const found = find(routes, path)
   if (found === undefined) return undefined
   try {
+    const work = found.route(new URLSearchParams(search), found.id)
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => late.reject(new Refusal('unreachable', SILENT)), patienceMs)
-    const work = found.route(new URLSearchParams(search), found.id)
     const value = await Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
-    work.catch(() => {})
     return { status: 200, body: opsJson(value) }
   } catch (error) {
     return refused(error)

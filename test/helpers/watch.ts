@@ -2,7 +2,7 @@
 import { sql } from 'kysely'
 import { createSketch, encodeSketch } from '../../src/core/watch/sketch.ts'
 import type { Db } from '../../src/db/connect.ts'
-import type { WatchDimension } from '../../src/db/schema-watch.ts'
+import type { WatchDimension, WatchGauges } from '../../src/db/schema-watch.ts'
 
 export interface Rolled {
   at: number
@@ -72,4 +72,59 @@ export async function roll(db: Db, table: 'watch_minute' | 'watch_hour' | 'watch
       })),
     )
     .execute()
+}
+
+/** Rows of intervals of processes; gauges are quiet where nothing is said. */
+export async function measured(
+  db: Db,
+  rows: (Omit<Rolled, 'dimension' | 'value'> & {
+    node?: string
+    interval_ms?: number
+    upstream?: number[]
+    queued?: number[]
+  } & Partial<WatchGauges>)[],
+): Promise<void> {
+  for (const at of new Set(rows.map(row => row.at)))
+    await sql`select time_partition('watch_metrics', ${new Date(at)}, 'day')`.execute(db)
+  await db
+    .insertInto('watch_metrics')
+    .values(
+      rows.map(({ at, process = 'p1', node = 'n1', interval_ms = 60_000, upstream, queued, ...rest }) => ({
+        ...quiet,
+        ...(Object.fromEntries(Object.entries(rest).filter(([name]) => name in quiet)) as Partial<WatchGauges>),
+        at: new Date(at),
+        process,
+        node,
+        interval_ms,
+        ...countsOf(rest),
+        upstream: sketchOf(upstream),
+        queued: sketchOf(queued),
+      })),
+    )
+    .execute()
+}
+
+const quiet: WatchGauges = {
+  queue_depth: 0,
+  in_flight: 0,
+  streams: 0,
+  loop_lag_p99_ms: 1,
+  handles: 10,
+  cpu_percent: 5,
+  memory_used_mb: 1000,
+  memory_total_mb: 8000,
+  memory_percent: 12.5,
+  rss_mb: 100,
+  heap_mb: 50,
+  gc_pause_ms: 2,
+  db_active: 1,
+  db_idle: 2,
+  db_waiting: 0,
+  db_ms: 1,
+  redis_ms: null,
+  disk_used_mb: 25n,
+  disk_total_mb: 100n,
+  spool_lines: 0,
+  active_alerts: 0,
+  active_subscriptions: 3,
 }

@@ -1,14 +1,21 @@
 // gw ops: what gw sees of itself.
 import type { Command } from 'commander'
 import type { DimensionName, Sort } from '../../core/watch/dimensions.ts'
+import type { HistoryAsked } from '../../core/watch/history.ts'
+import type { Range } from '../../core/watch/range.ts'
 import type { Act } from '../command.ts'
 import { examples, lists } from '../declare.ts'
+import type { ListOptions } from '../format.ts'
 import type { DimensionsOptions } from '../ops/dimensions.ts'
+import type { Filters, Span } from '../ops/figures.ts'
+import type { HistoryOptions } from '../ops/history.ts'
 import * as read from '../values.ts'
 
 // core/watch has these lists too, but importing it costs --help its time; the types keep them the same.
 const dimensions = ['account', 'model', 'user', 'key', 'platform', 'group', 'path'] as const satisfies DimensionName[]
 const sorts = ['requests', 'errors', 'error_rate', 'tokens', 'cost', 'name'] as const satisfies Sort[]
+const ranges = ['5m', '30m', '1h', '6h', '24h'] as const satisfies Range[]
+const windows = ['1', '5', '1m', '5m', '1h', '1d'] as const satisfies HistoryAsked['window'][]
 
 function spanOptions(command: Command, fallback: string): Command {
   return command
@@ -16,9 +23,73 @@ function spanOptions(command: Command, fallback: string): Command {
     .option('--until <when>', 'a duration back, or a date; default: now', read.since('--until'))
 }
 
+function rangeOptions(command: Command): Command {
+  return spanOptions(
+    command.option('--range <range>', `the last ${ranges.join(', ')}; default: 1h`, read.oneOf('--range', ranges)),
+    '1h',
+  )
+}
+
+function filterOptions(command: Command): Command {
+  for (const name of dimensions)
+    command.option(`--${name} <${name}>`, name === 'path' ? 'only of this class of paths' : `only of this ${name}`)
+  return command
+}
+
 export function define(noun: Command, act: Act): void {
   noun.description('What gw sees of itself, from sums of minutes, hours and days; it needs no running daemon.')
-  examples(noun, ['gw ops dimensions --by account --since 6h'])
+  examples(noun, [
+    'gw ops health',
+    'gw ops overview --range 6h',
+    'gw ops history --since 30d --account main',
+    'gw ops dimensions --by model --sort cost --since 7d',
+  ])
+
+  filterOptions(rangeOptions(noun.command('overview')))
+    .description('the first look: rates, latency, errors, resources, and the day before')
+    .action(
+      act(async (gw, options: Filters & Span) => {
+        const { overview } = await import('../ops/overview.ts')
+        await overview(gw, options)
+      }),
+    )
+
+  filterOptions(spanOptions(lists(noun.command('history')), '24h'))
+    .description('the past in windows, the oldest first')
+    .option(
+      '--window <length>',
+      '1m, 5m (1 and 5 alone are minutes), 1h or 1d; default: the shortest that fits into --limit',
+      read.oneOf('--window', windows),
+    )
+    .option(
+      '--limit <n>',
+      'the newest n windows, up to 5000; default: 300, without --since 1440',
+      read.whole('--limit', 1, 5000),
+    )
+    .action(
+      act(async (gw, options: HistoryOptions) => {
+        const { history } = await import('../ops/history.ts')
+        await history(gw, options)
+      }),
+    )
+
+  rangeOptions(lists(noun.command('providers')))
+    .description('how each platform does, with a word for it and the reason')
+    .action(
+      act(async (gw, options: ListOptions & Span) => {
+        const { providers } = await import('../ops/providers.ts')
+        await providers(gw, options)
+      }),
+    )
+
+  filterOptions(rangeOptions(noun.command('latency')))
+    .description('how long answers took, and how long their first tokens')
+    .action(
+      act(async (gw, options: Filters & Span) => {
+        const { latency } = await import('../ops/latency.ts')
+        await latency(gw, options)
+      }),
+    )
 
   spanOptions(lists(noun.command('dimensions')), '24h')
     .description('figures by account, model, user, key, platform, group or path')
@@ -34,6 +105,17 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: DimensionsOptions) => {
         const { dimensions } = await import('../ops/dimensions.ts')
         await dimensions(gw, options)
+      }),
+    )
+
+  noun
+    .command('health')
+    .description('one number from 0 to 100, and the reason for each point that it lacks')
+    .option('--since <when>', 'a duration back, or a date; default: 5m', read.since('--since'))
+    .action(
+      act(async (gw, options: { since?: Date }) => {
+        const { health } = await import('../ops/health.ts')
+        await health(gw, options)
       }),
     )
 }

@@ -73,11 +73,15 @@ export async function reachOf(db: Db): Promise<Reach> {
   }
 }
 
-/** The parts that make up the span, which they widen to whole hours or days where retention has dropped what is finer. */
-export function partsOf(span: Span, reach: Reach): Part[] {
+/**
+ * The parts that make up the span, which they widen to whole hours or days where retention has dropped what is finer.
+ * @param most how long the longest of them may be, ms: a day where nothing is said
+ */
+export function partsOf(span: Span, reach: Reach, most: number = DAY): Part[] {
   let { since } = span
-  for (const [i, { ms }] of grains.slice(1).entries()) if (since < reach.since[i]!) since = floor(since, ms)
-  return cover(since, span.until, 2, reach)
+  const coarsest = grains.findLastIndex(({ ms }) => ms <= most)
+  for (let i = 0; i < coarsest; i++) if (since < reach.since[i]!) since = floor(since, grains[i + 1]!.ms)
+  return cover(since, span.until, coarsest, reach)
 }
 
 function cover(from: number, till: number, grain: number, reach: Reach): Part[] {

@@ -62,7 +62,8 @@ export interface Scope {
   values?: readonly string[] | undefined
 }
 
-function from(parts: readonly Part[], { dimension, values }: Scope, columns: string): RawBuilder<unknown> {
+/** The rows of the parts, as `p`. */
+export function rowsOf(parts: readonly Part[], { dimension, values }: Scope, columns: string): RawBuilder<unknown> {
   const some = values === undefined ? sql`` : sql` and value = any(${values})`
   const each = parts.map(
     part => sql`select ${sql.raw(columns)} from ${sql.table(part.table)}
@@ -76,7 +77,7 @@ export async function countsBy(db: Db, parts: readonly Part[], scope: Scope): Pr
   if (parts.length === 0) return new Map()
   const columns = ['value', ...counted, 'cost'].join(', ')
   const { rows } = await sql<Counts & { value: string }>`
-    select value, ${sumColumns} from ${from(parts, scope, columns)} group by value`.execute(db)
+    select value, ${sumColumns} from ${rowsOf(parts, scope, columns)} group by value`.execute(db)
   return new Map(rows.map(({ value, ...counts }) => [value, counts]))
 }
 
@@ -85,7 +86,7 @@ export async function seenBy(db: Db, parts: readonly Part[], scope: Scope): Prom
   const by = new Map<string, Seen>()
   if (parts.length === 0) return by
   const { rows } = await sql<{ value: string; duration: Buffer; first_token: Buffer }>`
-    select value, duration, first_token from ${from(parts, scope, 'value, duration, first_token')}`.execute(db)
+    select value, duration, first_token from ${rowsOf(parts, scope, 'value, duration, first_token')}`.execute(db)
   for (const { value, duration, first_token } of rows) {
     let seen = by.get(value)
     if (seen === undefined) by.set(value, (seen = { duration: createSketch(), first_token: createSketch() }))
