@@ -9,6 +9,8 @@ interface Common {
   everyMs: number
   /** begun at once, too, not only after the first `everyMs` */
   atStart?: boolean
+  /** ms until it is begun next, asked whenever it was begun; default: `everyMs`. So a job keeps to multiples of its time. */
+  dueIn?(): number
 }
 
 /** Done by every process for itself. */
@@ -57,13 +59,21 @@ export function startJobs(
         once(job).finally(() => under.delete(job)),
       )
   }
-  const timers = jobs.map(job => setInterval(start, job.everyMs, job).unref())
+  const timers = new Map<Job, NodeJS.Timeout>()
+  const plan = (job: Job): void => {
+    const begin = () => {
+      start(job)
+      plan(job)
+    }
+    timers.set(job, job.dueIn ? setTimeout(begin, job.dueIn()).unref() : setInterval(start, job.everyMs, job).unref())
+  }
+  for (const job of jobs) plan(job)
   for (const job of jobs) if (job.atStart) start(job)
 
   return {
     async close() {
       leaving.abort()
-      for (const timer of timers) clearInterval(timer)
+      for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(under.values())
     },
   }
