@@ -52,7 +52,7 @@ const fences: Record<string, readonly string[]> = {
   'string-width': ['lib'],
   'http-proxy-3': ['gateway'],
   pino: ['lib', 'gateway', 'daemon'],
-  yaml: ['config', 'cli'],
+  yaml: ['config', 'cli', 'core/alert'],
   'node:http': ['gateway', 'ops', 'control', 'mock', 'platform', 'daemon', 'egress', 'cli/login'],
   'node:https': ['gateway', 'ops', 'control', 'mock', 'egress'],
   socks: ['egress'],
@@ -149,7 +149,7 @@ t.test('third-party names stay behind their fences', async t => {
     if (fence && !fence.some(f => i.from.startsWith(`${f}/`)))
       t.fail(`${i.from} imports ${name}, which belongs to ${fence.join(', ')}`)
   }
-  const soon = ['ws', 'nodemailer']
+  const soon = ['ws', 'nodemailer', 'prom-client']
   for (const name of dependencies)
     t.ok(
       used.has(name) || name === 'pino-pretty' || soon.includes(name),
@@ -162,7 +162,6 @@ const LONG = 400
 // Settings that are promised but not kept yet: what is missing, by whom it would be read.
 const unread = new Set<string>([
   'workers', // the supervisor starts one worker, whatever it says
-  'ops.interval',
   'ops.metrics.keep',
   'ops.dimensions.keep_minutes',
   'ops.dimensions.keep_hours',
@@ -172,7 +171,6 @@ const unread = new Set<string>([
   'ops.ws.connections',
   'ops.ws.connections_per_address',
   'ops.ws.origin',
-  'alerts.file',
   'alerts.keep',
   'smtp.url',
   'smtp.password_file',

@@ -207,6 +207,7 @@ export interface AlertRulesTable {
   filters: ColumnType<Record<string, string>, string | undefined, string>
   notify: Generated<string[]>
   fallback: string | null
+  overridden: Generated<string[]>
   last_triggered_at: Date | null
   created_at: Stamp
   updated_at: Stamp
@@ -218,7 +219,10 @@ export interface AlertStatesTable {
   boundary: Date
   breaches: Generated<number>
   value: number | null
+  idle_since: Date | null
+  fired_at: Date | null
   missed: Generated<number>
+  missed_at: Date | null
 }
 
 export interface AlertEventsTable {

@@ -28,20 +28,25 @@ create table alert_rules (
   filters           jsonb not null default '{}',           -- platform group model account, by name; '*': each by itself
   notify            text[] not null default '{}',          -- channels by name; empty: all
   fallback          text,                                  -- channel asked when none of the others took it
+  overridden        text[] not null default '{}',          -- columns that an operator set over the file's
   last_triggered_at timestamptz,
   created_at        timestamptz not null default now(),
   updated_at        timestamptz not null default now()
 );
 create unique index on alert_rules (name);
 
--- What evaluation remembers of a rule and one of its dimensions, so that it goes on where another process left it.
+-- What evaluation remembers of a rule and one of its dimensions, so that it goes on where another process left it. The row of
+-- dimension '' is the rule's clock as well: of a rule with '*', it is nothing else.
 create table alert_states (
-  rule_id   integer not null references alert_rules on delete cascade,
-  dimension text not null default '',                      -- 'platform=openai,account=a7', sorted; '' for all
-  boundary  timestamptz not null,                          -- the last one evaluated
-  breaches  integer not null default 0,                    -- in a row, up to it
-  value     double precision,                              -- null: nothing was there to be measured
-  missed    integer not null default 0,                    -- evaluations that were missed since it last fired or ended
+  rule_id    integer not null references alert_rules on delete cascade,
+  dimension  text not null default '',                     -- 'platform=openai,account=a7'; '' for all
+  boundary   timestamptz not null,                         -- the last one evaluated
+  breaches   integer not null default 0,                   -- in a row, up to it
+  value      double precision,                             -- null: nothing was there to be measured
+  idle_since timestamptz,                                  -- the first boundary in a row without a value
+  fired_at   timestamptz,                                  -- when it last fired, for the cooldown
+  missed     integer not null default 0,                   -- evaluations that nobody was there for
+  missed_at  timestamptz,                                  -- the boundary that came after the last of them
   primary key (rule_id, dimension)
 );
 
