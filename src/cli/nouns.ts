@@ -101,6 +101,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'what gw sees of itself: overview, history, providers, latency, dimensions, health',
     load: () => import('./commands/ops.ts'),
   },
+  alert: {
+    group: 'Watch',
+    summary: 'what fires and who was told: list, show, ack, resolve, silence, test; rule',
+    load: () => import('./commands/alert.ts'),
+  },
   usage: {
     group: 'Look into',
     summary: 'what was used and what it cost: list, stats',

@@ -8,7 +8,6 @@ import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
-import { openErrorLog } from '../core/errors/log.ts'
 import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
@@ -37,9 +36,9 @@ import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
+import { alertJob, readAlertFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
-import { exposed } from './exposed.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
 import { type Job, startJobs } from './jobs.ts'
@@ -126,10 +125,11 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
-  const [snapshots, { health, beside, ejections }, store] = await together([
+  const [snapshots, { health, beside }, store] = await together([
     followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
+    readAlertFiles(database, config['alerts.file'], log),
   ])
   const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))
   const books = open(
@@ -153,11 +153,13 @@ export async function startWorker(
 
   const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
   const live = createLive(now)
-  const errorLog = open(
-    openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
-  )
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
+    inFlight: live.inFlight,
+    spoolWaiting: () => books.state().waiting,
+    refusedLines: () => books.state().refused,
+    ownTroubles: ownTrouble.counts,
+    tokenRefreshes: () => tokens.counts,
   })
   const tokens = open(
     keepTokens(
@@ -187,7 +189,7 @@ export async function startWorker(
     silence,
     wallet,
     books,
-    outcomes: createOutcomes(now, [live, metrics, errorLog, accessLog(logging), meeting(ownTrouble)]),
+    outcomes: createOutcomes(now, [live, metrics, accessLog(logging), meeting(ownTrouble)]),
     brake: new Brake(now),
     log,
     now,
@@ -212,7 +214,8 @@ export async function startWorker(
     },
     { snapshot: () => gateway.snapshot, everyMs: () => gateway.config['models.refresh_interval'] },
   )
-  open(startJobs([...jobsOf(gateway), tokens.job, catalogues], { database, log }))
+  const alerts = alertJob(database.db, config['ops.interval'], log)
+  open(startJobs([...jobsOf(gateway), tokens.job, catalogues, alerts], { database, log }))
 
   const degraded = () =>
     [
@@ -223,10 +226,6 @@ export async function startWorker(
       ['', refusedLines(books.state().refused)],
       ['this node: ', ownTrouble.state()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
-
-  const ownTroubles = ownTrouble.counts
-  const tokenRefreshes = tokens.counts
-  metrics.add(...exposed({ gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {

@@ -1,0 +1,63 @@
+// Alert rules: those of files become rows at the start, and all are evaluated at every boundary, by whichever process is first.
+import type { Logger } from 'pino'
+import { evaluate, type Rhythm } from '../core/alert/evaluate.ts'
+import { type RuleFile, readRuleFile, shippedRules } from '../core/alert/read-file.ts'
+import { syncFiles } from '../core/alert/sync.ts'
+import type { Database } from '../db/connect.ts'
+import type { OwnJob } from './jobs.ts'
+
+const LAG_MS = 5_000
+const none: RuleFile = { rules: [], tests: [] }
+
+/** The rows of all processes are there by then: they are written at the boundary itself. */
+const lagOf = (intervalMs: number): number => Math.min(LAG_MS, intervalMs / 2)
+
+/**
+ * The rules that gw ships, and those of `alerts.file`, where there is one, become rows.
+ * @throws Refusal `config` with every mistake in the file
+ */
+export async function readAlertFiles(database: Database, file: string | undefined, log: Logger): Promise<void> {
+  const files = { shipped: shippedRules(), file: file === undefined ? none : readRuleFile(file) }
+  for (const { rule, change, source } of await syncFiles(database.db, files)) {
+    if (change === 'taken' && source === 'file')
+      log.warn(`alerts.file: rule ${rule} is left out, since there is one of that name by gw alert rule add`)
+    else if (change === 'kept') log.info(`alert rule ${rule} is not shipped any more; it was changed here, and is kept`)
+    else if (source === 'file' && change !== 'same') log.info(`alert rule ${rule} of alerts.file: ${change}`)
+  }
+}
+
+/** Evaluates at each multiple of `intervalMs`, when the rows of all are there. */
+export function alertJob(db: Database['db'], intervalMs: number, log: Logger): OwnJob {
+  const rhythm: Rhythm = { intervalMs, lagMs: lagOf(intervalMs) }
+  // Who is first does it for all; so that it is mostly the same one, and the others find nothing to do, each has its own delay.
+  const later = rhythm.lagMs + Math.random() * Math.min(1_000, intervalMs / 8)
+  // How far Postgres' clock, by which boundaries are told, is ahead of the monotonic one here.
+  let ahead = Date.now() - performance.now()
+  return {
+    name: 'alerts',
+    everyMs: intervalMs,
+    // What a restart came in between is evaluated at once.
+    atStart: true,
+    dueIn() {
+      const passed = performance.now() + ahead - later
+      return intervalMs - (passed % intervalMs)
+    },
+    async run(leaving) {
+      const { now, turns, missed, failed } = await evaluate(db, rhythm)
+      ahead = now - performance.now()
+      for (const { act, id, title, silenced } of turns)
+        log[act === 'firing' ? 'warn' : 'info']({ alert: id }, `alert ${act}: ${title}${silenced ? ', silenced' : ''}`)
+      if (missed.length > 0) {
+        const most = Math.max(...missed.map(one => one.evaluations))
+        log.warn(
+          `alerts: nobody evaluated ${missed.length} rules for up to ${most} times; what was breached in between counts anew`,
+        )
+      }
+      const [first] = failed
+      if (first && !leaving.aborted)
+        throw new Error(`${failed.length} rules could not be evaluated; ${first.rule}: ${first.error.message}`, {
+          cause: first.error,
+        })
+    },
+  }
+}
