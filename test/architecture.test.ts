@@ -149,7 +149,7 @@ t.test('third-party names stay behind their fences', async t => {
     if (fence && !fence.some(f => i.from.startsWith(`${f}/`)))
       t.fail(`${i.from} imports ${name}, which belongs to ${fence.join(', ')}`)
   }
-  const soon = ['ws', 'nodemailer', 'prom-client']
+  const soon = ['nodemailer', 'prom-client']
   for (const name of dependencies)
     t.ok(
       used.has(name) || name === 'pino-pretty' || soon.includes(name),
@@ -168,9 +168,6 @@ const unread = new Set<string>([
   'ops.dimensions.keep_days',
   'ops.errors.keep',
   'ops.explain.keep',
-  'ops.ws.connections',
-  'ops.ws.connections_per_address',
-  'ops.ws.origin',
   'alerts.keep',
   'smtp.url',
   'smtp.password_file',

@@ -8,6 +8,8 @@ import { Refusal } from '../lib/refusal.ts'
 export type ControlRoutes = Record<string, (body: unknown) => unknown | Promise<unknown>>
 
 export interface ControlServer {
+  /** for what else may be asked here */
+  server: http.Server
   close(): Promise<void>
 }
 
@@ -41,6 +43,7 @@ export async function controlServer(socket: string, mode: number, routes: Contro
   })
   chmodSync(socket, mode)
   return {
+    server,
     close: () =>
       new Promise(resolve => {
         server.close(() => resolve())

@@ -58,7 +58,7 @@ export interface LiveView {
   tokens_per_s: number
   in_flight: number
   waiting: number
-  /** share of the last minute's requests that ended with status 500 or more, 0..1 */
+  /** share of the last minute's requests that a provider or gw spoiled, 0..1; what clients did wrong is not counted at all */
   error_rate: number
   ttft_ms: { p50: number; p95: number; p99: number }
   users: UserView[]
@@ -66,6 +66,60 @@ export interface LiveView {
   groups: GroupView[]
   nodes: NodeView[]
 }
+
+/** What the live stream says of all requests, or of those of one platform. */
+export interface FrameRates {
+  /** requests that began, a second */
+  qps: number
+  /** tokens of prompts and answers, as they pass, a second; guessed by length until the provider tells its count */
+  tps: number
+  in_flight: number
+  /** percent of the last minute's that a provider or gw spoiled (clients' own mistakes are not counted); null when there were none */
+  error_rate: number | null
+}
+
+/** The live stream's message of each second, over all processes (docs/live.md). */
+export interface LiveFrame extends FrameRates {
+  type: 'frame'
+  /** ISO time at which the second ended */
+  at: string
+  /** of the process that serves the stream: ready or draining */
+  phase: string
+  /** what was counted since the frame before, exactly: all frames together are all requests and tokens */
+  requests: number
+  tokens: number
+  waiting: number
+  /** of the last minute; null when there was none */
+  ttft_ms: { p50: number; p95: number; p99: number } | null
+  platforms: Record<string, FrameRates>
+  /** how many there are, how many of them cannot serve now, and in which states they are */
+  accounts: { total: number; out: number; states: Partial<Record<AccountState, number>> }
+  nodes: NodeView[]
+}
+
+/** The kinds of rows of the live stream. */
+export interface RowKinds {
+  accounts: AccountView
+  users: UserView
+  groups: GroupView
+}
+export type RowKind = keyof RowKinds
+
+/** The live stream's rows: first all, then those that changed; known by their names. */
+export interface LiveRows<K extends RowKind = RowKind> {
+  type: 'rows'
+  of: K
+  /** what was told before is forgotten: these are the first of all there are */
+  reset: boolean
+  rows: RowKinds[K][]
+  /** names of those that are there no more */
+  gone: string[]
+}
+
+export type LiveMessage = LiveFrame | LiveRows
+
+/** The states in which an account serves nobody; one that is full does, as soon as a place comes free. */
+export const isOut = (state: AccountState): boolean => state !== 'available' && state !== 'full'
 
 /** A place held, as `gw slots list` shows it. */
 export interface SlotView {

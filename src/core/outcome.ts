@@ -1,5 +1,6 @@
 // Everything that became of one request. Rooms write to it, no room reads it; usage, metrics, log and views are folds over it.
 
+import type { Meter } from '../dialect/dialect.ts'
 import { noUsage, type Usage } from '../dialect/usage.ts'
 import type { Failure } from '../lib/failure.ts'
 import type { Nano } from '../lib/money.ts'
@@ -128,6 +129,11 @@ export class Outcome implements Ticket {
   cost: Nano = 0n
   charged: Nano = 0n
   price = ''
+  /** reads the answer while it passes, so that what has come so far can be told; nobody's when the request is over */
+  meter: Pick<Meter, 'usage' | 'emitted'> | undefined = undefined
+  /** tokens of it that live rates have counted already, and the platform by whose name they did; '' while that is not known */
+  counted = 0
+  countedAs = ''
   /** ms after the request began, 0 when no token came */
   firstTokenMs = 0
   durationMs = 0

@@ -48,9 +48,9 @@ import { keepMoney } from './money.ts'
 import { opsRoutes } from './ops.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
+import { startStream } from './stream.ts'
 import { keepTokens } from './tokens.ts'
 import { bindingViews } from './views/bindings.ts'
-import { liveView } from './views/live.ts'
 import { slotViews } from './views/slots.ts'
 import { statusView } from './views/status.ts'
 import { waiters } from './views/waiters.ts'
@@ -227,6 +227,7 @@ export async function startWorker(
       ['this node: ', ownTrouble.state()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
+  const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
     const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
@@ -236,6 +237,7 @@ export async function startWorker(
     const ops = createOpsServer({ metrics, readiness, routes, token: config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
+    stream.attachOps(ops, name)
   }
   const server = createGatewayServer(gateway)
   const fd = activatedFd()
@@ -243,10 +245,10 @@ export async function startWorker(
     ownTrouble.met(error.code ?? 'ACCEPT'),
   )
   opened.defer(() => closeNow(server))
-  open(
+  const control = open(
     await controlServer(config['control.socket'], socketMode(config), {
       'GET /ping': () => ({ pong: true }),
-      'GET /live': () => liveView(gateway, live),
+      'GET /live': stream.view,
       'GET /slots': () => slotViews(gateway, live),
       'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
       'GET /queue': () => waiters(gateway, live),
@@ -263,6 +265,9 @@ export async function startWorker(
         }),
     }),
   )
+  stream.attachControl(control.server)
+  // Closed before the servers it stands on, and not sooner: a drain can be watched.
+  open(stream)
   phase = 'ready'
 
   const held = opened.move()

@@ -67,3 +67,21 @@ function bare(entry: string): string | undefined {
   if (address.includes('%') || isIP(address) === 0 || (v6 !== undefined && isIP(v6) !== 6)) return undefined
   return plain(address)
 }
+
+/** An IPv4 address as it is, of IPv6 the first 64 bits: that is what one household is given. */
+export function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip
+  const [front = '', back] = ip.split('::')
+  const before = groups(front)
+  if (back !== undefined) {
+    const after = groups(back)
+    const left = 8 - before.length - after.length - (back.includes('.') ? 1 : 0)
+    before.push(...new Array<string>(Math.max(0, left)).fill('0'), ...after)
+  }
+  return before
+    .slice(0, 4)
+    .map(group => Number.parseInt(group, 16).toString(16))
+    .join(':')
+}
+
+const groups = (text: string): string[] => (text === '' ? [] : text.split(':'))

@@ -1,8 +1,7 @@
 // The ops listener: liveness, readiness, metrics and what gw sees of itself, apart from client traffic.
 import { timingSafeEqual } from 'node:crypto'
 import http from 'node:http'
-import { type AddressInfo, isIP } from 'node:net'
-import { isLoopback } from '../config/address.ts'
+import { foreignHost } from './host.ts'
 import type { Metrics } from './metrics.ts'
 import { answerOps, nothingHere, type OpsRoutes } from './routes.ts'
 
@@ -36,9 +35,8 @@ export function createOpsServer(options: {
     }
     // Never asks a dependency: a lost database must not make a supervisor kill us.
     if (path === '/livez') return send(200, '{"status":"ok"}')
-    // A page of anybody's may have its own name resolved to 127.0.0.1 and read what its browser then gets (DNS rebinding).
-    if (isLocal(server.address()) && !isOurs(req.headers.host, options.name))
-      return send(421, '{"error":"on loopback ask for localhost, 127.0.0.1, [::1] or the name in ops.listen"}')
+    const foreign = foreignHost(server.address(), options.name, req.headers.host)
+    if (foreign !== undefined) return send(421, JSON.stringify({ error: foreign }))
     if (path === '/readyz') {
       const { phase, refusing, degraded } = options.readiness()
       const status =
@@ -57,21 +55,6 @@ export function createOpsServer(options: {
     send(404, nothingHere(path, options.routes))
   })
   return server
-}
-
-function isLocal(bound: AddressInfo | string | null): boolean {
-  return bound !== null && typeof bound === 'object' && isLoopback({ host: bound.address, port: bound.port })
-}
-
-function isOurs(host: string | undefined, name: string): boolean {
-  const asked = host
-    ?.toLowerCase()
-    .replace(/:\d*$/, '')
-    .replace(/^\[(.*)\]$/, '$1')
-  if (asked === undefined || asked === '') return false
-  return (
-    asked === name.toLowerCase() || asked === 'localhost' || (isIP(asked) !== 0 && isLoopback({ host: asked, port: 0 }))
-  )
 }
 
 function allowed(header: string | undefined, token: string | undefined): boolean {

@@ -6,7 +6,16 @@ import { Mending } from './mending.ts'
 import { checkWants, Purses } from './purses.ts'
 import { Rates } from './rates.ts'
 import { type RedisShare, type RedisShareOptions, WANT_MS } from './redis/redis.ts'
-import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
+import {
+  type Change,
+  type Draw,
+  type Held,
+  PROCESSES,
+  type Purse,
+  type Reserved,
+  type Store,
+  type Want,
+} from './store.ts'
 import { Values } from './values.ts'
 
 export interface SharingOptions {
@@ -20,8 +29,6 @@ export interface SharingOptions {
   log: (level: 'info' | 'warn', line: string) => void
 }
 
-/** Processes are leases too, on this key and without a limit: who lives is who renews. */
-const PROCESSES = 'processes'
 const BEAT_MS = 1_000
 const PROCESS_TTL_MS = 5_000
 /** The start waits this long for Redis, then goes on without it. */

@@ -1,5 +1,8 @@
 // Shared state that may be forgotten: leases, small values, money, rates, messages. One contract runs on every implementation.
 
+/** Where processes share, they are leases too, on this key and without a limit: who lives is who renews. */
+export const PROCESSES = 'processes'
+
 /** A place held: what must be renewed while it is. */
 export interface Held {
   key: string

@@ -127,11 +127,21 @@ export class FairQueue<T> {
     return this.#flows.get(flow)?.waiting ?? 0
   }
 
-  /** How many would take what `key` names. */
-  wanting(key: string): number {
-    let count = 0
-    for (const pool of this.#wanting(key)) for (const { wish } of pool.waiters) if (!wish.skips?.(key)) count++
-    return count
+  /** How many wait at each of `keys`. Who would take any of several is counted once, at one of them, in turn. */
+  spread(keys: readonly string[]): Map<string, number> {
+    const counts = new Map<string, number>()
+    for (const pool of this.#pools.values()) {
+      const wanted = keys.filter(key => pool.wants(key))
+      let turn = 0
+      for (const { wish } of pool.waiters) {
+        const at = wanted.findIndex((_, i) => !wish.skips?.(wanted[(turn + i) % wanted.length]!))
+        if (at === -1) continue
+        const key = wanted[(turn + at) % wanted.length]!
+        counts.set(key, (counts.get(key) ?? 0) + 1)
+        turn += at + 1
+      }
+    }
+    return counts
   }
 
   join(wish: Wish<T>): Waiting<T> {

@@ -28,6 +28,7 @@ export function createOutcomes(now: () => number, folds: readonly Fold[]): Outco
     },
     end(outcome) {
       outcome.phase = 'done'
+      outcome.meter = undefined
       outcome.durationMs = now() - outcome.at
       for (const fold of folds) fold.ended(outcome)
     },

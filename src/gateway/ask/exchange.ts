@@ -255,6 +255,7 @@ class Exchange implements Listener, Watcher {
   #render(streaming: boolean): void {
     this.#streaming = streaming
     this.#rendition = this.#way.rendition(streaming)
+    this.#by.outcome.meter = this.#rendition?.meter
   }
 
   // What is labelled wrongly: JSON begins with a bracket, which no line of an event does.

@@ -1,4 +1,5 @@
 // The brake: an address that keeps coming with unknown keys is refused for the rest of a minute without a look at them.
+import { networkOf } from '../../lib/address.ts'
 
 const SPAN_MS = 60_000
 // An attacker may have as many addresses as it likes: the oldest are forgotten, so that they cost no more memory than this.
@@ -40,21 +41,3 @@ export class Brake {
     if (this.#seen.size > ADDRESSES) this.#seen.delete(this.#seen.keys().next().value!)
   }
 }
-
-/** An IPv4 address as it is, of IPv6 the first 64 bits: that is what one household is given. */
-export function networkOf(ip: string): string {
-  if (!ip.includes(':')) return ip
-  const [front = '', back] = ip.split('::')
-  const before = groups(front)
-  if (back !== undefined) {
-    const after = groups(back)
-    const left = 8 - before.length - after.length - (back.includes('.') ? 1 : 0)
-    before.push(...new Array<string>(Math.max(0, left)).fill('0'), ...after)
-  }
-  return before
-    .slice(0, 4)
-    .map(group => Number.parseInt(group, 16).toString(16))
-    .join(':')
-}
-
-const groups = (text: string): string[] => (text === '' ? [] : text.split(':'))
