@@ -2,9 +2,10 @@
 import { alone } from '../db/alone.ts'
 import type { Database } from '../db/connect.ts'
 import { formatDuration } from '../lib/units.ts'
+import { type Beats, createHeart } from './heart.ts'
 
 interface Common {
-  /** for the log */
+  /** for the log, and for table `jobs` */
   name: string
   everyMs: number
   /** begun at once, too, not only after the first `everyMs` */
@@ -33,23 +34,39 @@ export interface Jobs {
   close(): Promise<void>
 }
 
-/** Runs jobs until it is closed. What one throws is logged, and it is tried again in its time. */
+/** Runs jobs until it is closed. What one throws is logged, and it is tried again in its time; `beats`: who tells how it went. */
 export function startJobs(
   jobs: readonly Job[],
-  { database, log }: { database: Pick<Database, 'db'>; log: { warn(line: string): unknown } },
+  {
+    database,
+    log,
+    beats,
+  }: { database: Pick<Database, 'db'>; log: { warn(line: string): unknown }; beats?: Omit<Beats, 'db'> },
 ): Jobs {
   const leaving = new AbortController()
   const under = new Map<Job, Promise<void>>()
+  const heart = beats && createHeart({ db: database.db, ...beats })
 
   async function once(job: Job): Promise<void> {
+    const began = performance.now()
+    let done = true
+    let failed: Error | undefined
     try {
-      await ('lease' in job
-        ? alone(database.db, job.lease, own => job.run(leaving.signal, own))
-        : job.run(leaving.signal))
+      if ('lease' in job) {
+        done = false
+        await alone(database.db, job.lease, own => {
+          done = true
+          return job.run(leaving.signal, own)
+        })
+      } else await job.run(leaving.signal)
     } catch (error) {
       if (leaving.signal.aborted) return
-      log.warn(`${job.name}: ${(error as Error).message}; trying again within ${formatDuration(job.everyMs)}`)
+      done = true
+      failed = error as Error
+      log.warn(`${job.name}: ${failed.message}; trying again within ${formatDuration(job.everyMs)}`)
     }
+    // Another process did it, and tells.
+    if (done) heart?.beat(job, { tookMs: performance.now() - began, failed })
   }
   // A round that takes longer than its time takes the place of the next.
   const start = (job: Job) => {
@@ -75,6 +92,7 @@ export function startJobs(
       leaving.abort()
       for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(under.values())
+      await heart?.close()
     },
   }
 }

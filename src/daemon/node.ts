@@ -1,6 +1,7 @@
 // One worker, put together and taken apart: the only file that names concrete stores and modes.
 import { randomBytes } from 'node:crypto'
 import net from 'node:net'
+import os from 'node:os'
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
@@ -39,6 +40,7 @@ import { accessLog } from './access.ts'
 import { alertJob, readAlertFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
+import { createCollector } from './collector.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
 import { type Job, startJobs } from './jobs.ts'
@@ -161,6 +163,20 @@ export async function startWorker(
     ownTroubles: ownTrouble.counts,
     tokenRefreshes: () => tokens.counts,
   })
+  const collector = open(
+    createCollector({
+      database,
+      process: processId,
+      intervalMs: config['ops.interval'],
+      store,
+      redis: config['redis.url'] !== undefined,
+      dataDir: config['data_dir'],
+      spoolLines: () => books.state().waiting,
+      under: live.under,
+      snapshot: () => gateway.snapshot,
+      log,
+    }),
+  )
   const tokens = open(
     keepTokens(
       { db: database.db, secret, now, guard, log: (level, line) => log[level](line) },
@@ -189,7 +205,7 @@ export async function startWorker(
     silence,
     wallet,
     books,
-    outcomes: createOutcomes(now, [live, metrics, accessLog(logging), meeting(ownTrouble)]),
+    outcomes: createOutcomes(now, [live, metrics, collector.fold, accessLog(logging), meeting(ownTrouble)]),
     brake: new Brake(now),
     log,
     now,
@@ -215,7 +231,8 @@ export async function startWorker(
     { snapshot: () => gateway.snapshot, everyMs: () => gateway.config['models.refresh_interval'] },
   )
   const alerts = alertJob(database.db, config['ops.interval'], log)
-  open(startJobs([...jobsOf(gateway), tokens.job, catalogues, alerts], { database, log }))
+  const beats = { process: processId, node: os.hostname() }
+  open(startJobs([...jobsOf(gateway), tokens.job, catalogues, alerts, ...collector.jobs], { database, log, beats }))
 
   const degraded = () =>
     [

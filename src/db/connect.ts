@@ -19,6 +19,8 @@ export interface Database {
   /** one word or sentence for the log: how it came up */
   origin: string
   migrated: string[]
+  /** connections by what they do, and how many queries wait for one */
+  pool(): { active: number; idle: number; waiting: number }
   close(): Promise<void>
 }
 
@@ -61,13 +63,19 @@ export async function openDatabase(
     if (!pool.ended) await pool.end()
     await tenancy?.release()
   }
+  const counts = () => ({
+    active: pool.totalCount - pool.idleCount,
+    idle: pool.idleCount,
+    waiting: pool.waitingCount,
+  })
   try {
     const { version, current } = await look(pool)
     const major = Math.floor(version / 10_000)
     if (major < OLDEST)
       throw new Refusal('unreachable', `database.url: Postgres ${major} is too old, gw needs ${OLDEST} or newer`)
     const migrated = options.migrate === false || current() ? [] : await migrate(connection)
-    return { db, connection, embedded: tenancy !== undefined, origin: tenancy?.origin ?? 'external', migrated, close }
+    const origin = tenancy?.origin ?? 'external'
+    return { db, connection, embedded: tenancy !== undefined, origin, migrated, pool: counts, close }
   } catch (error) {
     await close()
     if (error instanceof Refusal) throw error

@@ -87,6 +87,11 @@ export interface WatchRolledTable {
   until: Date
 }
 
+export interface WatchLateTable {
+  name: WatchRolledTable['name']
+  at: Date
+}
+
 export interface JobsTable {
   name: string
   process: Generated<string>
@@ -304,6 +309,7 @@ export interface WatchTables {
   watch_hour: WatchRollupTable
   watch_day: WatchRollupTable
   watch_rolled: WatchRolledTable
+  watch_late: WatchLateTable
   jobs: JobsTable
   retention: RetentionTable
   error_log: ErrorLogTable

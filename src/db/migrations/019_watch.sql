@@ -106,8 +106,16 @@ create table watch_rolled (
   name  text primary key,                                  -- watch_hour, watch_day
   until timestamptz not null
 );
+insert into watch_rolled values ('watch_hour', 'epoch'), ('watch_day', 'epoch');
+-- Hours, and days, that were summed before all of their rows were there: a process wrote late. They are summed again.
+create table watch_late (
+  name text not null,
+  at   timestamptz not null,
+  primary key (name, at)
+);
 
--- The heartbeats of periodic jobs. A job that one process of all does has '' for process.
+-- The heartbeats of periodic jobs, each written once a minute and when its outcome changes. A job that one process of all does has
+-- '' for process. A process that ends takes its own with it; of one that was killed they go within the hour.
 create table jobs (
   name             text not null,
   process          text not null default '',

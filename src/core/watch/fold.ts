@@ -1,0 +1,184 @@
+// Counts finished Outcomes in memory, in slices of time. Each request costs a few additions; who it was by is worked out later.
+import { promptTokens } from '../../dialect/usage.ts'
+import { classify } from '../errors/classify.ts'
+import type { Fold, Outcome } from '../outcome.ts'
+import { OTHER } from './classes.ts'
+import { createSketch, type Sketch } from './sketch.ts'
+import { Tally } from './tally.ts'
+
+/** What is counted of one combination that alerts can filter by. */
+export interface Cell {
+  platform: string
+  group: number
+  account: number
+  model: string
+  counts: Tally
+}
+
+/** A stretch of time that lies within one interval and one minute, and what ended in it. */
+export interface Slice {
+  /** Unix ms */
+  from: number
+  until: number
+  /** by whom it was asked and where it was sent: all dimensions of cells follow from these */
+  cells: Cell[]
+  users: Map<number, Tally>
+  keys: Map<number, Tally>
+  paths: Map<string, Tally>
+  /** time spent at upstreams, and waiting for places, ms */
+  upstream: Sketch
+  queued: Sketch
+  /** requests of users, keys or models that came after the table was full: they are counted in `OVERFLOW` and `other` */
+  crowded: number
+}
+
+/** Stands for the users and keys beyond the most that one slice tells apart. */
+export const OVERFLOW = -1
+
+export interface FoldOptions {
+  intervalMs: number
+  /** Unix ms */
+  now: () => number
+  modelClass: (model: string, served: boolean) => string
+  pathClass: (path: string) => string
+  /** the most users, and the most keys, that a slice tells apart; default 20,000 */
+  mostPayers?: number
+  /** the most combinations of platform, group, account and model; default 10,000 */
+  mostCells?: number
+}
+
+export interface WatchFold extends Fold {
+  /** Slices that are over, oldest first, each given out once; with `all`, also the one that is not. */
+  cut(all?: boolean): Slice[]
+}
+
+const MINUTE = 60_000
+
+/** A request belongs to the instant at which it ended. */
+export function createFold(options: FoldOptions): WatchFold {
+  const { intervalMs, now, modelClass, pathClass, mostPayers = 20_000, mostCells = 10_000 } = options
+  const over: Slice[] = []
+  let tree: Tree = new Map()
+  let slice = begin(now())
+
+  function begin(at: number): Slice {
+    tree = new Map()
+    const until = Math.min(Math.floor(at / intervalMs + 1) * intervalMs, Math.floor(at / MINUTE + 1) * MINUTE)
+    return {
+      from: at,
+      until,
+      cells: [],
+      users: new Map(),
+      keys: new Map(),
+      paths: new Map(),
+      upstream: createSketch(),
+      queued: createSketch(),
+      crowded: 0,
+    }
+  }
+
+  function cell(platform: string, group: number, account: number, model: string): Tally {
+    let groups = tree.get(platform)
+    if (groups === undefined) tree.set(platform, (groups = new Map()))
+    let accounts = groups.get(group)
+    if (accounts === undefined) groups.set(group, (accounts = new Map()))
+    let models = accounts.get(account)
+    if (models === undefined) accounts.set(account, (models = new Map()))
+    let counts = models.get(model)
+    if (counts === undefined) {
+      if (slice.cells.length >= mostCells && model !== OTHER) {
+        slice.crowded++
+        return cell(platform, group, account, OTHER)
+      }
+      models.set(model, (counts = new Tally()))
+      slice.cells.push({ platform, group, account, model, counts })
+    }
+    return counts
+  }
+
+  function payer(of: Map<number, Tally>, id: number): Tally {
+    let counts = of.get(id)
+    if (counts === undefined) {
+      if (of.size >= mostPayers && id !== OVERFLOW) {
+        slice.crowded++
+        return payer(of, OVERFLOW)
+      }
+      of.set(id, (counts = new Tally()))
+    }
+    return counts
+  }
+
+  function path(of: Map<string, Tally>, name: string): Tally {
+    let counts = of.get(name)
+    if (counts === undefined) of.set(name, (counts = new Tally()))
+    return counts
+  }
+
+  return {
+    ended(o) {
+      const at = o.at + o.durationMs
+      // A clock that was put back makes no slice twice.
+      if (at >= slice.until) {
+        over.push(slice)
+        slice = begin(at)
+      }
+      const wrong = classify(o)
+      const success = wrong === undefined || wrong.recovered
+      const ofClient = !success && wrong.owner === 'client'
+      const group = o.groupId ?? 0
+      const model = modelClass(o.model, success && o.upstreamModel !== '')
+      const last = cell(o.platform, group, o.accountId ?? 0, model)
+      const tokens = o.metered ? promptTokens(o.usage) : 0
+      const cost = Number(o.cost)
+      const timeout = !success && !ofClient && isTimeout(o)
+      const three = [payer(slice.users, o.userId), payer(slice.keys, o.keyId), path(slice.paths, pathClass(o.path))]
+      for (let i = -1; i < 3; i++) {
+        const counts = i < 0 ? last : three[i]!
+        counts.requests++
+        if (success) counts.success++
+        else {
+          if (ofClient) counts.client_errors++
+          else counts.errors++
+          if (o.status >= 400 && o.status < 500) counts.errors_4xx++
+          else counts.errors_5xx++
+          if (timeout) counts.errors_timeout++
+        }
+        counts.input_tokens += tokens
+        counts.output_tokens += o.usage.output
+        counts.cost += cost
+        if (!o.metered || !success) continue
+        ;(counts.duration ??= createSketch()).accept(o.durationMs)
+        if (o.firstTokenMs > 0) (counts.first_token ??= createSketch()).accept(o.firstTokenMs)
+      }
+      if (o.metered) slice.queued.accept(o.waitedMs)
+      let upstreamMs = 0
+      for (const attempt of o.attempts) {
+        upstreamMs += Math.max(0, attempt.endedMs - attempt.startedMs)
+        const failed = attempt.error !== ''
+        const network = failed && attempt.status === 0
+        // Whoever failed it bears it, not whoever was asked last.
+        const one = attempt.accountId === o.accountId ? last : cell(o.platform, group, attempt.accountId, model)
+        for (let i = -1; i < 3; i++) {
+          const counts = i < 0 ? one : three[i]!
+          counts.attempts++
+          if (failed) counts.attempt_errors++
+          if (network) counts.network_errors++
+        }
+      }
+      if (o.attempts.length > 0) slice.upstream.accept(upstreamMs)
+    },
+    cut(all = false) {
+      const at = now()
+      if (all || at >= slice.until) {
+        over.push(slice)
+        slice = begin(Math.max(at, all ? slice.from : slice.until))
+      }
+      return over.splice(0)
+    },
+  }
+}
+
+type Tree = Map<string, Map<number, Map<number, Map<string, Tally>>>>
+
+const isTimeout = (o: Outcome): boolean =>
+  o.status === 504 || o.code.endsWith('_TIMEOUT') || o.attempts.at(-1)?.error.includes('timeout') === true

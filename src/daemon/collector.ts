@@ -1,0 +1,92 @@
+// The collector: what ended and how this process is, written at the end of each interval; and the sums of hours and days.
+import os from 'node:os'
+import type { Snapshot } from '../core/snapshot.ts'
+import { modelClasses, pathClasses } from '../core/watch/classes.ts'
+import { createFold, type WatchFold } from '../core/watch/fold.ts'
+import { Pending } from '../core/watch/pending.ts'
+import { ROLLUP_LOCK, rollUp } from '../core/watch/rollup.ts'
+import type { Database } from '../db/connect.ts'
+import { routes } from '../gateway/enter/routes.ts'
+import { within } from '../lib/within.ts'
+import { createGauges, type GaugeSources } from './gauges.ts'
+import { forgetDead } from './heart.ts'
+import type { Job, SharedJob } from './jobs.ts'
+
+export interface CollectorOptions extends GaugeSources {
+  database: Database
+  /** names this life of this process */
+  process: string
+  intervalMs: number
+  snapshot: () => Snapshot
+  log: { warn(line: string): unknown }
+}
+
+export interface Collector {
+  fold: WatchFold
+  jobs: Job[]
+  /** Writes what is not written yet. */
+  close(): Promise<void>
+}
+
+// A timer may be early by a millisecond, and then the interval would not be over.
+const LAG_MS = 20
+const ROLLUP_MS = 60_000
+/** A process dies with what an absent Postgres did not take. */
+const FAREWELL_MS = 5_000
+const DEAD_MS = 3_600_000
+
+export function createCollector(options: CollectorOptions): Collector {
+  const { database, process, intervalMs, snapshot, log } = options
+  const { db } = database
+  const now = Date.now
+  const fold = createFold({
+    intervalMs,
+    now,
+    pathClass: pathClasses(routes.map(route => route.path)),
+    modelClass: modelClasses(model => snapshot().prices.find(model, now())?.price.model === model),
+  })
+  const pending = new Pending({
+    writer: { process, node: os.hostname() },
+    intervalMs,
+    log: line => log.warn(line),
+  })
+  const gauges = createGauges(options)
+
+  async function collect(all = false): Promise<void> {
+    const at = now()
+    // Cut first: what is asked may take its time.
+    const slices = fold.cut(all)
+    pending.add(slices, at, await gauges.read(), all)
+    await pending.write(db, at)
+  }
+
+  const rollup: SharedJob = {
+    name: 'watch roll-up',
+    everyMs: ROLLUP_MS,
+    dueIn: () => untilNext(ROLLUP_MS, 10_000),
+    lease: ROLLUP_LOCK,
+    async run(leaving, own) {
+      await rollUp(own, { signal: leaving })
+      await forgetDead(own, DEAD_MS)
+    },
+  }
+  return {
+    fold,
+    jobs: [
+      { name: 'collector', everyMs: intervalMs, dueIn: () => untilNext(intervalMs, LAG_MS), run: () => collect() },
+      rollup,
+    ],
+    async close() {
+      await within(FAREWELL_MS, collect(true)).catch(error =>
+        log.warn(`collector: ${pending.size} rows are lost: ${(error as Error).message}`),
+      )
+      gauges.close()
+    },
+  }
+}
+
+/** ms until so long after the next multiple of `everyMs`: it is the same instant in all processes. */
+function untilNext(everyMs: number, lagMs: number): number {
+  const now = Date.now() - lagMs
+  return (Math.floor(now / everyMs) + 1) * everyMs - now
+}
