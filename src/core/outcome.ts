@@ -29,10 +29,13 @@ export interface AttemptRecord {
   /** why it was not used: `connect ECONNREFUSED`, `overloaded` … ; empty when it answered */
   error: string
   /**
-   * what that means for the account: a class of platform/verdict.ts, `proofs` of reasoning that were refused (it was asked again
-   * without), or `client` where the request itself was at fault; '' when it answered, or was ended by somebody else
+   * what that means: a class of platform/verdict.ts, `stale` for a kept-alive connection that was closed under us and `proofs` for
+   * proofs of reasoning that were refused (it was asked again), or `client` where the request itself was at fault;
+   * '' when it answered, or was ended by somebody else
    */
   kind: string
+  /** how its answer broke off, in Envoy's words: UF UC UT UPE UR; '' when it came whole, whatever it said */
+  cause: string
   /** the error type in the upstream's own words (`overloaded_error`), '' when it gave none */
   errorType: string
   /** its finer word (`insufficient_quota`), or its number; '' likewise */
@@ -85,6 +88,8 @@ export class Outcome implements Ticket {
   waitingSince = 0
   /** ms it waited in all */
   waitedMs = 0
+  /** ms after it began when its body was whole and understood, 0 when it never was */
+  receivedMs = 0
   /** 0 and '' until its key is known */
   userId = 0
   user = ''
@@ -160,6 +165,7 @@ export class Outcome implements Ticket {
       status: 0,
       error: '',
       kind: '',
+      cause: '',
       errorType: '',
       errorCode: '',
       excerpt: '',

@@ -6,11 +6,14 @@ import type { Database } from '../db/connect.ts'
 import { HEALTH, listen } from '../db/listen.ts'
 import { besideHealth } from '../gateway/choose/beside.ts'
 import { createHealth, type Health } from '../gateway/choose/health.ts'
+import type { VerdictClass } from '../platform/verdict.ts'
 
 export interface HealthKeeper {
   health: Health
   /** of routes beside the road: of this process alone, and in no table */
   beside: Health
+  /** ejections by this process, by class of what the upstream said; `dead` is an account put in error */
+  ejections: ReadonlyMap<VerdictClass | 'dead', number>
   close(): Promise<void>
 }
 
@@ -30,13 +33,17 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
     writing = done
     return done
   }
+  const ejections = new Map<VerdictClass | 'dead', number>()
+  const count = (cls: VerdictClass | 'dead') => void ejections.set(cls, (ejections.get(cls) ?? 0) + 1)
   const dead = (account: number, reason: string) => {
+    count('dead')
     log.error({ account_id: account, reason }, 'account put in error; gw account clear brings it back')
     void write('an account in error', () => setAccountStatus(db, account, 'error', reason))
   }
   const health = createHealth({
     random: Math.random,
     changed: a => {
+      count(a.class)
       log.warn(
         {
           account_id: a.account,
@@ -99,6 +106,7 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
   return {
     health,
     beside: besideHealth(own, health),
+    ejections,
     async close() {
       await writing
       await ears.close()

@@ -9,6 +9,7 @@ import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
+import { openErrorLog } from '../core/errors/log.ts'
 import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
@@ -41,6 +42,7 @@ import { alertJob, readAlertFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { createCollector } from './collector.ts'
+import { exposed } from './exposed.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
 import { type Job, startJobs } from './jobs.ts'
@@ -127,7 +129,7 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
-  const [snapshots, { health, beside }, store] = await together([
+  const [snapshots, { health, beside, ejections }, store] = await together([
     followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
     createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
@@ -155,13 +157,11 @@ export async function startWorker(
 
   const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
   const live = createLive(now)
+  const errorLog = open(
+    openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
+  )
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
-    inFlight: live.inFlight,
-    spoolWaiting: () => books.state().waiting,
-    refusedLines: () => books.state().refused,
-    ownTroubles: ownTrouble.counts,
-    tokenRefreshes: () => tokens.counts,
   })
   const collector = open(
     createCollector({
@@ -205,7 +205,14 @@ export async function startWorker(
     silence,
     wallet,
     books,
-    outcomes: createOutcomes(now, [live, metrics, collector.fold, accessLog(logging), meeting(ownTrouble)]),
+    outcomes: createOutcomes(now, [
+      live,
+      metrics,
+      collector.fold,
+      errorLog,
+      accessLog(logging),
+      meeting(ownTrouble),
+    ]),
     brake: new Brake(now),
     log,
     now,
@@ -245,6 +252,10 @@ export async function startWorker(
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
+  const ownTroubles = ownTrouble.counts
+  const tokenRefreshes = tokens.counts
+  metrics.add(...exposed({ gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }))
+
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
     const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })

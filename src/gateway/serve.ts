@@ -62,6 +62,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   if (kind === 'models' || kind === 'model') return down.json(200, models(gw, caller, found))
   if (kind === 'usage') return down.json(200, await usageOf(gw, caller))
   const call = await receive(gw, req, found, down)
+  outcome.receivedMs = gw.now() - outcome.at
   const { stream } = call
   const { model } = call.peek
   outcome.model = model

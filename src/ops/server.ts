@@ -48,7 +48,14 @@ export function createOpsServer(options: {
         res.setHeader('www-authenticate', 'Bearer')
         return send(401, '{"error":"send the ops.token as a bearer token"}')
       }
-      if (path === '/metrics') return send(200, options.metrics.text(), options.metrics.contentType)
+      if (path === '/metrics') {
+        try {
+          const { body, contentType } = await options.metrics.scrape(req.headers.accept)
+          return send(200, body, contentType)
+        } catch (error) {
+          return send(500, JSON.stringify({ error: (error as Error).message }))
+        }
+      }
       const answer = await answerOps(options.routes, target, options.patienceMs)
       if (answer !== undefined) return send(answer.status, answer.body)
     }

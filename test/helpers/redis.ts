@@ -1,7 +1,7 @@
 // A real Redis for tests: the machine's, or Debian's unpacked beside the dependencies without installing anything.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -9,10 +9,10 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { cacheOf, missing, unpack } from './debian.ts'
 
 const run = promisify(execFile)
-const root = path.join(import.meta.dirname, '../..')
-const cache = path.join(root, 'node_modules/.cache/redis')
+const cache = cacheOf('redis')
 
 interface Program {
   file: string
@@ -148,13 +148,12 @@ async function findRedis(): Promise<Program | string> {
   const unpacked = await works(inside(cache))
   if (unpacked) return unpacked
   try {
-    await unpack()
+    await unpack('redis', packages, finish, () => works(inside(cache)))
     return (
       (await works(inside(cache))) ?? 'no redis-server on PATH, and the one in the Debian packages does not run here'
     )
   } catch (error) {
-    const [line] = (error as Error).message.trim().split('\n').slice(-1)
-    return `no redis-server on PATH, and no Debian package to be had: ${line}`
+    return missing('redis-server', error)
   }
 }
 
@@ -173,28 +172,5 @@ function inside(folder: string): Program {
 }
 
 // redis-server is not in a package of its own but a name for redis-check-rdb, which is in redis-tools.
-async function unpack(): Promise<void> {
-  const packages = ['redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1']
-  mkdirSync(path.dirname(cache), { recursive: true })
-  const making = mkdtempSync(`${cache}-`)
-  try {
-    await run('apt-get', ['download', ...packages], { cwd: making }).catch(async () => {
-      // The machine has no package lists: fetch some of our own, so that its are left alone and nobody must be root.
-      for (const name of ['lists/partial', 'archives/partial'])
-        mkdirSync(path.join(making, 'apt', name), { recursive: true })
-      const own = ['-o', `Dir::State::Lists=${making}/apt/lists`, '-o', `Dir::Cache=${making}/apt`]
-      await run('apt-get', [...own, 'update'])
-      await run('apt-get', [...own, 'download', ...packages], { cwd: making })
-    })
-    const debs = readdirSync(making).filter(name => name.endsWith('.deb'))
-    for (const deb of debs) await run('dpkg', ['-x', deb, '.'], { cwd: making })
-    symlinkSync('redis-check-rdb', path.join(making, 'usr/bin/redis-server'))
-    for (const rest of [...debs, 'apt']) rmSync(path.join(making, rest), { recursive: true, force: true })
-    // Another test file may have been faster, and be using it by now.
-    if (await works(inside(cache))) return
-    rmSync(cache, { recursive: true, force: true })
-    renameSync(making, cache)
-  } finally {
-    rmSync(making, { recursive: true, force: true })
-  }
-}
+const packages = ['redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1']
+const finish = (folder: string) => symlinkSync('redis-check-rdb', path.join(folder, 'usr/bin/redis-server'))

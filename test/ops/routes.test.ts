@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { Refusal } from '../../src/lib/refusal.ts'
+import { createMetrics } from '../../src/ops/metrics.ts'
 import { parameters } from '../../src/ops/query.ts'
 import { type OpsRoutes, remembered } from '../../src/ops/routes.ts'
 import { createOpsServer } from '../../src/ops/server.ts'
@@ -14,7 +15,7 @@ import { roll } from '../helpers/watch.ts'
 
 async function listening(t: Test, routes: OpsRoutes, token?: string, patienceMs?: number) {
   const server = createOpsServer({
-    metrics: { text: () => 'metrics', contentType: 'text/plain', ended() {} },
+    metrics: createMetrics({ priced: () => false }),
     readiness: () => ({ phase: 'ready', refusing: undefined, degraded: [] }),
     routes,
     token,

@@ -25,6 +25,8 @@ export interface Books {
 export interface BooksState {
   /** lines not yet in Postgres */
   waiting: number
+  /** when the oldest of them came, Unix ms, to a second; undefined: there are none */
+  oldest: number | undefined
   /** what keeps them from it */
   error: string | undefined
   /** what is wrong with the disk, whatever the policy says */

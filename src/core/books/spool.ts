@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { Ages } from './ages.ts'
 import type { Booked } from './book.ts'
 import type { UsageLine } from './line.ts'
 import type { Moved } from './move.ts'
@@ -39,8 +40,8 @@ export interface SpoolOptions {
 export interface Spool {
   /** Appends one line. Synchronous: when it returns the line survives the death of this process. @throws when the disk refuses */
   append(line: string): void
-  /** Lines not yet in Postgres, and what keeps them. */
-  state(): { waiting: number; error: string | undefined }
+  /** Lines not yet in Postgres, when the oldest of them came (Unix ms, to a second; undefined: there are none), and what keeps them. */
+  state(): { waiting: number; oldest: number | undefined; error: string | undefined }
   /** Moves all there is; resolves when the spool is empty or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
   /** Stops writing after the batch under way; what is left stays on disk for the next start. */
@@ -83,6 +84,9 @@ export function openSpool(options: SpoolOptions): Spool {
     return { file, fd, from: moved, to: size, over: segment !== current, last: segment === last }
   }
   let waiting = segments.reduce((sum, s) => sum + tellLines(stretchOf(s), options.inherited ?? (() => {})), 0)
+  const ages = new Ages()
+  // A segment is named by when it was begun.
+  if (waiting > 0) ages.came(Number.parseInt(path.basename(segments[0]!.file), 10) || Date.now(), waiting)
   let error: string | undefined
   let timer: NodeJS.Timeout | undefined
   let moving: Promise<void> | undefined
@@ -116,6 +120,7 @@ export function openSpool(options: SpoolOptions): Spool {
     }
     current.size += length
     waiting++
+    ages.came(Date.now())
     if (!timer && !moving) schedule(options.intervalMs)
   }
 
@@ -169,6 +174,7 @@ export function openSpool(options: SpoolOptions): Spool {
     // In one go: what was booked is behind us before anything else is tried, and nobody counts it a second time.
     segment.moved = to
     waiting -= ends
+    ages.left(ends)
     if (gone) {
       segments.splice(nth, 1)
       closeSync(segment.fd)
@@ -189,7 +195,7 @@ export function openSpool(options: SpoolOptions): Spool {
   if (pending()) schedule(0)
   return {
     append,
-    state: () => ({ waiting, error }),
+    state: () => ({ waiting, oldest: ages.oldest(), error }),
     async drain(deadlineMs) {
       const deadline = Date.now() + deadlineMs
       for (let left = deadlineMs; left > 0 && pending(); left = deadline - Date.now()) {

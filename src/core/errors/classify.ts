@@ -1,7 +1,7 @@
 // What went wrong with a request, in the words of operators: in which phase, how bad, and whose fault (spec/domain.md §12.4).
 import type { ErrorOwner, ErrorPhase, ErrorSource, Severity } from '../../db/schema-watch.ts'
 import { codes, type FailureCode } from '../../lib/failure.ts'
-import type { Outcome } from '../outcome.ts'
+import type { AttemptRecord, Outcome } from '../outcome.ts'
 
 export interface Classified {
   phase: ErrorPhase
@@ -21,12 +21,16 @@ export interface Classified {
 const phases: Partial<Record<FailureCode, ErrorPhase>> = {
   API_KEY_REQUIRED: 'auth',
   INVALID_API_KEY: 'auth',
+  KEYS_DIFFER: 'auth',
+  TOO_MANY_BAD_KEYS: 'auth',
   API_KEY_DISABLED: 'auth',
   API_KEY_EXPIRED: 'auth',
   USER_INACTIVE: 'auth',
   ACCESS_DENIED: 'auth',
   MODEL_NOT_ALLOWED: 'auth',
   NO_GROUP: 'auth',
+  MODEL_UNPRICED: 'billing',
+  MODE_UNPRICED: 'billing',
   INSUFFICIENT_BALANCE: 'billing',
   QUOTA_EXHAUSTED: 'billing',
   USAGE_LIMIT_EXCEEDED: 'billing',
@@ -58,22 +62,25 @@ const limits = new Set<FailureCode>([
   'KEY_TIMEOUT',
 ])
 
+// What an upstream told of the request itself, though it is we who tell it.
+const theirs = new Set<FailureCode>(['REQUEST_REFUSED', 'REQUEST_TOO_LARGE'])
+
+/** Whether a provider failed: an account, what it is reached through, or the way to it. */
+export const isProvidersFault = ({ kind }: Pick<AttemptRecord, 'kind'>): boolean =>
+  kind !== '' && kind !== 'client' && kind !== 'stale' && kind !== 'proofs'
+
 /** Undefined when it went well, at the first account that was asked. */
 export function classify(o: Outcome): Classified | undefined {
   if (o.failure) return ofFailure(o, o.failure.code)
-  if (o.status >= 400) return relayed(o)
-  const failed = o.attempts.findLast(attempt => attempt.error !== '')
-  if (o.error !== '')
-    return {
-      phase: 'upstream',
-      severity: 'P1',
-      owner: 'provider',
-      source: 'upstream_http',
-      type: failed?.errorType || 'upstream_error',
-      limited: false,
-      recovered: false,
-    }
-  if (!failed) return undefined
+  const { attempts } = o
+  if (o.status >= 400) return answered(o.status < 500, attempts.at(-1))
+  if (o.error !== '') return answered(attempts.at(-1)?.kind === 'client', attempts.at(-1))
+  // A loop, since this is asked of every request.
+  for (let i = attempts.length - 1; i >= 0; i--) if (isProvidersFault(attempts[i]!)) return recovered(attempts[i]!)
+  return undefined
+}
+
+function recovered(failed: AttemptRecord): Classified {
   return {
     phase: failed.status === 0 ? 'network' : 'upstream',
     severity: 'P3',
@@ -93,22 +100,22 @@ function ofFailure(o: Outcome, code: FailureCode): Classified {
     phase,
     severity: fault === 'downstream' ? 'P3' : status >= 500 || status === 429 ? 'P1' : 'P2',
     owner: fault === 'downstream' ? 'client' : fault === 'gateway' ? 'platform' : 'provider',
-    source: fault === 'downstream' ? 'client_request' : fault === 'gateway' ? 'gateway' : 'upstream_http',
+    source:
+      fault === 'upstream' || theirs.has(code) ? 'upstream_http' : fault === 'gateway' ? 'gateway' : 'client_request',
     type,
     limited,
     recovered: false,
   }
 }
 
-/** An upstream's answer that was the client's to have: it is told what it did wrong, or what nobody else would answer better. */
-function relayed(o: Outcome): Classified {
-  const client = o.status < 500
+/** An upstream's error that its client had: of what the client did wrong, or in the middle of an answer. */
+function answered(client: boolean, last: AttemptRecord | undefined): Classified {
   return {
     phase: client ? 'request' : 'upstream',
     severity: client ? 'P3' : 'P1',
     owner: client ? 'client' : 'provider',
     source: 'upstream_http',
-    type: o.attempts.at(-1)?.errorType || (client ? 'invalid_request_error' : 'upstream_error'),
+    type: last?.errorType || (client ? 'invalid_request_error' : 'upstream_error'),
     limited: false,
     recovered: false,
   }

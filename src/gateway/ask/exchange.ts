@@ -231,6 +231,7 @@ class Exchange implements Listener, Watcher {
     const reason = code === PROXY_CODE || message.includes(code) ? message : `${code}: ${message}`
     this.#tried.error = reason
     this.#tried.kind = networkVerdict(code).class
+    this.#tried.cause = this.#causeOf(code)
     if (this.#state === 'relaying') this.#failRelay(error)
     else if (this.#state === 'deciding' && !this.#rendition) this.#judge()
     else if (timeouts.has(code) && this.#by.bill && !this.#by.call.stream) this.#tooLate(error)
@@ -241,6 +242,12 @@ class Exchange implements Listener, Watcher {
         (error.code === 'ECONNRESET' || error.code === 'EPIPE')
       this.#refuse(0, { ...networkVerdict(code), reason }, stale, code)
     }
+  }
+
+  #causeOf(code: string): string {
+    if (timeouts.has(code)) return 'UT'
+    if (code.startsWith('HPE_') || code === 'EBADANSWER') return 'UPE'
+    return this.#upstream?.sent ? 'UC' : 'UF'
   }
 
   /** A mistake of ours ends this request, as an internal error. */
@@ -457,6 +464,7 @@ class Exchange implements Listener, Watcher {
 
   // No answer in this dialect; the account may be behind a proxy that is not well.
   #broken(reason: string): void {
+    this.#tried.cause = 'UPE'
     const elsewhere = this.#status >= 300 || /html/i.test(this.#headers['content-type'] ?? '')
     if (elsewhere) this.#refuse(502, declined('foreign', `${reason}; is the base URL right?`))
     else this.#refuse(502, { ...networkVerdict('EBADANSWER'), reason })
@@ -465,7 +473,7 @@ class Exchange implements Listener, Watcher {
   #refuse(status: number, said: Declined, stale = false, code = ''): void {
     const verdict = { ...said, reason: this.#concealer.text(said.reason) }
     this.#tried.error = verdict.reason
-    this.#tried.kind = verdict.class
+    this.#tried.kind = stale ? 'stale' : verdict.class
     this.#tried.status = status
     this.#upstream?.abort()
     this.#finish()
@@ -496,6 +504,7 @@ class Exchange implements Listener, Watcher {
     if (meter && !meter.complete && !meter.error) {
       this.#tried.error = 'the stream ended before its last event'
       this.#tried.kind = 'network'
+      this.#tried.cause = 'UC'
       this.#break(new Failure('UPSTREAM_BROKE'))
       return
     }
@@ -525,13 +534,14 @@ class Exchange implements Listener, Watcher {
     const held = !verdict.relay && verdict.class === 'overload' ? declined('server', verdict.reason) : verdict
     if (!held.relay) gw.health.refused(candidate.account.id, call.peek.model, held, gw.now())
     this.#tried.kind = held.relay ? 'client' : held.class
+    if (!held.relay) this.#tried.cause = 'UR'
     this.#tried.error = outcome.error = message
   }
 
   #failRelay(error: NodeJS.ErrnoException): void {
     const { down, gw } = this.#by
     if (error.code === 'ECLIENTSTALLED') {
-      this.#tried.kind = ''
+      this.#tried.kind = this.#tried.cause = ''
       down.interrupt(new Failure('CLIENT_GONE', [], { cause: error }))
     }
     // The client has the end already, good or bad; what the connection did after it is of no interest.

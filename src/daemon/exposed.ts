@@ -1,0 +1,175 @@
+// What /metrics tells beside the fold over Outcomes: the state of this process, asked when somebody scrapes.
+import { setImmediate } from 'node:timers/promises'
+import type { Books } from '../core/books/books.ts'
+import type { Gateway } from '../gateway/gateway.ts'
+import { version } from '../lib/version.ts'
+import { most } from '../ops/metrics.ts'
+import { Asked, byLabel, type Family, OTHER, type Sample } from '../ops/series.ts'
+import { accountState } from '../platform/state.ts'
+import type { Live } from './live.ts'
+
+export interface Exposed {
+  gateway: Gateway
+  live: Live
+  books: Books
+  startedAt: number
+  /** by class of what the upstream said */
+  ejections: ReadonlyMap<string, number>
+  /** trouble of our own, by error code */
+  ownTroubles: ReadonlyMap<string, number>
+  /** refreshes of OAuth tokens, by result */
+  tokenRefreshes: ReadonlyMap<string, number>
+  /** what works less well than it should, in words */
+  degraded: () => readonly string[]
+}
+
+export function exposed(options: Exposed): Family[] {
+  const { gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded } = options
+  const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
+    new Asked('gauge', name, help, now)
+  const counter = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
+    new Asked('counter', name, help, now)
+  const survey = surveyor(gateway)
+  const surveyed = (name: string, help: string, pick: (found: Survey) => Sample[]) =>
+    gauge(name, help, async () => pick(await survey()))
+
+  return [
+    counter(
+      'gw_node_trouble_total',
+      'Requests that this node could send to nobody for trouble of its own, by error code.',
+      () => byLabel('code', ownTroubles),
+    ),
+    counter(
+      'gw_oauth_refreshes_total',
+      'Refreshes of OAuth tokens by this node: refreshed, failed (tried again), expired (refused for good).',
+      () => byLabel('result', tokenRefreshes),
+    ),
+    counter('gw_ejections_total', 'Accounts that this node put out of service, by class of what was said.', () =>
+      byLabel('class', ejections),
+    ),
+    gauge('gw_requests_in_flight', 'Requests under way.', live.inFlight),
+    gauge('gw_requests_waiting', 'Requests that wait for a place of their user or key, or of an account.', () => [
+      { labels: { for: 'user' }, value: gateway.places.total() },
+      { labels: { for: 'account' }, value: gateway.accountQueue.length },
+    ]),
+    surveyed('gw_accounts', 'Accounts by platform and state.', ({ states }) => states),
+    surveyed(
+      'gw_platform_slots_used',
+      'Places at accounts that this process holds, by platform.',
+      s => s.platforms.used,
+    ),
+    surveyed('gw_platform_slots_limit', 'Places at accounts with a limit, by platform.', s => s.platforms.limit),
+    surveyed('gw_group_slots_used', 'Places at accounts of a group that this process holds.', s => s.groups.used),
+    surveyed('gw_group_slots_limit', 'Places at accounts of a group with a limit.', s => s.groups.limit),
+    surveyed('gw_account_slots_used', 'Places at an account that this process holds.', s => s.accounts.used),
+    surveyed('gw_account_slots_limit', 'Places at an account; none where it has no limit.', s => s.accounts.limit),
+    gauge('gw_spool_lines', 'Usage lines not yet in Postgres.', () => books.state().waiting),
+    gauge('gw_spool_oldest_seconds', 'Age of the oldest usage line not yet in Postgres, 0 when there is none.', () => {
+      const { oldest } = books.state()
+      return oldest === undefined ? 0 : Math.max(0, gateway.now() - oldest) / 1000
+    }),
+    gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', () => books.state().refused),
+    gauge(
+      'gw_degraded',
+      'How many things work less well than they should; /readyz names them.',
+      () => degraded().length,
+    ),
+    gauge('gw_resident_memory_bytes', 'Resident memory of this process.', () => process.memoryUsage.rss()),
+    gauge(
+      'gw_config_last_success_timestamp_seconds',
+      'When the configuration in force was read.',
+      () => startedAt / 1000,
+    ),
+    gauge('gw_build_info', 'Which gw this is; always 1.', () => [
+      { labels: { version, node: process.version }, value: 1 },
+    ]),
+  ]
+}
+
+interface Survey {
+  states: Sample[]
+  platforms: Slots
+  groups: Slots
+  accounts: Slots
+}
+
+interface Slots {
+  used: Sample[]
+  limit: Sample[]
+}
+
+/** ms of looking at accounts at a time, then streams may go on */
+const SLICE_MS = 2
+/** Families of one scrape are told of one survey. */
+const FRESH_MS = 500
+
+/** Looks at all accounts, once for all who ask in a moment. */
+function surveyor(gateway: Gateway): () => Promise<Survey> {
+  let at = -Infinity
+  let last: Promise<Survey> | undefined
+  return () => {
+    const now = performance.now()
+    if (last && now - at < FRESH_MS) return last
+    at = now
+    return (last = surveyOf(gateway))
+  }
+}
+
+async function surveyOf({ snapshot, health, pools, now }: Gateway): Promise<Survey> {
+  const states = new Map<string, Map<string, number>>()
+  const platforms = new Places('platform', Infinity)
+  const groups = new Places('group', most.groups)
+  const accounts = new Places('account', most.accounts)
+  let since = performance.now()
+  for (const account of snapshot.accounts.values()) {
+    const { state } = accountState(account, health.ailments(account.id), now())
+    const of = states.get(account.platform) ?? new Map<string, number>()
+    states.set(account.platform, of.set(state, (of.get(state) ?? 0) + 1))
+    const used = pools.held(account.id)
+    const limit = Math.max(0, account.concurrency)
+    platforms.add(account.platform, used, limit)
+    accounts.add(account.name, used, limit)
+    for (const group of snapshot.groupsOf(account.id)) groups.add(group, used, limit)
+    if (performance.now() - since < SLICE_MS) continue
+    await setImmediate()
+    since = performance.now()
+  }
+  return {
+    states: [...states].flatMap(([platform, of]) =>
+      [...of].map(([state, value]) => ({ labels: { platform, state }, value })),
+    ),
+    platforms: platforms.samples(),
+    groups: groups.samples(),
+    accounts: accounts.samples(),
+  }
+}
+
+/** Sums by name, of so many names at most; the rest together. */
+class Places {
+  readonly #label: string
+  readonly #most: number
+  readonly #sums = new Map<string, { used: number; limit: number }>()
+
+  constructor(label: string, most: number) {
+    this.#label = label
+    this.#most = most
+  }
+
+  add(of: string, used: number, limit: number): void {
+    const name = this.#sums.has(of) || this.#sums.size < this.#most ? of : OTHER
+    const sum = this.#sums.get(name)
+    if (sum) {
+      sum.used += used
+      sum.limit += limit
+    } else this.#sums.set(name, { used, limit })
+  }
+
+  samples(): Slots {
+    const of = (name: string, value: number): Sample => ({ labels: { [this.#label]: name }, value })
+    const sums = [...this.#sums]
+    return {
+      used: sums.map(([name, { used }]) => of(name, used)),
+      limit: sums.filter(([, { limit }]) => limit > 0).map(([name, { limit }]) => of(name, limit)),
+    }
+  }
+}
