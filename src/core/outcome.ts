@@ -46,20 +46,87 @@ export interface AttemptRecord {
   requestId: string
   /** what the choice of this account saw */
   selection: SelectionRecord | null
+  /** name of the egress proxy that it went through, '' for none */
+  via: string
+  /** Unix ms until which the account is left alone for it, 0 when it is not */
+  until: number
+  /** the same account is asked once more, and how: on another connection, without proofs of reasoning, with a new token */
+  again: '' | 'fresh' | 'unsealed' | 'renewed'
 }
 
-/** What a selection saw, by reference: whoever asks why can work it out from this, nobody else pays for it. */
+/** Why an account could not be chosen, at that moment. */
+export interface VetoRecord {
+  readonly account: {
+    readonly id: number
+    readonly name: string
+    readonly priority: number
+    readonly reason: string | null
+  }
+  readonly why: { readonly reason: string; readonly until: number }
+}
+
+/**
+ * What a selection saw, by reference: whoever asks why can work it out from this, nobody else pays for it. Only what is true of
+ * a moment is written down then: loads, and why somebody was out.
+ */
 export interface SelectionRecord {
   /** Unix ms */
   readonly at: number
   /** the account the session was bound to */
   readonly sticky: number | undefined
   /** those that were looked at */
-  readonly accounts: readonly { readonly id: number; readonly name: string; readonly priority: number }[]
+  readonly accounts: readonly CandidateFacts[]
   /** requests under way at each of them */
   readonly held: readonly number[]
-  /** those that could have served it, best first, with the share of their concurrency that was taken */
-  readonly ranked: readonly { readonly account: { readonly id: number }; readonly load: number }[]
+  /** those that could have served it, best first */
+  readonly ranked: readonly RankedRecord[]
+  /** healthy and serving the model, but full; ids. Of those that are ranked, too, somebody else took the last place */
+  readonly full: readonly number[]
+  /** those that were out; undefined: none. Who is neither ranked, full nor here was left out for what this request had met */
+  readonly vetoes: readonly VetoRecord[] | undefined
+  /** what the caller may use beside these, and nobody looked at */
+  others: number
+  /**
+   * `look`: the accounts were looked at. `waiting`: the same by one who waits in the queue, where the latest stands for all.
+   * `freed`: a place came free and was taken, no other was looked at. `beside`: a road that takes no places, loads do not count.
+   */
+  how: 'look' | 'waiting' | 'freed' | 'beside'
+  /** how many looks it stands for */
+  looks: number
+  /** id of the account that was taken; 0: none */
+  taken: number
+}
+
+export interface CandidateFacts {
+  readonly id: number
+  readonly name: string
+  readonly priority: number
+  /** 0 or less: no limit */
+  readonly concurrency: number
+}
+
+export interface RankedRecord {
+  readonly account: CandidateFacts
+  /** share of its concurrency that was taken */
+  readonly load: number
+  /** requests under way at it */
+  readonly held: number
+  /** when it was last chosen, as a growing number; 0: never */
+  readonly chosen: number
+}
+
+/** A wait for a place, that is over. */
+export interface WaitRecord {
+  readonly what: 'user' | 'key' | 'account'
+  /** ms after the request began */
+  readonly startedMs: number
+  readonly ms: number
+}
+
+/** An amount that was put aside. */
+export interface ReserveRecord {
+  readonly bucket: string
+  readonly amount: Nano
 }
 
 /** How far a request is; the order is the order of its life. */
@@ -73,6 +140,8 @@ export type Phase =
   | 'streaming'
   | 'draining'
   | 'done'
+
+const nothing: readonly never[] = []
 
 /** Ids and names only: what is kept or logged of a request must not keep alive, or tell, what it was served with. */
 export class Outcome implements Ticket {
@@ -108,8 +177,10 @@ export class Outcome implements Ticket {
   /** whether it is a metered call: usage and models requests are not */
   metered = false
   attempts: AttemptRecord[] = []
-  /** what the last choice of an account saw, also one that found none */
-  selection: SelectionRecord | null = null
+  /** what each choice of an account saw, also those that found none */
+  readonly choices: SelectionRecord[] = []
+  /** its waits for places; most have none */
+  waits: readonly WaitRecord[] = nothing
   /** answered here, as a warmup request */
   intercepted = false
   /** the account that was asked last */
@@ -133,12 +204,21 @@ export class Outcome implements Ticket {
   dropped: readonly string[] = []
   cost: Nano = 0n
   charged: Nano = 0n
+  /** where the price is from: layer and model, `fallback:` before them, or `free`; '' when none was asked for */
   price = ''
   /** reads the answer while it passes, so that what has come so far can be told; nobody's when the request is over */
   meter: Pick<Meter, 'usage' | 'emitted'> | undefined = undefined
   /** tokens of it that live rates have counted already, and the platform by whose name they did; '' while that is not known */
   counted = 0
   countedAs = ''
+  /** since when that price is in force, Unix ms */
+  priceFrom = 0
+  /** the group's, in ten-thousandths */
+  multiplier: bigint = 10_000n
+  /** what was put aside before it was sent */
+  reserve: readonly ReserveRecord[] = nothing
+  /** what became of that; `none`: nothing was put aside, and nothing used */
+  settlement: 'none' | 'reserved' | 'released' | 'booked' = 'none'
   /** ms after the request began, 0 when no token came */
   firstTokenMs = 0
   durationMs = 0
@@ -152,11 +232,14 @@ export class Outcome implements Ticket {
   }
 
   /** Begins an attempt at an account. `now` is Unix ms. */
-  attempt(account: { id: number; name: string; platform?: string }, now: number): AttemptRecord {
+  attempt(
+    account: { id: number; name: string; platform?: string; proxy?: { name: string } | null },
+    now: number,
+  ): AttemptRecord {
     this.accountId = account.id
     this.account = account.name
     this.upstreamRequestId = ''
-    const record = {
+    const record: AttemptRecord = {
       accountId: account.id,
       account: account.name,
       platform: account.platform ?? '',
@@ -170,10 +253,32 @@ export class Outcome implements Ticket {
       errorCode: '',
       excerpt: '',
       requestId: '',
-      selection: this.selection,
+      selection: this.choices.at(-1) ?? null,
+      via: account.proxy?.name ?? '',
+      until: 0,
+      again: '',
     }
     this.attempts.push(record)
     return record
+  }
+
+  /** Takes in a choice. Who waits looks each second: of those looks in a row the last is kept. */
+  chose(selection: SelectionRecord): void {
+    const { choices } = this
+    const last = choices.at(-1)
+    if (last?.how !== 'waiting' || selection.how !== 'waiting' || last.taken !== 0) choices.push(selection)
+    else {
+      selection.looks += last.looks
+      choices[choices.length - 1] = selection
+    }
+  }
+
+  /** The wait that began at `waitingSince` is over. `now` is Unix ms. */
+  waited(what: WaitRecord['what'], now: number): void {
+    const ms = now - this.waitingSince
+    this.waits = [...this.waits, { what, startedMs: this.waitingSince - this.at, ms }]
+    this.waitedMs += ms
+    this.waitingSince = 0
   }
 
   /** Code of the failure that ended it, '' when it went well. */

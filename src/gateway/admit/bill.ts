@@ -77,6 +77,8 @@ export class Bill implements Disposable {
     const { price, source } = tariff(gw, this.#group, peek, outcome.at, this.#own)
     this.#price = price
     outcome.price = source
+    outcome.priceFrom = price?.from ?? 0
+    outcome.multiplier = this.#group.multiplier
     this.#subscription = subscriptionOf(gw, caller)
     outcome.subscription = this.#subscription?.id ?? null
   }
@@ -106,8 +108,11 @@ export class Bill implements Disposable {
     const wants = this.#wants(worst < MOST_NANO ? worst : MOST_NANO)
     if (wants.length === 0) return
     const refused = await this.#gw.wallet.reserve(this.#user, this.#outcome.id, wants)
-    if (!refused) this.#reserved = true
-    else {
+    this.#outcome.reserve = wants
+    if (!refused) {
+      this.#reserved = true
+      this.#outcome.settlement = 'reserved'
+    } else {
       this.#giveTokens(0)
       throw this.#refusal(refused, worst, wants)
     }
@@ -123,6 +128,7 @@ export class Bill implements Disposable {
     const gw = this.#gw
     const outcome = this.#outcome
     outcome.status = status
+    outcome.settlement = 'booked'
     const plain = meter !== undefined && isPlain(meter)
     outcome.partial = !plain || !meter.complete
     outcome.usage = summed(plain ? meter.usage : reckoned(meter, this.#peek, this.#most()))
@@ -136,7 +142,10 @@ export class Bill implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.settled) return
-    if (this.#reserved) this.#gw.wallet.release(this.#user, this.#outcome.id)
+    if (this.#reserved) {
+      this.#outcome.settlement = 'released'
+      this.#gw.wallet.release(this.#user, this.#outcome.id)
+    }
     this.#giveTokens(0)
   }
 

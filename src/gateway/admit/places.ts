@@ -173,8 +173,7 @@ class QueuedPlaces implements Places {
     } finally {
       clearTimeout(timer)
       down.watcher = undefined
-      outcome.waitedMs += this.now() - outcome.waitingSince
-      outcome.waitingSince = 0
+      outcome.waited(key.startsWith('slot:key:') ? 'key' : 'user', this.now())
       // Ours may be gone already, and another one begun.
       if (queue.length === 0 && this.#queues.get(key) === queue) this.#queues.delete(key)
     }

@@ -112,6 +112,7 @@ export async function attempt(
       } else health.refused(account.id, model, refused.verdict, gw.now())
       excluded.add(account.id)
       const until = (health.veto(account.id, model, gw.now()) ?? gw.egress.veto(proxy, gw.now()))?.until ?? 0
+      outcome.attempts.at(-1)!.until = until
       ;(refusals ??= []).push({ ...refused, account: account.id, until })
       const { own } = refused.verdict
       if (own === 'alone') throw nodeTrouble(refused)
@@ -143,7 +144,10 @@ export async function attempt(
 
 /** One account asked, and asked again for what is nothing of its own: once for each. */
 async function ask(asked: ExchangeOptions): Promise<Refused | undefined> {
-  const { gw, down, candidate } = asked
+  const { gw, down, candidate, outcome } = asked
+  const again = (how: 'fresh' | 'unsealed' | 'renewed') => {
+    outcome.attempts.at(-1)!.again = how
+  }
   let options = asked
   let renewable = candidate.account.type === 'oauth'
   for (;;) {
@@ -151,16 +155,22 @@ async function ask(asked: ExchangeOptions): Promise<Refused | undefined> {
     if (!refused) return undefined
     // A kept-alive connection that the upstream closed meanwhile: the account is fine, the connection was not.
     // The others that are kept may be no better, so the second try makes its own.
-    if (refused.stale && !options.fresh) options = { ...options, fresh: true }
+    if (refused.stale && !options.fresh) {
+      again('fresh')
+      options = { ...options, fresh: true }
+    }
     // What nobody could know to be another's: it is asked once more without.
-    else if (refused.seals && !options.unsealed) options = { ...options, unsealed: true }
-    else if (refused.status === 401 && refused.verdict.class === 'auth' && renewable) {
+    else if (refused.seals && !options.unsealed) {
+      again('unsealed')
+      options = { ...options, unsealed: true }
+    } else if (refused.status === 401 && refused.verdict.class === 'auth' && renewable) {
       renewable = false
       const renewed = await whileHeard(down, gw.tokens.refreshNow(candidate.account))
       const account = gw.snapshot.accounts.get(candidate.account.id)
       // What is said of a token that could not be made new is no word about the account.
       if (renewed === 'failed') return { ...refused, verdict: { ...refused.verdict, definite: false } }
       if (renewed !== 'refreshed' || !account) return refused
+      again('renewed')
       options = { ...options, candidate: { ...candidate, account } }
     } else return refused
   }

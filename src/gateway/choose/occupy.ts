@@ -1,5 +1,5 @@
 // Occupy: a place at the best account there is, or a wait for any of them, in fair order between users.
-import type { Outcome } from '../../core/outcome.ts'
+import type { Outcome, VetoRecord } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { Failure } from '../../lib/failure.ts'
 import { accountOfSlot, accountSlot, poolOfGroup } from '../admit/places.ts'
@@ -37,6 +37,8 @@ export interface Glance {
   held: readonly number[]
   /** none of the others could serve now, but one may at any moment */
   waitable: boolean
+  /** of the others, the first that were out */
+  passed?: VetoRecord[] | undefined
 }
 
 /**
@@ -92,8 +94,7 @@ export async function occupy(options: OccupyOptions): Promise<Occupied> {
   } finally {
     clearTimeout(timer)
     down.watcher = undefined
-    outcome.waitedMs += gw.now() - outcome.waitingSince
-    outcome.waitingSince = 0
+    outcome.waited('account', gw.now())
     const left = gw.waitingAtPool.get(pool)! - 1
     if (left === 0) gw.waitingAtPool.delete(pool)
     else gw.waitingAtPool.set(pool, left)
@@ -121,8 +122,8 @@ export async function glance(gw: Gateway, call: Call, caller: Caller, excluded: 
   const of = accountsOf(gw, caller)
   if (of.length <= FEW) return { of, accounts: of, held: await heldAt(gw, of), waitable: false }
   const asked = { model: call.peek.model, now: gw.now(), veto: healthFor(gw, call).veto, egress: gw.egress }
-  const { accounts, waitable } = gw.pools.shortlist(poolKey(caller), of, asked, excluded)
-  return { of, accounts, held: accounts.length === 0 ? [] : await heldAt(gw, accounts), waitable }
+  const { accounts, waitable, passed } = gw.pools.shortlist(poolKey(caller), of, asked, excluded)
+  return { of, accounts, held: accounts.length === 0 ? [] : await heldAt(gw, accounts), waitable, passed }
 }
 
 const heldAt = (gw: Gateway, accounts: readonly AccountFacts[]) => gw.store.held(accounts.map(a => accountSlot(a.id)))
@@ -132,36 +133,45 @@ async function look(options: OccupyOptions, seen?: Glance): Promise<Occupied | u
   const now = accountsOf(gw, caller)
   const glanced = seen?.of === now ? seen : await glance(gw, call, caller, excluded)
   const { of, accounts, held } = glanced
-  if (accounts === of) return choose(options, accounts, held, true)
+  if (accounts === of) return choose(options, accounts, held)
   const taken = await chooseShort(options, glanced)
   if (taken) return taken
   // Nobody here or elsewhere can do better with those that are full from here alone.
   if (accounts.length === 0 && glanced.waitable) return undefined
-  return choose(options, of, await heldAt(gw, of), true)
+  return choose(options, of, await heldAt(gw, of))
 }
 
 // The session's account comes first, however it looks from here: whether it is full is for the store to say when it is tried.
-function chooseShort(options: OccupyOptions, { of, accounts, held }: Glance): Promise<Occupied | undefined> {
+function chooseShort(options: OccupyOptions, glanced: Glance): Promise<Occupied | undefined> {
   const { gw, sticky } = options
+  const { of, accounts, held } = glanced
   const home = sticky === undefined || findAccount(accounts, sticky) ? undefined : findAccount(of, sticky)
   return home
-    ? choose(options, [home, ...accounts], [gw.pools.held(home.id), ...held], false)
-    : choose(options, accounts, held, false)
+    ? choose(options, [home, ...accounts], [gw.pools.held(home.id), ...held], glanced)
+    : choose(options, accounts, held, glanced)
 }
 
 /**
- * Takes the best of these. @returns undefined when waiting makes sense, or, where these are not `all`, looking at the others
+ * Takes the best of these, which are all or those of `short`.
+ * @returns undefined when waiting makes sense, or, where these are not all, looking at the others
  */
 async function choose(
   options: OccupyOptions,
   accounts: readonly AccountFacts[],
   held: readonly number[],
-  all: boolean,
+  short?: Glance,
 ): Promise<Occupied | undefined> {
   const { outcome } = options
   const facts = factsOf(options, accounts, held)
   const selection = select(facts)
-  outcome.selection = selection
+  if (outcome.waitingSince !== 0) selection.how = 'waiting'
+  if (short) {
+    // The session's own account may be among both.
+    const passed = short.passed?.filter(({ account }) => accounts[0] !== account) ?? []
+    if (passed.length > 0) selection.vetoes = [...(selection.vetoes ?? []), ...passed]
+    selection.others = short.of.length - accounts.length - passed.length
+  }
+  outcome.chose(selection)
   for (const candidate of selection.ranked) {
     const occupied = await take(options, candidate, selection)
     if (occupied) return occupied
@@ -169,7 +179,7 @@ async function choose(
     selection.full.push(candidate.account.id)
   }
   // Ranked, but taken before we could: as good as full.
-  if (!all || selection.waitable || selection.ranked.length > 0) return undefined
+  if (short || selection.waitable || selection.ranked.length > 0) return undefined
   throw nobody(options, facts, selection)
 }
 
@@ -188,9 +198,11 @@ function pick(options: OccupyOptions): Occupied {
   const accounts = accountsOf(gw, caller)
   const facts = factsOf(options, accounts, new Array<number>(accounts.length).fill(0))
   const selection = select(facts)
-  outcome.selection = selection
+  selection.how = 'beside'
+  outcome.chose(selection)
   const [candidate] = selection.ranked
   if (!candidate) throw nobody(options, facts, selection)
+  selection.taken = candidate.account.id
   return { candidate, lease: noPlace, selection, since: facts.now, undo() {} }
 }
 
@@ -224,7 +236,12 @@ async function takeFreed(options: OccupyOptions, key: string): Promise<Occupied 
     factsOf(options, home ? [account, home] : [account], home ? [0, Number.POSITIVE_INFINITY] : [0]),
   )
   const candidate = selection.ranked.find(c => c.account === account)
-  return candidate && take(options, candidate, selection)
+  if (!candidate) return undefined
+  selection.how = 'freed'
+  selection.others = accounts.length - 1
+  const occupied = await take(options, candidate, selection)
+  if (occupied) options.outcome.chose(selection)
+  return occupied
 }
 
 async function take(
@@ -245,8 +262,10 @@ async function take(
   const since = gw.now()
   gw.health.chosen(account.id, model, since)
   const place = gw.pools.choose(account.id, lease)
+  selection.taken = account.id
   const undo = () => {
     gw.health.unclear(account.id, model, since)
+    selection.taken = 0
     place.release()
   }
   return { candidate, lease: place, selection, since, undo }

@@ -1,4 +1,5 @@
 // Pools: the accounts of a large group in the order of choice, kept by events, so that a request looks at a few of them.
+import type { VetoRecord } from '../../core/outcome.ts'
 import type { AccountFacts, ModelMap } from '../../core/snapshot.ts'
 import type { Lease } from '../admit/leases.ts'
 import { type Asked, full, loadOf, unhealthy } from './available.ts'
@@ -7,6 +8,8 @@ import { type Asked, full, loadOf, unhealthy } from './available.ts'
 export const FEW = 16
 /** Of a larger one, so many that look best from here are asked about. */
 const SHORT = 8
+/** Of those that are out, so many are told to who asks why. */
+const TOLD = 32
 /** Models that a pool remembers who serves them. Clients name them, so there may be any number. */
 const MODELS = 1_000
 
@@ -147,6 +150,8 @@ export interface Shortlist {
   accounts: AccountFacts[]
   /** one of those that were passed over may become free at any moment */
   waitable: boolean
+  /** the first of those that were passed over since they are out; undefined: none was */
+  passed: VetoRecord[] | undefined
 }
 
 class Pool {
@@ -177,7 +182,7 @@ class Pool {
   }
 
   shortlist(asked: Asked, excluded: ReadonlySet<number>): Shortlist {
-    const list: Shortlist = { accounts: [], waitable: false }
+    const list: Shortlist = { accounts: [], waitable: false, passed: undefined }
     const levels = this.#levelsOf(asked.model)
     for (let i = 0; i < levels.length && list.accounts.length < SHORT; ) {
       const frontier = new Frontier()
@@ -195,6 +200,7 @@ class Pool {
       const { account } = next
       if (excluded.has(account.id)) continue
       const veto = unhealthy(account, asked)
+      if (veto && (list.passed?.length ?? 0) < TOLD) (list.passed ??= []).push({ account, why: veto })
       if (veto ? veto.waitable : full(next.load)) list.waitable = true
       else if (!veto && list.accounts.push(account) === SHORT) return
     }

@@ -1,5 +1,5 @@
 // Select: which accounts could serve a request, best first, and why the others could not. Pure.
-import type { SelectionRecord } from '../../core/outcome.ts'
+import type { SelectionRecord, VetoRecord } from '../../core/outcome.ts'
 import type { AccountFacts } from '../../core/snapshot.ts'
 import { type Asked, full, loadOf, unhealthy } from './available.ts'
 import { better, type Out } from './out.ts'
@@ -22,12 +22,17 @@ export interface Candidate {
   upstreamModel: string
   /** share of its concurrency that is taken, 0..1; 0 without a limit */
   load: number
+  /** requests under way at it */
+  held: number
+  /** when it was last chosen, as a growing number; 0: never */
+  chosen: number
 }
 
 export interface Selection extends SelectionRecord {
   ranked: Candidate[]
   /** healthy and serving the model, but full; ids */
   full: number[]
+  vetoes: VetoRecord[] | undefined
   /** one of the left out may become free at any moment: waiting makes sense */
   waitable: boolean
   /** what its client should hear of those that are out by their upstreams' word; undefined when none is */
@@ -44,6 +49,11 @@ export function select(facts: SelectFacts): Selection {
     held,
     ranked: [],
     full: [],
+    vetoes: undefined,
+    others: 0,
+    how: 'look',
+    looks: 1,
+    taken: 0,
     waitable: false,
     out: undefined,
   }
@@ -51,13 +61,22 @@ export function select(facts: SelectFacts): Selection {
     const account = accounts[i]!
     const veto = unhealthy(account, facts)
     if (veto) {
+      ;(selection.vetoes ??= []).push({ account, why: veto })
       // What this request has tried is out for it, come what may.
       if (veto.waitable && !excluded.has(account.id)) selection.waitable = true
       if (veto.class !== undefined && veto.until > now)
         selection.out = better(selection.out, { class: veto.class, until: veto.until })
     } else if (!excluded.has(account.id)) {
-      const load = loadOf(account, held[i]!)
-      if (!full(load)) selection.ranked.push({ account, upstreamModel: account.models(model)!, load })
+      const under = held[i]!
+      const load = loadOf(account, under)
+      if (!full(load))
+        selection.ranked.push({
+          account,
+          upstreamModel: account.models(model)!,
+          load,
+          held: under,
+          chosen: chosen(account.id),
+        })
       else {
         selection.full.push(account.id)
         selection.waitable = true
@@ -68,10 +87,7 @@ export function select(facts: SelectFacts): Selection {
   if (selection.ranked.length > 1)
     selection.ranked.sort(
       (a, b) =>
-        bound(a) - bound(b) ||
-        a.account.priority - b.account.priority ||
-        a.load - b.load ||
-        chosen(a.account.id) - chosen(b.account.id),
+        bound(a) - bound(b) || a.account.priority - b.account.priority || a.load - b.load || a.chosen - b.chosen,
     )
   return selection
 }
