@@ -167,7 +167,6 @@ const unread = new Set<string>([
   'ops.dimensions.keep_hours',
   'ops.dimensions.keep_days',
   'ops.errors.keep',
-  'ops.explain.keep',
   'alerts.keep',
   'smtp.url',
   'smtp.password_file',

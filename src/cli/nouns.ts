@@ -106,6 +106,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'what fires and who was told: list, show, ack, resolve, silence, test; rule',
     load: () => import('./commands/alert.ts'),
   },
+  explain: {
+    group: 'Look into',
+    summary: 'what became of a request: why this account, what was tried, what it cost',
+    load: () => import('./commands/explain.ts'),
+  },
   usage: {
     group: 'Look into',
     summary: 'what was used and what it cost: list, stats',

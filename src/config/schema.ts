@@ -171,7 +171,12 @@ export const settings = {
   'ops.explain.keep': live(
     duration('0s', '30d'),
     '24h',
-    'How long `gw explain` knows what became of a request; 0s is not at all.',
+    'How long `gw explain` knows what became of a request, in time that gw ran; 0s is not at all.',
+  ),
+  'ops.explain.size': live(
+    size('1MB', '1024GB'),
+    '4GB',
+    'What that may take of the disk below `data_dir`; the oldest is deleted before its time. A request takes 500 bytes or more.',
   ),
   'ops.ws.connections': live(integer(0, 10_000), '100', 'Most connections to the live stream, `/ops/ws`; 0 is none.'),
   'ops.ws.connections_per_address': live(integer(1, 10_000), '20', 'The most of them from one address.'),

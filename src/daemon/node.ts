@@ -42,6 +42,7 @@ import { alertJob, readAlertFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { createCollector } from './collector.ts'
+import { keepExplanations } from './explain.ts'
 import { exposed } from './exposed.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
@@ -160,6 +161,17 @@ export async function startWorker(
   const errorLog = open(
     openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
   )
+  const explanations = open(
+    keepExplanations({
+      dataDir: config['data_dir'],
+      config: () => gateway.config,
+      number,
+      live,
+      db: database.db,
+      now,
+      log: (level, line) => log[level](line),
+    }),
+  )
   const metrics = createMetrics({
     priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
   })
@@ -212,6 +224,7 @@ export async function startWorker(
       errorLog,
       accessLog(logging),
       meeting(ownTrouble),
+      explanations.recorder,
     ]),
     brake: new Brake(now),
     log,
@@ -249,6 +262,7 @@ export async function startWorker(
       ['usage spool: ', books.state().trouble],
       ['', refusedLines(books.state().refused)],
       ['this node: ', ownTrouble.state()],
+      ['gw explain: ', explanations.trouble()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
@@ -261,7 +275,10 @@ export async function startWorker(
     const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
     const address = config['ops.listen']
     const name = 'host' in address ? address.host : ''
-    const routes = opsRoutes({ db: database.db, config: () => gateway.config, now })
+    const routes = {
+      ...opsRoutes({ db: database.db, config: () => gateway.config, now }),
+      ...explanations.routes,
+    }
     const ops = createOpsServer({ metrics, readiness, routes, token: config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
@@ -280,6 +297,7 @@ export async function startWorker(
       'GET /slots': () => slotViews(gateway, live),
       'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
       'GET /queue': () => waiters(gateway, live),
+      'POST /explain': body => explanations.explain((body as { id: string }).id),
       'GET /sticky': () => bindingViews(gateway),
       'POST /sticky/clear': body => clearBindings(gateway, body as BindingsToClear),
       'GET /status': () =>

@@ -1,10 +1,8 @@
 // gw try: one request through the gateway, with timing and cost.
-import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Address } from '../../config/address.ts'
 import type { UsageRecord } from '../../core/usage/rows.ts'
-import type { Database } from '../../db/connect.ts'
 import type { Platform } from '../../db/schema.ts'
 import type { DialectName } from '../../dialect/dialect.ts'
 import { formatUsd } from '../../lib/money.ts'
@@ -12,6 +10,7 @@ import { Refusal } from '../../lib/refusal.ts'
 import type { Act, Invocation } from '../command.ts'
 import { readKeyFile } from '../credential.ts'
 import { examples } from '../declare.ts'
+import { running } from '../running.ts'
 import type { Shell } from '../shell.ts'
 import * as read from '../values.ts'
 
@@ -74,13 +73,14 @@ export function define(noun: Command, act: Act): void {
         if (answer.error !== null)
           throw new Refusal(
             'failure',
-            `the gateway answered ${answer.status}: ${answer.error} (request ${answer.request_id ?? 'without an id'})`,
+            `the gateway answered ${answer.status}: ${answer.error} (${answer.request_id === null ? 'request without an id' : `why: gw explain ${answer.request_id}`})`,
           )
         const { status, first_token_ms: first, duration_ms, input_tokens, output_tokens } = answer
         const spent = cost === null ? [] : [`cost ${formatUsd(cost)} USD`]
         const by = account === null ? [] : [`account ${account}`]
         const times = [`status ${status}`, `first token ${first ?? '-'} ms`, `total ${duration_ms} ms`]
         gw.out.note([...times, `tokens ${input_tokens} in ${output_tokens} out`, ...spent, ...by].join(' · '))
+        if (local && answer.request_id !== null) gw.out.note(`why: gw explain ${answer.request_id}`)
         return 0
       }),
     )
@@ -129,14 +129,6 @@ async function ownDialect(gw: Invocation, key: string): Promise<DialectName> {
   } catch {
     return 'messages'
   }
-}
-
-/** The database, if it runs: asking must not start one, for whoever answers the request holds it open. */
-async function running(gw: Invocation): Promise<Database['db'] | undefined> {
-  const config = await gw.config()
-  const { embeddedPaths } = await import('../../db/embedded.ts')
-  if (config['database.url'] === undefined && !existsSync(embeddedPaths(config['data_dir']).pid)) return undefined
-  return (await gw.database({ migrate: false })).db
 }
 
 /** The usage row of a request, waited for; undefined when it does not come or the database cannot be reached. */
