@@ -2,7 +2,7 @@
 import { filterNames, metrics } from '../../core/alert/metrics.ts'
 import { conditionOf, defaults, type Rule, type RuleFields } from '../../core/alert/rule.ts'
 import { addRule, findRule, listRules, removeRule, setRule } from '../../core/alert/rules.ts'
-import { checkNames, type Evaluated, evaluated } from '../../core/alert/states.ts'
+import { checkNames, type Evaluated, evaluated, statesOf } from '../../core/alert/states.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Invocation } from '../command.ts'
@@ -65,14 +65,7 @@ interface Listed extends Rule {
 
 async function withStates(gw: Invocation, rules: readonly Rule[]): Promise<Listed[]> {
   const byRule = await evaluated(await gw.db())
-  return rules.map(rule => {
-    const all = byRule.get(rule.id) ?? []
-    const clock = all.find(state => state.dimension === '')
-    // Of a rule with `*` the state of all is only its clock.
-    const starred = Object.values(rule.where).includes('*')
-    const states = starred ? all.filter(state => state !== clock) : all
-    return { ...rule, states, missed: clock?.missed ?? 0, missed_at: clock?.missed_at ?? null }
-  })
+  return rules.map(rule => ({ ...rule, ...statesOf(rule, byRule) }))
 }
 
 const row = (rule: Listed) => {

@@ -40,6 +40,8 @@ export interface Rhythm {
   intervalMs: number
   /** how long after a boundary it is evaluated, so that the rows of all processes are there */
   lagMs: number
+  /** Postgres' own clock when it is not given; Unix ms */
+  now?: number
 }
 
 /**
@@ -47,10 +49,7 @@ export interface Rhythm {
  * Rules that another process has evaluated at this boundary, or a later one, are left as they are.
  */
 export async function evaluate(db: Kysely<Tables>, rhythm: Rhythm): Promise<Evaluation> {
-  const { rows } = await sql<{
-    now: number
-  }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`.execute(db)
-  const now = rows[0]!.now
+  const now = rhythm.now ?? (await clockOf(db))
   const boundary = boundaryAt(now, rhythm)
   const moment = { boundary, now, intervalMs: rhythm.intervalMs }
   const done: Evaluation = { now, boundary, rules: 0, turns: [], missed: [], failed: [] }
@@ -78,6 +77,11 @@ export async function evaluate(db: Kysely<Tables>, rhythm: Rhythm): Promise<Eval
     }
   }
   return done
+}
+
+async function clockOf(db: Kysely<Tables>): Promise<number> {
+  const now = sql<{ now: number }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`
+  return (await now.execute(db)).rows[0]!.now
 }
 
 interface Measurement {
@@ -113,13 +117,16 @@ async function due(db: Kysely<Tables>, boundary: number, now: number): Promise<R
       eb.or([
         eb('s.boundary', 'is', null),
         eb('s.boundary', '<', new Date(boundary)),
-        eb('s.boundary', '>', new Date(now)),
+        eb('s.boundary', '>', new Date(now + ASTRAY_MS)),
       ]),
     )
     .orderBy('r.id')
     .execute()
   return rows.map(ruleOf)
 }
+
+// A clock that is set back by less is waited for: nothing is evaluated twice.
+const ASTRAY_MS = 5 * 60_000
 
 type State = Selectable<AlertStatesTable>
 
@@ -189,8 +196,8 @@ async function stepOn(
 ): Promise<number | undefined> {
   const states = new Map(known.map(state => [state.dimension, state]))
   const before = states.get('')?.boundary.getTime()
-  // What lies ahead of Postgres' clock was written when that was wrong: it would stop everything until then.
-  const astray = before !== undefined && before > now
+  // What lies so far ahead was written when Postgres' clock was wrong: it would stop everything until then.
+  const astray = before !== undefined && before > now + ASTRAY_MS
   if (before !== undefined && before >= boundary && !astray) return undefined
   const missed = before === undefined || astray ? 0 : Math.max(0, Math.ceil((boundary - before) / intervalMs) - 1)
 

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
-import type { RuleFields } from './rule.ts'
+import { dimensionsOf, type Rule, type RuleFields } from './rule.ts'
 
 /** Of one dimension of a rule. */
 export interface Evaluated {
@@ -34,6 +34,17 @@ export async function evaluated(db: Db): Promise<Map<number, Evaluated[]>> {
     .execute()
   const byRule = Map.groupBy(rows, row => row.rule_id)
   return new Map([...byRule].map(([rule, states]) => [rule, states.map(({ rule_id, ...state }) => state)]))
+}
+
+/** The states of a rule's dimensions apart from its clock, which counts what was missed. */
+export function statesOf(
+  rule: Pick<Rule, 'id' | 'where'>,
+  byRule: ReadonlyMap<number, readonly Evaluated[]>,
+): { states: Evaluated[]; missed: number; missed_at: Date | null } {
+  const all = byRule.get(rule.id) ?? []
+  const clock = all.find(state => state.dimension === '')
+  const states = dimensionsOf(rule.where).length > 0 ? all.filter(state => state !== clock) : [...all]
+  return { states, missed: clock?.missed ?? 0, missed_at: clock?.missed_at ?? null }
 }
 
 /** Evaluations that nobody was there for, of all enabled rules. */
