@@ -62,7 +62,11 @@ export function openInvocation(
       opened ??= (async () => {
         const config = await gw.config()
         const { openDatabase } = await import('../db/connect.ts')
-        const database = await openDatabase(config, { ...options, log: line => closing || out.note(line) })
+        const database = await openDatabase(config, {
+          impatient: true,
+          ...options,
+          log: line => closing || out.note(line),
+        })
         if (database.origin === 'created') out.note(`created the embedded database in ${config['data_dir']}`)
         return database
       })()

@@ -20,6 +20,7 @@ import {
   url,
   usd,
 } from './kinds.ts'
+import { postgresUrl, redisUrl } from './server-url.ts'
 
 /** What a derived default may look at. */
 export interface Surroundings {
@@ -130,15 +131,20 @@ export const settings = {
   drain_timeout: live(duration('0s'), '600s', 'How long a stopping gw lets requests in flight finish.'),
   timezone: fixed(timezone(), 'UTC', 'Where days begin for subscription windows.'),
   'database.url': absent(
-    url(['postgres', 'postgresql'], 'postgres://gw:password@127.0.0.1:5432/gw'),
+    postgresUrl(),
     'postgres://gw@127.0.0.1:5432/gw',
-    'Postgres to keep durable state in; without it gw runs an embedded one in `data_dir`.',
+    "Postgres to keep durable state in; without it gw runs an embedded one in `data_dir`. `?sslmode=` is libpq's: `disable`, `prefer` (the default, but on loopback), `require` (encrypts, believes any certificate), `verify-ca` and `verify-full` with `sslrootcert=FILE`; `sslcert` and `sslkey` are ours.",
   ),
   'database.pool_size': fixed(integer(1, 1000), '10', 'Database connections kept by each process.'),
   'redis.url': absent(
-    url(['redis', 'rediss', 'unix'], 'redis://127.0.0.1:6379/0'),
+    redisUrl(),
     'redis://127.0.0.1:6379/0',
     'Redis 6 or newer to share live state through, a cluster as `redis://a:1,b:2,c:3`; without it that state lives in the one process.',
+  ),
+  'redis.ca_file': absent(
+    path(),
+    '/etc/gw/redis-ca.pem',
+    'Certificate of the authority that signed that of a `rediss` server; without it those that everybody trusts.',
   ),
   'ops.listen': fixed(
     addressOrOff('127.0.0.1:9464'),

@@ -133,7 +133,12 @@ export async function startWorker(
   const [snapshots, { health, beside, ejections }, store] = await together([
     followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, log, retry).then(open),
-    createStore({ redisUrl: config['redis.url'], processId, log: (level, line) => log[level](line) }).then(open),
+    createStore({
+      redisUrl: config['redis.url'],
+      redisCa: config['redis.ca_file'],
+      processId,
+      log: (level, line) => log[level](line),
+    }).then(open),
     readAlertFiles(database, config['alerts.file'], log),
   ])
   const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))

@@ -6,7 +6,7 @@ import { Refusal } from '../lib/refusal.ts'
 import { type Embedded, enterEmbedded } from './enter.ts'
 import { look, migrate } from './migrate.ts'
 import type { Tables } from './schema.ts'
-import { types } from './session.ts'
+import { revived, saysNoTls, serverOf } from './server.ts'
 
 /** A pool or a transaction: queries take either. */
 export type Db = Kysely<Tables> | Transaction<Tables>
@@ -24,27 +24,48 @@ export interface Database {
   close(): Promise<void>
 }
 
+export interface OpenOptions {
+  /** false: the schema is left as it is */
+  migrate?: boolean
+  log?: (line: string) => void
+  /** the embedded Postgres where the caller has begun to enter it already */
+  embedded?: Promise<Embedded> | undefined
+  /** no query is waited for longer than 10 s: for commands, at which somebody sits */
+  impatient?: boolean
+}
+
 const OLDEST = 15
+/** The longest wait for a connection and, of who is impatient, for an answer. */
+const PATIENCE_MS = 10_000
 
 /**
- * Connects, and brings the schema up to date (`migrate: false` leaves it). `embedded` is the embedded Postgres where the
- * caller has begun to enter it already.
+ * Connects, and brings the schema up to date.
  * @throws Refusal `unreachable` when there is no server to talk to, with the reason and what to do
  */
-export async function openDatabase(
-  config: Config,
-  options: { migrate?: boolean; log?: (line: string) => void; embedded?: Promise<Embedded> | undefined } = {},
-): Promise<Database> {
+export async function openDatabase(config: Config, options: OpenOptions = {}): Promise<Database> {
   const url = config['database.url']
   const tenancy = url === undefined ? await (options.embedded ?? enterEmbedded(config, options.log)) : undefined
-  const connection: pg.ClientConfig = {
-    ...(tenancy ? tenancy.connection : { connectionString: url }),
-    application_name: 'gw',
-    connectionTimeoutMillis: 10_000,
-    types,
+  const server = url === undefined ? undefined : serverOf(url)
+  const open = (connection: pg.ClientConfig) => openPool(config, connection, tenancy, options)
+  const given = server?.connection ?? revived(tenancy!.connection)
+  try {
+    return await open(given)
+  } catch (error) {
+    if (!server?.plain || !saysNoTls((error as Error).cause)) throw error
+    return open(server.plain)
   }
+}
+
+async function openPool(
+  config: Config,
+  given: pg.ClientConfig,
+  tenancy: Embedded | undefined,
+  options: OpenOptions,
+): Promise<Database> {
+  const connection: pg.ClientConfig = { ...given, application_name: 'gw', connectionTimeoutMillis: PATIENCE_MS }
   const pool = new pg.Pool({
     ...connection,
+    ...(options.impatient && { query_timeout: PATIENCE_MS }),
     max: config['database.pool_size'],
     allowExitOnIdle: true,
     // A server that is gone without a word must not leave a query waiting for ever.

@@ -1,10 +1,14 @@
 // Chooses the store: memory for one process, Redis for many.
+import { readFileSync } from 'node:fs'
+import { Refusal } from '../lib/refusal.ts'
 import { MemoryStore } from './memory.ts'
 import type { Store } from './store.ts'
 
 export interface StoreOptions {
   /** where processes share, see `createClient` for its forms; undefined: this process is alone */
   redisUrl?: string | undefined
+  /** file of the authority that signed its certificate */
+  redisCa?: string | undefined
   /** names this process among those that share; no other may use it at the same time */
   processId: string
   /** how many processes to reckon with when Redis is silent from the start; default 1 */
@@ -18,11 +22,20 @@ export interface StoreOptions {
 
 /**
  * Opens the store. A Redis that does not answer does not stop the start: it is the same as one that falls silent later.
- * @throws TypeError when `redisUrl` cannot be read
+ * @throws TypeError when `redisUrl` cannot be read, Refusal when the file cannot
  */
 export async function createStore(options: StoreOptions): Promise<Store> {
-  const { redisUrl: url, prefix, ...rest } = options
+  const { redisUrl: url, redisCa, prefix, ...rest } = options
   if (url === undefined) return new MemoryStore(options.now)
   const [{ SharingStore }, { openRedis }] = await Promise.all([import('./sharing.ts'), import('./redis/redis.ts')])
-  return SharingStore.open({ ...rest, redis: events => openRedis({ url, ...(prefix && { prefix }), ...events }) })
+  const ca = redisCa === undefined ? undefined : read(redisCa)
+  return SharingStore.open({ ...rest, redis: events => openRedis({ url, ca, ...(prefix && { prefix }), ...events }) })
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Refusal('config', `redis.ca_file ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
 }

@@ -2,7 +2,7 @@
 import { getCompileCacheDir } from 'node:module'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type pg from 'pg'
+import { portable } from '../../db/server.ts'
 import type { Booked } from './book.ts'
 import type { Moved } from './move.ts'
 import type { Stretch } from './segment.ts'
@@ -36,8 +36,7 @@ interface Call {
 /** @param patienceMs without an answer in that time a batch is sent again, which is safe */
 export function openMover({ connection, ...rest }: WorkerSettings, patienceMs = 30_000): Mover {
   // How values are read is a function, which no thread can be given.
-  const { types: _, ...plain } = connection
-  const settings: WorkerSettings = { connection: plain as pg.ClientConfig, ...rest }
+  const settings: WorkerSettings = { connection: portable(connection), ...rest }
   // Named as this file is: .ts as it stands, .js when it was built.
   const script = new URL(import.meta.url.replace(/mover(\.\w+)$/, 'worker$1'))
   const calls = new Map<number, Call>()

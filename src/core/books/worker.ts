@@ -1,7 +1,8 @@
 // The books' worker thread: reads the spool and writes Postgres on connections of its own, and says what was booked.
 import { parentPort, workerData } from 'node:worker_threads'
 import pg from 'pg'
-import { type Session, sessionOn, types } from '../../db/session.ts'
+import { revived } from '../../db/server.ts'
+import { type Session, sessionOn } from '../../db/session.ts'
 import { type Booked, book } from './book.ts'
 import type { UsageLine } from './line.ts'
 import { isBadRow, type Moved, move } from './move.ts'
@@ -47,7 +48,7 @@ function bookkeeper() {
     if (client === undefined) {
       // A server that is gone without a word must not leave a query waiting for ever.
       const keepAlive = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 }
-      const fresh = new pg.Client({ ...connection, types, application_name: 'gw books', ...keepAlive })
+      const fresh = new pg.Client({ ...revived(connection), application_name: 'gw books', ...keepAlive })
       // Whatever it is, the next statement fails of it.
       fresh.on('error', () => {})
       fresh.once('end', () => {

@@ -31,10 +31,12 @@ const profile = {
  * - `redis://[user:password@]host[:port][/db]`, and `rediss://…` for TLS;
  * - `unix:///path/to/socket[?db=n]`, with a password `unix://:password@localhost/path/to/socket`;
  * - for a cluster several of the first form, separated by commas; the first one's user, password and TLS serve for all.
+ * `ca`: whom to trust that a `rediss` server's certificate is its own, as PEM; undefined: whom everybody trusts.
  * @throws TypeError when the URL cannot be read
  */
-export function createClient(url: string, scripts: Record<string, ScriptDefinition>): Client {
+export function createClient(url: string, scripts: Record<string, ScriptDefinition>, ca: string | undefined): Client {
   const servers = parseServers(url)
+  for (const { login } of servers) if (login.tls && ca !== undefined) login.tls = { ca }
   const [first] = servers
   if (servers.length === 1) return new Redis({ ...profile, ...first!.at, ...first!.login, scripts })
   return new Cluster(

@@ -46,6 +46,8 @@ export interface RedisShare {
 
 export interface RedisShareOptions {
   url: string
+  /** whom to trust about the server's certificate, as PEM; default: whom everybody trusts */
+  ca?: string | undefined
   /** begins every key and the channel; default `gw:` */
   prefix?: string
   /** hears keys whose places another process gave back */
@@ -72,9 +74,9 @@ function runScript(): string {
 }
 
 /** A share in the Redis at `url`; nothing happens before `connect`. @throws TypeError when the URL cannot be read */
-export function openRedis({ url, prefix = 'gw:', onFreed, onLost }: RedisShareOptions): RedisShare {
-  const client = createClient(url, { gwRun: { lua: runScript() } }) as Client & { gwRun: Send }
-  const ears = createClient(url, {})
+export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisShareOptions): RedisShare {
+  const client = createClient(url, { gwRun: { lua: runScript() } }, ca) as Client & { gwRun: Send }
+  const ears = createClient(url, {}, ca)
   // The braces are Redis Cluster's hash tag: all there is about one key lives on one node.
   const leases = (key: string) => `${prefix}lease:{${key}}`
   const value = (key: string) => `${prefix}value:{${key}}`
