@@ -3,6 +3,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Database } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
+import { within } from '../lib/within.ts'
 import type { Invocation } from './command.ts'
 import type { Format } from './format.ts'
 import { createOutput } from './output.ts'
@@ -23,11 +24,19 @@ export interface Globals {
   headers?: boolean
 }
 
+// Together the longest that a command is kept waiting by a database that does not answer.
+const LOOK_MS = 2_000
+const ANSWER_MS = 8_000
+// Of a database that somebody else runs, what somebody who pressed Ctrl-C waits for.
+const HURRY_MS = 200
+
 class DryRun extends Error {}
 
 export interface OpenInvocation extends Invocation {
-  /** Gives back what was opened. */
-  close(): Promise<void>
+  /** Never fulfilled; rejects when the database has stopped answering. */
+  deaf: Promise<never>
+  /** Gives back what was opened; `hurry`: without waiting for a server of somebody else's. */
+  close(hurry?: boolean): Promise<void>
 }
 
 export function openInvocation(
@@ -42,6 +51,25 @@ export function openInvocation(
   let opened: Promise<Database> | undefined
   // Connections that end with us are not lost.
   let closing = false
+
+  const deaf = Promise.withResolvers<never>()
+  deaf.promise.catch(() => {})
+  let watching: NodeJS.Timeout | undefined
+  // A query may take its time; a server that stands still takes all of it.
+  const watch = ({ connection }: Database) => {
+    let asking = false
+    watching = setInterval(async () => {
+      if (asking) return
+      asking = true
+      const { ping } = await import('../db/connect.ts')
+      await ping(connection, ANSWER_MS).catch((error: Error) =>
+        deaf.reject(
+          new Refusal('unreachable', `the database has stopped answering: ${error.message}`, { cause: error }),
+        ),
+      )
+      asking = false
+    }, LOOK_MS).unref()
+  }
 
   const gw: OpenInvocation = {
     ...signals,
@@ -63,11 +91,11 @@ export function openInvocation(
         const config = await gw.config()
         const { openDatabase } = await import('../db/connect.ts')
         const database = await openDatabase(config, {
-          impatient: true,
           ...options,
           log: line => closing || out.note(line),
         })
         if (database.origin === 'created') out.note(`created the embedded database in ${config['data_dir']}`)
+        watch(database)
         return database
       })()
       return opened
@@ -110,11 +138,17 @@ export function openInvocation(
         throw new Refusal('refused', 'nothing changed')
     },
 
-    async close() {
+    deaf: deaf.promise,
+    async close(hurry = false) {
       closing = true
+      clearInterval(watching)
       // A database that is still being opened is waited for: an embedded server may be on its way up.
-      const database = await opened?.catch(() => undefined)
-      await database?.close()
+      const end = opened?.then(
+        database => database.close(),
+        () => {},
+      )
+      const theirs = hurry && opened && (await gw.config())['database.url'] !== undefined
+      await (theirs ? within(HURRY_MS, end!).catch(() => {}) : end)
     },
   }
   return gw

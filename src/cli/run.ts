@@ -16,11 +16,13 @@ export async function run(word: string, module: CommandModule, args: readonly st
     try {
       const gw = openInvocation(command.optsWithGlobals<Globals>(), shell, { ownSignals: signals.stop })
       try {
-        const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted])
+        const result = await Promise.race([(work as Work<unknown[]>)(gw, ...given), signals.interrupted, gw.deaf])
         if (typeof result === 'number') code = result
-      } finally {
-        await gw.close()
+      } catch (error) {
+        await gw.close(error instanceof Interrupted)
+        throw error
       }
+      await gw.close()
     } finally {
       signals.stop()
     }

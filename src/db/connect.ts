@@ -3,6 +3,7 @@ import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import type { Config } from '../config/schema.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { within } from '../lib/within.ts'
 import { type Embedded, enterEmbedded } from './enter.ts'
 import { look, migrate } from './migrate.ts'
 import type { Tables } from './schema.ts'
@@ -30,12 +31,11 @@ export interface OpenOptions {
   log?: (line: string) => void
   /** the embedded Postgres where the caller has begun to enter it already */
   embedded?: Promise<Embedded> | undefined
-  /** no query is waited for longer than 10 s: for commands, at which somebody sits */
-  impatient?: boolean
 }
 
 const OLDEST = 15
-/** The longest wait for a connection and, of who is impatient, for an answer. */
+const LEAVE_MS = 2_000
+/** The longest wait for a connection, and for the first answer. */
 const PATIENCE_MS = 10_000
 
 /**
@@ -65,7 +65,6 @@ async function openPool(
   const connection: pg.ClientConfig = { ...given, application_name: 'gw', connectionTimeoutMillis: PATIENCE_MS }
   const pool = new pg.Pool({
     ...connection,
-    ...(options.impatient && { query_timeout: PATIENCE_MS }),
     max: config['database.pool_size'],
     allowExitOnIdle: true,
     // A server that is gone without a word must not leave a query waiting for ever.
@@ -78,10 +77,14 @@ async function openPool(
   // on that connection fails, and the pool drops it.
   pool.on('connect', client => client.on('error', () => {}))
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-  const close = async () => {
+  const end = async () => {
     await db.destroy()
     // kysely ends only a pool it has used.
     if (!pool.ended) await pool.end()
+  }
+  const close = async () => {
+    // A server that stands still takes no leave: whoever is closing does not wait for it.
+    await within(LEAVE_MS, end()).catch(() => {})
     await tenancy?.release()
   }
   const counts = () => ({
@@ -90,7 +93,7 @@ async function openPool(
     waiting: pool.waitingCount,
   })
   try {
-    const { version, current } = await look(pool)
+    const { version, current } = await look(pool, PATIENCE_MS)
     const major = Math.floor(version / 10_000)
     if (major < OLDEST)
       throw new Refusal('unreachable', `database.url: Postgres ${major} is too old, gw needs ${OLDEST} or newer`)
@@ -105,6 +108,23 @@ async function openPool(
       `database.url: ${reason(error)}; check that Postgres runs there and that user, password and database exist`,
       { cause: error },
     )
+  }
+}
+
+/** Whether the server answers on a connection that is made for it; a refusal is an answer. @throws when none comes within `ms` */
+export async function ping(connection: pg.ClientConfig, ms: number): Promise<void> {
+  const client = new pg.Client({ ...connection, application_name: 'gw ping', connectionTimeoutMillis: ms })
+  client.on('error', () => {})
+  try {
+    await within(
+      ms,
+      client.connect().then(() => client.query('select 1')),
+    )
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error
+  } finally {
+    // Not waited for: it may be what does not answer.
+    void client.end().catch(() => {})
   }
 }
 

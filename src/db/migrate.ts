@@ -77,12 +77,14 @@ export async function migrate(
 }
 
 /** The version of a server (180004 is 18.4), and whether its database has all migrations, in one question: each start asks it. */
-export async function look(pool: pg.Pool): Promise<{ version: number; current(): boolean }> {
+export async function look(pool: pg.Pool, withinMs: number): Promise<{ version: number; current(): boolean }> {
   const version = `current_setting('server_version_num')::int as version`
   try {
-    const { rows } = await pool.query<{ version: number } & AppliedRow>(
-      `select ${version}, name, sha256, applied_at from (values (1)) as one left join schema_migrations on true`,
-    )
+    const { rows } = await pool.query<{ version: number } & AppliedRow>({
+      text: `select ${version}, name, sha256, applied_at from (values (1)) as one left join schema_migrations on true`,
+      // pg's types do not know it.
+      ...{ query_timeout: withinMs },
+    })
     const applied = rows.filter(row => row.name !== null)
     const known = migrations()
     return { version: rows[0]!.version, current: () => check(applied, known).size === known.length }

@@ -2,8 +2,9 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { openDatabase } from '../../src/db/connect.ts'
+import { openDatabase, ping } from '../../src/db/connect.ts'
 import { freshDatabase } from '../helpers/database.ts'
+import { outageOf } from '../helpers/outage.ts'
 
 t.test('a connection lost between two queries fails the next one, and nothing else', async t => {
   const { config } = loadConfig({ env: { GW_DATABASE_URL: await freshDatabase(t) }, flags: { data_dir: '/nowhere' } })
@@ -21,4 +22,17 @@ t.test('a connection lost between two queries fails the next one, and nothing el
     }),
   )
   t.type(await pidOf(db), 'number', 'the pool goes on with another')
+})
+
+t.test('whoever closes does not wait for a server that stands still, and who asks is told of it', async t => {
+  const postgres = await outageOf(t, await freshDatabase(t))
+  const { config } = loadConfig({ env: { GW_DATABASE_URL: postgres.url }, flags: { data_dir: '/nowhere' } })
+  const database = await openDatabase(config, { migrate: false })
+  await sql`select 1`.execute(database.db)
+  await ping(database.connection, 60_000)
+  postgres.silence()
+  await t.rejects(ping(database.connection, 50), /no answer within 50 ms|timeout expired/)
+  // Without a deadline of its own this would hang for as long as the server does.
+  await database.close()
+  postgres.speak()
 })
