@@ -1,6 +1,7 @@
 // Lends one command what it uses: output, configuration, database, secret; opened when first asked for, closed at its end.
+import { existsSync } from 'node:fs'
 import type { Loaded } from '../config/load.ts'
-import type { Database } from '../db/connect.ts'
+import type { Database, Db } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Secret } from '../lib/secret.ts'
 import { within } from '../lib/within.ts'
@@ -54,6 +55,7 @@ export function openInvocation(
 
   const deaf = Promise.withResolvers<never>()
   deaf.promise.catch(() => {})
+  let signed: ((tx: Db) => Promise<void>) | undefined
   let watching: NodeJS.Timeout | undefined
   // A query may take its time; a server that stands still takes all of it.
   const watch = ({ connection }: Database) => {
@@ -103,14 +105,22 @@ export function openInvocation(
     db: async () => (await gw.database()).db,
 
     async secret() {
-      const [config, { openSecret }] = await Promise.all([gw.config(), import('../lib/secret.ts')])
-      // Opening makes the key file when it is missing, so only a command that encrypts, decrypts or digests opens it.
+      const file = (await gw.config())['secret.key_file']
+      const [db, { isKnown, openKnownSecret }] = await Promise.all([gw.db(), import('../core/known-secret.ts')])
+      if (existsSync(file) || (await isKnown(db))) return openKnownSecret(db, file)
+      // Opening makes the file, so only a command that encrypts or digests opens it.
+      const { openSecret } = await import('../lib/secret.ts')
       let opened: Secret | undefined
-      const open = () => (opened ??= openSecret(config['secret.key_file']))
+      const open = () => (opened ??= openSecret(file))
+      // What is written with it says whose it is.
+      signed = async tx => void (opened && (await openKnownSecret(tx, file)))
       return {
         encrypt: plain => open().encrypt(plain),
         decrypt: sealed => open().decrypt(sealed),
         digest: key => open().digest(key),
+        get fingerprint() {
+          return open().fingerprint
+        },
       }
     },
 
@@ -120,6 +130,7 @@ export function openInvocation(
       try {
         return await db.transaction().execute(async tx => {
           result = await work(tx)
+          await signed?.(tx)
           if (dryRun) throw new DryRun()
           return result
         })

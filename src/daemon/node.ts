@@ -10,6 +10,7 @@ import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
 import { openErrorLog } from '../core/errors/log.ts'
+import { openKnownSecret } from '../core/known-secret.ts'
 import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
@@ -33,7 +34,6 @@ import { Failure } from '../lib/failure.ts'
 import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
-import { openSecret } from '../lib/secret.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
@@ -112,7 +112,7 @@ export async function startWorker(
 
   const database = open(await openDatabase(config, { embedded, log: line => log.warn(line) }))
   if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
-  const secret = openSecret(config['secret.key_file'])
+  const secret = await openKnownSecret(database.db, config['secret.key_file'])
   const processId = randomBytes(6).toString('hex')
   const guard = upstreamGuard(config)
   const engine = open(

@@ -12,17 +12,20 @@ export interface Secret {
   decrypt(sealed: Uint8Array): string
   /** HMAC-SHA256 of a client key, for lookup */
   digest(clientKey: string): Buffer
+  /** Tells one key from another and nothing about it, as 32 hexadecimal digits. */
+  readonly fingerprint: string
 }
 
 const VERSION = 1
 const CIPHER = 'aes-256-gcm'
 const TAG_BYTES = 16
+const ID_BYTES = 4
 
 /**
- * Reads the key file, or creates it (0600, 32 random bytes as hex) at first use.
+ * Reads the key file, or creates it (0600, 32 random bytes as hex) at first use, unless there is a reason that it must be there.
  * @throws Refusal when it cannot be read or does not hold a key
  */
-export function openSecret(file: string): Secret {
+export function openSecret(file: string, { missing }: { missing?: string | undefined } = {}): Secret {
   let text: string
   try {
     text = readNamed(file).trim()
@@ -31,6 +34,12 @@ export function openSecret(file: string): Secret {
       throw new Refusal(
         'unreachable',
         `secret.key_file ${file} cannot be read: ${(error as Error).message}; run gw as the user that owns it`,
+        { cause: error },
+      )
+    if (missing !== undefined)
+      throw new Refusal(
+        'config',
+        `secret.key_file ${file} does not exist, and ${missing}; restore it from your backup`,
         { cause: error },
       )
     text = create(file)
@@ -74,8 +83,10 @@ function create(file: string): string {
 export function secretFrom(master: Buffer): Secret {
   const sealing = Buffer.from(hkdfSync('sha256', master, '', 'gw credential encryption', 32))
   const digesting = Buffer.from(hkdfSync('sha256', master, '', 'gw client key digest', 32))
-  const keyId = createHmac('sha256', sealing).update('id').digest().subarray(0, 4)
+  const id = createHmac('sha256', sealing).update('id').digest()
+  const keyId = id.subarray(0, ID_BYTES)
   return {
+    fingerprint: id.toString('hex', 0, 16),
     encrypt(plain) {
       const iv = randomBytes(12)
       const cipher = createCipheriv(CIPHER, sealing, iv)
@@ -102,4 +113,9 @@ export function secretFrom(master: Buffer): Secret {
     },
     digest: clientKey => createHmac('sha256', digesting).update(clientKey).digest(),
   }
+}
+
+/** The beginning of the fingerprint of the key that sealed these bytes; undefined where they are none of ours. */
+export function sealedWith(sealed: Uint8Array): string | undefined {
+  return sealed[0] === VERSION ? Buffer.from(sealed.subarray(1, 1 + ID_BYTES)).toString('hex') : undefined
 }
