@@ -33,7 +33,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   group: {
     group: 'Set up',
-    summary: 'pools of accounts with a price: add, list, show, set, rm',
+    summary: 'pools of accounts with a price: add, list, show, set, allow, deny, rm',
     load: () => import('./commands/group.ts'),
   },
   account: {

@@ -42,6 +42,7 @@ export function groupFacts(row: Selectable<Tables['groups']>): GroupFacts {
     billing: row.billing,
     limits: { day: row.daily_limit, week: row.weekly_limit, month: row.monthly_limit },
     exclusive: row.exclusive,
+    allowed: row.allowed,
     unknownModel:
       row.fallback_model === null ? (row.unknown_model as 'reject' | 'free') : { fallback: row.fallback_model },
     onDisconnect: row.drain_ms === null ? (row.on_disconnect as 'stop' | 'abort') : { drainMs: row.drain_ms },

@@ -27,6 +27,8 @@ export interface GroupFacts {
   readonly limits: Readonly<Record<WindowName, Nano | null>>
   /** its accounts serve no key without a group */
   readonly exclusive: boolean
+  /** who was let in, by number; of interest where it is exclusive and not of subscriptions */
+  readonly allowed: readonly number[]
   /** what a model without a price costs: a refusal, nothing, or what the model of this name costs */
   readonly unknownModel: 'reject' | 'free' | { readonly fallback: string }
   /** when a client has left, its upstream is read on until the input's cost is known, not at all, or for so long */

@@ -37,6 +37,7 @@ export interface GroupsTable {
   weekly_limit: bigint | null
   monthly_limit: bigint | null
   exclusive: Generated<boolean>
+  allowed: ColumnType<number[], number[] | undefined, number[]>
   unknown_model: Generated<'reject' | 'fallback' | 'free'>
   fallback_model: string | null
   on_disconnect: Generated<'stop' | 'abort' | 'drain'>

@@ -139,6 +139,12 @@ export const codes = {
     fault: 'gateway',
     text: 'The gateway cannot record usage right now (%s), please retry later.',
   },
+  GROUP_EXCLUSIVE: {
+    status: 403,
+    type: 'permission_error',
+    fault: 'downstream',
+    text: 'Group %s is only for users who were let in; ask the operator to run "gw group allow %s %s".',
+  },
   NO_GROUP: {
     status: 403,
     type: 'permission_error',

@@ -51,6 +51,31 @@ t.test('a user is added, found, changed and taken away', async t => {
   t.same(await json('user list'), [])
 })
 
+t.test('an exclusive group says who may have a key of it', async t => {
+  const { gw, json } = await home(t, { GW_DATABASE_URL: await freshDatabase(t) })
+  await json('group add team --platform anthropic')
+  await json('group add vips --platform anthropic --exclusive')
+  for (const name of ['ann', 'vito']) await json(`user add ${name}`)
+  t.match(await gw('key create --user ann --group vips'), {
+    code: 5,
+    stderr: 'gw: group "vips" is exclusive and user "ann" was not let in: gw group allow vips ann\n',
+  })
+  t.strictSame((await json('group allow vips vito ann')).allowed, ['ann', 'vito'])
+  t.strictSame((await json('group allow vips ann')).allowed, ['ann', 'vito'], 'once is enough')
+  await json('key create --user ann --group vips --name anns')
+  await json('key create --user vito --name vitos')
+  t.strictSame((await json('group deny vips vito')).allowed, ['ann'])
+  t.match((await gw('group show vips')).stdout, /^allowed +ann$/m)
+  t.match(await gw('key set vitos --group vips'), { code: 5, stderr: /gw group allow vips vito/ })
+  t.match(await gw('group allow vips an'), { code: 6, stderr: /did you mean "ann"\?/ })
+  t.match(await gw('group allow team ann'), {
+    code: 7,
+    stderr: /"team" is for every user; gw group set team --exclusive first/,
+  })
+  await json('group set vips --billing subscription')
+  t.match(await gw('group allow vips vito'), { code: 7, stderr: /gw sub assign --user USER --group vips/ })
+})
+
 t.test('a group carries platform, price and limits', async t => {
   const added = await json('group add team --platform anthropic --multiplier 1.5 --daily-limit 20')
   t.match(added, { name: 'team', platform: 'anthropic', multiplier: 1.5, billing: 'balance', daily_limit: '20.00' })

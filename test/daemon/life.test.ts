@@ -242,7 +242,8 @@ t.test('a daemon that may not start says why in one line, and harms nobody', asy
   const second = await run(t, dir, env)
   t.equal(await second.end(), 7)
   t.match(second.stderr, /^gw: data_dir \S+ is in use by another gw serve; .+\n$/)
-  const elsewhere = await run(t, dataDir(t), env, { listen: new URL(gw.url).host })
+  const sameKey = { ...env, GW_SECRET_KEY_FILE: path.join(dir, 'secret.key') }
+  const elsewhere = await run(t, dataDir(t), sameKey, { listen: new URL(gw.url).host })
   t.equal(await elsewhere.end(), 4)
   t.match(elsewhere.stderr, /^gw: listen 127\.0\.0\.1:\d+: another program listens there; .+\n$/)
   const lost = await run(t, dataDir(t), { GW_DATABASE_URL: 'postgres://gw@127.0.0.1:1/gw' })

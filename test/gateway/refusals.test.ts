@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import t, { type Test } from 'tap'
-import { addGroup } from '../../src/core/record/group.ts'
+import { addGroup, allowInto, setGroup } from '../../src/core/record/group.ts'
 import { createKey, type KeyLimits, revokeKey } from '../../src/core/record/key.ts'
 import { gateway, hello, type SendOptions, type TestGateway, until } from '../helpers/gateway.ts'
 import { type Refusal, refused, refusedOnWire } from '../helpers/refused.ts'
@@ -101,6 +101,24 @@ t.test('who may not ask is told why, and a change by a command is in force at on
   t.equal((await ask({})).status, 200)
   await gw.set.revoke('alice')
   await refused(t, await ask({}), [401, 'authentication_error', 'API_KEY_DISABLED', 'This API key has been revoked.'])
+})
+
+t.test('an exclusive group serves who was let in, and nobody else', async t => {
+  const gw = await gateway(t)
+  const { db } = gw.database
+  await setGroup(db, 'main', { exclusive: true })
+  await until(t, 'the key is refused', async () => (await gw.send(hello())).status === 403)
+  await refused(t, await gw.send(hello()), [
+    403,
+    'permission_error',
+    'GROUP_EXCLUSIVE',
+    'Group main is only for users who were let in; ask the operator to run "gw group allow main alice".',
+  ])
+  noneAsked(t, gw)
+  await allowInto(db, 'main', ['alice'], true)
+  await until(t, 'it is let in', async () => (await gw.send(hello())).status === 200)
+  await allowInto(db, 'main', ['alice'], false)
+  await until(t, 'and out', async () => (await gw.send(hello())).status === 403)
 })
 
 t.test('a revoked key is refused by a running daemon', async t => {

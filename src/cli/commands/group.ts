@@ -21,12 +21,13 @@ interface Fields {
 const billings = ['balance', 'subscription'] as const
 
 const record = (group: Group) => {
-  const { fallback_model, on_disconnect, drain_ms, created_at, ...fields } = group
+  const { allowed, unknown_model, fallback_model, on_disconnect, drain_ms, created_at, ...fields } = group
   return {
     ...fields,
+    allowed,
     // Four decimal places survive a JSON number, and jq can compare it.
     multiplier: Number(group.multiplier),
-    unknown_model: fallback_model === null ? group.unknown_model : `fallback ${fallback_model}`,
+    unknown_model: fallback_model === null ? unknown_model : `fallback ${fallback_model}`,
     on_disconnect: drain_ms === null ? on_disconnect : `drain ${formatDuration(drain_ms)}`,
     created_at,
   }
@@ -55,7 +56,7 @@ function fieldOptions(command: Command): Command {
       'when a client leaves: stop (default) once the cost of the input is known, abort, or "drain 30s" to read on',
       read.onDisconnect,
     )
-    .option('--exclusive', 'only for users who were let in')
+    .option('--exclusive', 'only for users who were let in: gw group allow')
 }
 
 const columns = (fields: Fields) => ({
@@ -69,7 +70,7 @@ const columns = (fields: Fields) => ({
   ...fields.onDisconnect,
 })
 
-const less = ['on_disconnect', 'unknown_model', 'exclusive', 'daily_limit', 'weekly_limit', 'monthly_limit']
+const less = ['on_disconnect', 'unknown_model', 'exclusive', 'allowed', 'daily_limit', 'weekly_limit', 'monthly_limit']
 
 export function define(noun: Command, act: Act): void {
   noun.description('Groups pool the accounts of one platform; a key belongs to one group.')
@@ -130,6 +131,22 @@ export function define(noun: Command, act: Act): void {
         gw.out.record(record(group), view(group))
       }),
     )
+
+  for (const [verb, into, what] of [
+    ['allow', true, 'let users into an exclusive group'],
+    ['deny', false, 'let users into an exclusive group no longer; their keys of it are refused from now on'],
+  ] as const)
+    writes(noun.command(verb))
+      .description(what)
+      .argument('<group>', 'name or number')
+      .argument('<users...>', 'names or numbers')
+      .action(
+        act(async (gw, ref: string, users: string[]) => {
+          const { allowInto } = await import('../../core/record/group.ts')
+          const group = await gw.write(db => allowInto(db, ref, users, into))
+          gw.out.record(record(group), view(group))
+        }),
+      )
 
   destroys(noun.command('rm'))
     .description('take a group away; its keys then belong to no group, and its subscriptions end')

@@ -28,6 +28,7 @@ const phases: Partial<Record<FailureCode, ErrorPhase>> = {
   USER_INACTIVE: 'auth',
   ACCESS_DENIED: 'auth',
   MODEL_NOT_ALLOWED: 'auth',
+  GROUP_EXCLUSIVE: 'auth',
   NO_GROUP: 'auth',
   MODEL_UNPRICED: 'billing',
   MODE_UNPRICED: 'billing',

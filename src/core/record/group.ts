@@ -4,7 +4,9 @@ import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
 import type { Platform } from '../../db/schema.ts'
 import type { Nano } from '../../lib/money.ts'
+import { Refusal } from '../../lib/refusal.ts'
 import { checkName, pick, unique } from './named.ts'
+import { findUser, type User } from './user.ts'
 
 export interface Group {
   id: number
@@ -17,6 +19,8 @@ export interface Group {
   weekly_limit: Nano | null
   monthly_limit: Nano | null
   exclusive: boolean
+  /** who was let into an exclusive one, by name, in the order of names */
+  allowed: string[]
   /** what becomes of a request for a model without a price; `fallback`: it costs what `fallback_model` costs */
   unknown_model: 'reject' | 'fallback' | 'free'
   fallback_model: string | null
@@ -27,7 +31,7 @@ export interface Group {
   created_at: Date
 }
 
-export type GroupChange = Partial<Omit<Group, 'id' | 'platform' | 'created_at'>>
+export type GroupChange = Partial<Omit<Group, 'id' | 'platform' | 'allowed' | 'created_at'>>
 export type NewGroup = GroupChange & { name: string; platform: Platform }
 
 export function listGroups(db: Db): Promise<Group[]> {
@@ -64,6 +68,47 @@ export async function setGroup(db: Db, ref: string, change: GroupChange): Promis
       .execute(),
   )
   return selectGroups(db).where('id', '=', id).executeTakeFirstOrThrow()
+}
+
+/**
+ * Lets users into an exclusive group, or out of it again. Who is in already, or not in it, stays so.
+ * @throws Refusal `missing`, and `conflict` where nobody needs to be let in
+ */
+export async function allowInto(db: Db, ref: string, users: readonly string[], into: boolean): Promise<Group> {
+  const group = await findGroup(db, ref)
+  if (group.billing === 'subscription')
+    throw new Refusal(
+      'conflict',
+      `group "${group.name}" is for who has a subscription to it: gw sub assign --user USER --group ${group.name}`,
+    )
+  if (!group.exclusive && into)
+    throw new Refusal(
+      'conflict',
+      `group "${group.name}" is for every user; gw group set ${group.name} --exclusive first`,
+    )
+  const ids: number[] = []
+  for (const user of users) ids.push((await findUser(db, user)).id)
+  await db
+    .updateTable('groups')
+    .set(({ ref: column }) => ({
+      // A set, in one statement: two commands at once lose nothing of each other.
+      allowed: into
+        ? sql`array(select distinct id from unnest(${column('allowed')} || ${ids}::integer[]) id order by 1)`
+        : sql`array(select id from unnest(${column('allowed')}) id where id <> all(${ids}::integer[]))`,
+      updated_at: new Date(),
+    }))
+    .where('id', '=', group.id)
+    .execute()
+  return selectGroups(db).where('id', '=', group.id).executeTakeFirstOrThrow()
+}
+
+/** @throws Refusal `refused` when the user may not have a key of this group */
+export function requireAllowed(user: Pick<User, 'name'>, group: Group): void {
+  if (!group.exclusive || group.billing === 'subscription' || group.allowed.includes(user.name)) return
+  throw new Refusal(
+    'refused',
+    `group "${group.name}" is exclusive and user "${user.name}" was not let in: gw group allow ${group.name} ${user.name}`,
+  )
 }
 
 /**
@@ -121,5 +166,12 @@ function selectGroups(db: Db) {
       'drain_ms',
       'created_at',
     ])
+    .select(
+      sql<
+        string[]
+      >`array(select u.name from users u where u.id = any(groups.allowed) and u.deleted_at is null order by 1)`.as(
+        'allowed',
+      ),
+    )
     .where('deleted_at', 'is', null)
 }

@@ -8,7 +8,7 @@ import type { Nano } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { didYouMean } from '../../lib/suggest.ts'
-import { findGroup } from './group.ts'
+import { findGroup, requireAllowed } from './group.ts'
 import { checkName, unique } from './named.ts'
 import { requireSubscription } from './subscription.ts'
 import { findUser } from './user.ts'
@@ -53,11 +53,14 @@ type NewKey = {
 
 /**
  * Creates a key. `key` is its value: the only time it is seen.
- * @throws Refusal `refused` when the group takes subscriptions and the user has none that runs
+ * @throws Refusal `refused` when the group is exclusive and the user was not let in, or takes subscriptions and it has none that runs
  */
 export async function createKey(db: Db, secret: Secret, key: NewKey): Promise<Key & { key: string }> {
-  if (key.group !== undefined)
-    await requireSubscription(db, await findUser(db, key.user), await findGroup(db, key.group))
+  if (key.group !== undefined) {
+    const [user, group] = [await findUser(db, key.user), await findGroup(db, key.group)]
+    requireAllowed(user, group)
+    await requireSubscription(db, user, group)
+  }
   return insertKey(db, secret, key)
 }
 
@@ -154,7 +157,9 @@ export async function setKey(
 
 async function admittedTo(db: Db, key: Key, ref: string): Promise<number> {
   const group = await findGroup(db, ref)
-  await requireSubscription(db, await findUser(db, key.user), group)
+  const user = await findUser(db, key.user)
+  requireAllowed(user, group)
+  await requireSubscription(db, user, group)
   return group.id
 }
 

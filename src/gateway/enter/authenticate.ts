@@ -29,7 +29,7 @@ export function accountsOf(gw: Gateway, { group, platform }: Caller): readonly A
 /**
  * `ip` is the client's address.
  * @throws Failure API_KEY_REQUIRED, INVALID_API_KEY, KEYS_DIFFER, TOO_MANY_BAD_KEYS, API_KEY_DISABLED, API_KEY_EXPIRED,
- * USER_INACTIVE, ACCESS_DENIED, WRONG_PLATFORM
+ * USER_INACTIVE, ACCESS_DENIED, GROUP_EXCLUSIVE, WRONG_PLATFORM
  */
 export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, route: Route): Caller {
   const { key, digest } = keyOf(gw, presented(req), ip)
@@ -38,6 +38,8 @@ export function authenticate(gw: Gateway, req: IncomingMessage, ip: string, rout
   if (!key.user.active) throw new Failure('USER_INACTIVE')
   if (!key.allows(ip)) throw new Failure('ACCESS_DENIED')
   const { group } = key
+  if (group?.exclusive && group.billing === 'balance' && !group.allowed.includes(key.user.id))
+    throw new Failure('GROUP_EXCLUSIVE', [group.name, group.name, key.user.name])
   const platform = route.force ?? group?.platform ?? 'anthropic'
   if (route.platforms && !route.platforms.includes(platform))
     throw new Failure('WRONG_PLATFORM', [platform, `${route.method} ${route.path}`, generating])
