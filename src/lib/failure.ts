@@ -1,4 +1,4 @@
-// Every way a request can fail at a client: one table, rendered by the caller's dialect.
+// Every way a request can fail at a client, rendered by the caller's dialect; long, because it is one table of all of them.
 
 /** Whose fault it is; decides the log level and, later, what counts against the SLA. */
 export type Fault = 'downstream' | 'gateway' | 'upstream'
