@@ -61,6 +61,7 @@ const table: Record<FailureCode, string> = {
   KEY_RATE_LIMITED: 'concurrency P3 client client_request RL limited retry client',
   BILLING_UNAVAILABLE: 'billing P1 platform gateway LR retry',
   BOOKS_CLOSED: 'billing P1 platform gateway OM retry',
+  GROUP_EXCLUSIVE: 'auth P3 client client_request NR client',
   NO_GROUP: 'auth P3 client client_request NR client',
   WRONG_PLATFORM: 'request P3 client client_request NR client',
   NOT_FOUND: 'request P3 client client_request NR client',
