@@ -162,12 +162,6 @@ const LONG = 400
 // Settings that are promised but not kept yet: what is missing, by whom it would be read.
 const unread = new Set<string>([
   'workers', // the supervisor starts one worker, whatever it says
-  'ops.metrics.keep',
-  'ops.dimensions.keep_minutes',
-  'ops.dimensions.keep_hours',
-  'ops.dimensions.keep_days',
-  'ops.errors.keep',
-  'alerts.keep',
   'smtp.url',
   'smtp.password_file',
   'smtp.from',

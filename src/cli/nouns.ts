@@ -98,7 +98,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   ops: {
     group: 'Watch',
-    summary: 'what gw sees of itself: overview, history, providers, latency, dimensions, health',
+    summary: 'what gw sees of itself: overview, history, providers, latency, dimensions, health, retention',
     load: () => import('./commands/ops.ts'),
   },
   alert: {

@@ -166,6 +166,11 @@ export const settings = {
     '30d',
     'How long metrics of processes are kept; 0s is for ever. `gw ops retention set` goes before this and the others.',
   ),
+  'ops.cells.keep': live(
+    duration('0s', '36500d'),
+    '2d',
+    'How long counts of each `ops.interval` by platform, group, account and model are kept, which alert rules read; 0s is for ever.',
+  ),
   'ops.dimensions.keep_minutes': live(
     duration('0s', '36500d'),
     '30d',

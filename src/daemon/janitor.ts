@@ -1,32 +1,39 @@
 // The janitor: keeps what the database holds within its limits.
 import type { Config } from '../config/schema.ts'
-import { applyRetention, RETENTION_LOCK } from '../core/usage/retention.ts'
+import { clockOf, lastRun, RETENTION_LOCK, runRetention } from '../core/retention/run.ts'
 import type { SharedJob } from './jobs.ts'
+import { keepOf } from './keep.ts'
 
-/** At the start and every hour. Tomorrow's partitions are made by whoever needs them first, and what is old can wait. */
+const HOUR = 3_600_000
+// A little less than a day, so that the hour of it does not wander.
+const DAILY_MS = 23.5 * HOUR
+
+/** At the start, and daily by one process of all; what was in use then is tried again every hour. */
 export function janitor(options: {
   /** asked every time: a reload may change it */
   config: () => Config
   log: { info(line: string): unknown }
 }): SharedJob {
   const { config, log } = options
+  let again = true
   return {
     name: 'retention',
-    everyMs: 3_600_000,
+    everyMs: HOUR,
     atStart: true,
     lease: RETENTION_LOCK,
     async run(leaving, own) {
-      const keep = {
-        rows: config()['usage.keep'],
-        minutes: config()['usage.keep_minutes'],
-        hours: config()['usage.keep_hours'],
-        days: config()['usage.keep_days'],
-      }
-      const done = await applyRetention(own, { now: Date.now(), keep, signal: leaving })
-      for (const { name, until } of done.dropped)
-        log.info(`retention: dropped ${name}, usage before ${until.toISOString()}`)
-      if (done.busy.length > 0 && !leaving.aborted)
+      const last = await lastRun(own)
+      if (!again && last !== undefined && Math.abs((await clockOf(own)) - last) < DAILY_MS) return
+      const done = await runRetention(own, { hostNow: Date.now(), keep: keepOf(config()), signal: leaving })
+      for (const { partition, until } of done.dropped)
+        log.info(`retention: dropped ${partition}, all before ${until.toISOString()}`)
+      if (done.alerts > 0) log.info(`retention: deleted ${done.alerts} rows of alerts`)
+      if (leaving.aborted) return
+      again = done.busy.length > 0 || done.doubt !== undefined || done.failed.length > 0
+      if (done.busy.length > 0)
         log.info(`retention: ${done.busy.join(', ')} in use by something long; trying again within the hour`)
+      if (done.doubt !== undefined) throw new Error(done.doubt)
+      if (done.failed.length > 0) throw new Error(done.failed.join('; '))
     },
   }
 }

@@ -107,7 +107,10 @@ export interface JobsTable {
 export interface RetentionTable {
   name: string
   keep_ms: bigint | null
+  /** by Postgres's clock */
   last_run_at: Date | null
+  /** the clock leapt: nothing is dropped before */
+  hold_until: Date | null
   last_dropped: Generated<string[]>
   last_dropped_at: Date | null
   last_error: string | null

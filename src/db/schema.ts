@@ -265,7 +265,8 @@ export interface UsageRollupTable extends UsageSums {
 }
 
 export interface UsageKeptTable {
-  name: 'usage' | 'usage_minute' | 'usage_hour' | 'usage_day'
+  /** as `gw ops retention` lists it (core/retention/kept.ts) */
+  name: string
   since: Date
 }
 

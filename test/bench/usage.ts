@@ -7,8 +7,8 @@ import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { loadConfig } from '../../src/config/load.ts'
 import type { UsageLine } from '../../src/core/books/line.ts'
+import { applyRetention } from '../../src/core/retention/partitions.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
-import { applyRetention } from '../../src/core/usage/retention.ts'
 import { listUsage, usagePages } from '../../src/core/usage/rows.ts'
 import { usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
 import { type Db, openDatabase } from '../../src/db/connect.ts'
@@ -29,7 +29,10 @@ async function main() {
   if (interrupted) return
   await sizes('usage as filled in order of time', `relname ~ '^usage_\\d{6}$'`, total)
   const minutes = performance.now()
-  const { dropped } = await applyRetention(db, { now, keep: { rows: 0, minutes: 2 * DAY, hours: 0, days: 0 } })
+  const { dropped } = await applyRetention(db, {
+    now,
+    keep: { usage: 0, usage_minute: 2 * DAY, usage_hour: 0, usage_day: 0 },
+  })
   console.log(`retention, the minutes of ${dropped.length} days: ${seconds(minutes)}`)
   await stats(now)
   await pages(now)
@@ -85,7 +88,7 @@ async function retention(now: number) {
   )
   // The first is a piece of a month, so it goes before.
   const [first, month] = rows
-  const keep = { rows: now - first!.until.getTime(), minutes: 0, hours: 0, days: 0 }
+  const keep = { usage: now - first!.until.getTime(), usage_minute: 0, usage_hour: 0, usage_day: 0 }
   await applyRetention(db, { now, keep })
 
   const quiet = await inserting(() => new Promise(resolve => setTimeout(resolve, 3_000)))
@@ -93,8 +96,8 @@ async function retention(now: number) {
   const dropping = await inserting(async () => {
     await new Promise(resolve => setTimeout(resolve, 1_000))
     const begun = performance.now()
-    const done = await applyRetention(db, { now, keep: { ...keep, rows: now - month!.until.getTime() } })
-    const names = done.dropped.map(({ name }) => name).join(', ')
+    const done = await applyRetention(db, { now, keep: { ...keep, usage: now - month!.until.getTime() } })
+    const names = done.dropped.map(({ partition }) => partition).join(', ')
     console.log(
       `retention, ${names || `busy: ${done.busy.join()}`} (${mb(month!.bytes)}): ${(performance.now() - begun).toFixed(0)} ms`,
     )

@@ -4,7 +4,7 @@ import type { DimensionName, Sort } from '../../core/watch/dimensions.ts'
 import type { HistoryAsked } from '../../core/watch/history.ts'
 import type { Range } from '../../core/watch/range.ts'
 import type { Act } from '../command.ts'
-import { examples, lists } from '../declare.ts'
+import { examples, lists, writes } from '../declare.ts'
 import type { ListOptions } from '../format.ts'
 import type { DimensionsOptions } from '../ops/dimensions.ts'
 import type { Filters, Span } from '../ops/figures.ts'
@@ -43,6 +43,7 @@ export function define(noun: Command, act: Act): void {
     'gw ops overview --range 6h',
     'gw ops history --since 30d --account main',
     'gw ops dimensions --by model --sort cost --since 7d',
+    'gw ops retention set error_log 90d',
   ])
 
   filterOptions(rangeOptions(noun.command('overview')))
@@ -116,6 +117,25 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: { since?: Date }) => {
         const { health } = await import('../ops/health.ts')
         await health(gw, options)
+      }),
+    )
+
+  const retention = lists(noun.command('retention'))
+    .description('how long what is kept, and how the last run went; it is made daily, and at the start of a daemon')
+    .action(
+      act(async gw => {
+        const { list } = await import('../ops/retention.ts')
+        await list(gw)
+      }),
+    )
+  writes(retention.command('set'))
+    .description('keep something longer or shorter than the settings say, from the next run on')
+    .argument('<name>', 'as gw ops retention lists it')
+    .argument('<span>', '1d and more, 0s for ever, or default: as the settings say')
+    .action(
+      act(async (gw, name: string, span: string) => {
+        const { set } = await import('../ops/retention.ts')
+        await set(gw, name, span)
       }),
     )
 }

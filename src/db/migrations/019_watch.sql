@@ -133,8 +133,11 @@ create table jobs (
 create table retention (
   name        text primary key,                            -- as gw ops retention lists them
   keep_ms     bigint,                                      -- 0: for ever
-  last_run_at timestamptz,
+  last_run_at timestamptz,                                 -- by Postgres's clock
+  hold_until  timestamptz,                                 -- the clock leapt: nothing is dropped before
   last_dropped text[] not null default '{}',               -- partitions dropped by the last run that dropped any
   last_dropped_at timestamptz,
   last_error  text
 );
+-- From when on each is whole, where retention has dropped what was before: now of more than usage.
+alter table usage_kept drop constraint usage_kept_name_check;
