@@ -16,6 +16,7 @@ const mayImport: Record<string, readonly string[]> = {
     'platform',
     'control/client',
     'control/view',
+    'control/watch',
     'dialect',
     'mock',
     'egress',

@@ -1,7 +1,8 @@
 // Draws the whole screen as lines: header, the table or tables that fit, and a footer that says what keys there are.
 import type { LiveView } from '../control/view.ts'
+import { span } from '../lib/units.ts'
 import { columns, cut } from '../lib/width.ts'
-import type { FeedState } from './feed.ts'
+import type { FeedState, Gone } from './feed.ts'
 import { HEADER_LINES, meters, nodesLine, titleLine } from './header.ts'
 import { helpLines } from './help.ts'
 import { focus, type Screen } from './press.ts'
@@ -31,7 +32,7 @@ export function draw(screen: Screen, feed: FeedState, size: Size, signs: Signs):
   const height = Math.max(0, size.rows - HEADER_LINES - 1)
   const { gone } = feed
   const trouble: Line[] = gone
-    ? [[{ text: cut(`retrying: ${tame(gone.why, signs)}`, width, signs.more), mood: 'bad' }]]
+    ? [[{ text: cut(again(gone, tame(gone.why, signs)), width, signs.more), mood: 'bad' }]]
     : []
   const header: Line[] = [
     titleLine(view, { current: screen.view, paused: screen.frozen !== null, gone }, look),
@@ -48,6 +49,11 @@ export function draw(screen: Screen, feed: FeedState, size: Size, signs: Signs):
   const lines = [...filled(header, HEADER_LINES), ...filled(body.lines, height), footer(screen, body.scroll, look)]
   return { lines: lines.slice(0, size.rows), scroll: body.scroll }
 }
+
+const again = ({ attempt, againMs }: Gone, why: string) =>
+  `${againMs === 0 ? `trying for the ${nth(attempt)} time` : `${nth(attempt)} try in ${span(againMs)}`}: ${why}`
+
+const nth = (n: number) => `${n}${n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th')}`
 
 function tables(screen: Screen, view: LiveView, width: number, height: number, signs: Signs): Frame {
   const make = (kind: Kind) =>

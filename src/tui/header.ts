@@ -1,5 +1,5 @@
 // The top four lines: which view, how fast, how well, and on which nodes.
-import type { LiveView } from '../control/view.ts'
+import { isOut, type LiveView } from '../control/view.ts'
 import { span } from '../lib/units.ts'
 import { columns, cut } from '../lib/width.ts'
 import type { Gone } from './feed.ts'
@@ -47,6 +47,7 @@ export const clock = (view: LiveView) => `${new Date(view.at).toISOString().slic
 export function meters(view: LiveView, { width, signs }: HeaderOptions): Line[] {
   const { ttft_ms: ttft } = view
   const bad: Mood | undefined = view.error_rate > 0 ? 'bad' : undefined
+  const out = view.accounts.filter(account => isOut(account.state)).length
   const waiting: Mood | undefined = view.waiting > 0 ? 'warn' : undefined
   const lines: readonly (readonly Meter[])[] = [
     [
@@ -59,6 +60,7 @@ export function meters(view: LiveView, { width, signs }: HeaderOptions): Line[] 
       ['errors', 'err', percent(view.error_rate), bad],
       ['time to first token p50', 'ttft p50', measured(ttft.p50)],
       ['p95', 'p95', measured(ttft.p95)],
+      ['accounts out', 'out', `${out} of ${view.accounts.length}`, out > 0 ? 'bad' : undefined],
     ],
   ]
   return lines.map(line => {

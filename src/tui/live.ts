@@ -1,7 +1,6 @@
 // `gw top` on a terminal: feed and component joined in Ink's alternate screen, and the terminal given back.
 import { render, useWindowSize } from 'ink'
 import { createElement as h, useSyncExternalStore } from 'react'
-import { controlClient } from '../control/client.ts'
 import { startFeed } from './feed.ts'
 import type { View } from './press.ts'
 import type { Signs } from './text.ts'
@@ -14,14 +13,11 @@ export interface LiveOptions {
   readonly color: boolean
 }
 
-const EVERY_MS = 1000
-
 const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
 /** Shows the daemon until the person leaves. @returns 0, or 128 and the number of the signal that ended it */
 export async function runLive({ socket, view, signs, color }: LiveOptions): Promise<number> {
-  const left = new AbortController()
-  const feed = startFeed(controlClient(socket, left.signal), EVERY_MS)
+  const feed = startFeed(socket)
   let code = 0
   const leave = () => screen.unmount()
   function Live() {
@@ -48,8 +44,7 @@ export async function runLive({ socket, view, signs, color }: LiveOptions): Prom
     return code
   } finally {
     for (const name of names) process.off(name, ended)
+    // A daemon that hangs would keep the process, and so the shell, waiting.
     feed.stop()
-    // A request to a daemon that hangs would keep the process, and so the shell, waiting for up to 5 s.
-    left.abort()
   }
 }

@@ -36,11 +36,13 @@ export interface Press {
 }
 
 const busiest: Sort = { column: 'used', reversed: false }
+// Those that are out come first, and are not to be looked for among hundreds that are well; then the busiest.
+const worst: Sort = { column: 'state', reversed: false }
 
 export function firstScreen(view: View = 'all'): Screen {
   return {
     view,
-    sort: { users: busiest, accounts: busiest, groups: busiest },
+    sort: { users: busiest, accounts: worst, groups: busiest },
     filter: '',
     typing: false,
     offset: 0,

@@ -116,7 +116,7 @@ const accounts: Shape<AccountView> = {
       id: 'state',
       title: 'STATE',
       cell: row => ({ text: row.state, mood: moods[row.state] }),
-      order: (a, b) => severity.indexOf(a.state) - severity.indexOf(b.state),
+      order: (a, b) => severity.indexOf(a.state) - severity.indexOf(b.state) || used.order!(a, b),
     },
     {
       id: 'until',

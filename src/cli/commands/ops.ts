@@ -37,7 +37,7 @@ function filterOptions(command: Command): Command {
 }
 
 export function define(noun: Command, act: Act): void {
-  noun.description('What gw sees of itself, from sums of minutes, hours and days; it needs no running daemon.')
+  noun.description('What gw sees of itself, from sums of minutes, hours and days; only watch needs a running daemon.')
   examples(noun, [
     'gw ops health',
     'gw ops overview --range 6h',
@@ -136,6 +136,17 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, name: string, span: string) => {
         const { set } = await import('../ops/retention.ts')
         await set(gw, name, span)
+      }),
+    )
+
+  noun
+    .command('watch')
+    .description('the running daemon live, one line a second, through its restarts; --json: an object a line')
+    .option('-n, --count <n>', 'so many lines; default: until Ctrl-C', read.whole('-n', 1, 1_000_000))
+    .action(
+      act(async (gw, options: { count?: number }) => {
+        const { watch } = await import('../ops/watch.ts')
+        await watch(gw, options)
       }),
     )
 }
