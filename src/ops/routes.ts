@@ -46,7 +46,7 @@ export const opsJson = (value: unknown): string =>
 
 /** What there is, for who asked for something else. */
 export function nothingHere(path: string, routes: OpsRoutes): string {
-  const all = ['/livez', '/readyz', '/metrics', ...Object.keys(routes)]
+  const all = ['/livez', '/readyz', '/metrics', '/ops/', '/ops/ws', ...Object.keys(routes)]
   return JSON.stringify({ error: `nothing is at ${path}${didYouMean(path, all)}; here are ${all.join(' ')}` })
 }
 

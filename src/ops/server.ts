@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto'
 import http from 'node:http'
 import { foreignHost } from './host.ts'
 import type { Metrics } from './metrics.ts'
+import { createPage } from './page.ts'
 import { answerOps, nothingHere, type OpsRoutes } from './routes.ts'
 
 export interface Readiness {
@@ -24,6 +25,7 @@ export function createOpsServer(options: {
   /** the name it listens by, which may be asked for on loopback too; '' where it has none */
   name: string
 }): http.Server {
+  const page = createPage()
   const server = http.createServer(async (req, res) => {
     const send = (status: number, body: string, type = 'application/json') =>
       res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body)
@@ -43,6 +45,9 @@ export function createOpsServer(options: {
         phase !== 'ready' ? 'draining' : refusing !== undefined ? 'refusing' : degraded.length > 0 ? 'degraded' : 'ok'
       return send(status === 'ok' || status === 'degraded' ? 200 : 503, JSON.stringify({ status, degraded }))
     }
+    // The page has no figures in it: it asks for them, and for the token where there is one.
+    if (path === '/ops/') return res.writeHead(200, page.headers).end(page.html)
+    if (path === '/ops') return res.writeHead(308, { location: 'ops/' }).end()
     if (path === '/metrics' || path.startsWith('/ops/')) {
       if (!allowed(req.headers.authorization, options.token)) {
         res.setHeader('www-authenticate', 'Bearer')

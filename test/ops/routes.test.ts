@@ -70,7 +70,7 @@ t.test('what is not there is told with what is, and an id is taken from the path
   t.equal(answer.status, 404)
   t.equal(
     answer.json.error,
-    'nothing is at /ops/overveiw; did you mean "/ops/overview"?; here are /livez /readyz /metrics /ops/overview /ops/explain/{id}',
+    'nothing is at /ops/overveiw; did you mean "/ops/overview"?; here are /livez /readyz /metrics /ops/ /ops/ws /ops/overview /ops/explain/{id}',
   )
   t.strictSame((await ask('/ops/explain/a%2Fb')).json, 'a/b')
   t.equal((await ask('/ops/explain/')).status, 404)

@@ -1,20 +1,23 @@
-// The far side of the control socket, scripted: answers GET /live with the view it was given, or not at all.
+// The far side of the control socket, scripted: tells the view it was given by GET /live and by the live stream, or nothing at all.
 import fs from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
+import type { Duplex } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { AccountView, LiveView, UserView } from '../../src/control/view.ts'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { type AccountView, isOut, type LiveFrame, type LiveView, type UserView } from '../../src/control/view.ts'
 
 export interface ScriptedDaemon {
   readonly socket: string
-  /** requests for the view so far */
+  /** questions for the view and connections to the stream so far */
   asked(): number
-  /** `hang`: takes the question and never answers */
+  /** Told to all who watch, too. `hang`: takes the question and never answers */
   say(next: LiveView | 'hang'): void
   start(): Promise<void>
-  stop(): Promise<void>
+  /** `code`: says goodbye first */
+  stop(code?: number): Promise<void>
 }
 
 export function scriptedDaemon(t: Test, first: LiveView): ScriptedDaemon {
@@ -24,11 +27,18 @@ export function scriptedDaemon(t: Test, first: LiveView): ScriptedDaemon {
   let says: LiveView | 'hang' = first
   let asked = 0
   let server: http.Server | undefined
+  const stream = new WebSocketServer({ noServer: true, handleProtocols: () => 'gw.live' })
+  const held = new Set<Duplex>()
+  const tell = (socket: WebSocket) => {
+    if (says === 'hang') return
+    for (const message of messagesOf(says)) socket.send(JSON.stringify(message))
+  }
   const daemon: ScriptedDaemon = {
     socket,
     asked: () => asked,
     say: next => {
       says = next
+      for (const socket of stream.clients) tell(socket)
     },
     start: () =>
       new Promise(resolve => {
@@ -37,13 +47,25 @@ export function scriptedDaemon(t: Test, first: LiveView): ScriptedDaemon {
           asked++
           if (says !== 'hang') res.end(JSON.stringify(says))
         })
+        server.on('upgrade', (req, socket, head) => {
+          asked++
+          held.add(socket)
+          socket.on('close', () => held.delete(socket))
+          if (says !== 'hang') stream.handleUpgrade(req, socket, head, tell)
+        })
         server.listen(socket, resolve)
       }),
-    stop: () =>
+    stop: code =>
       new Promise(resolve => {
         if (!server) return resolve()
+        for (const socket of stream.clients) {
+          if (code === undefined) socket.terminate()
+          else socket.close(code, 'gw stops here; come back in 2 s')
+        }
         server.close(() => resolve())
         server.closeAllConnections()
+        // What was upgraded is not among them.
+        if (code === undefined) for (const socket of held) socket.destroy()
         server = undefined
       }),
   }
@@ -52,6 +74,32 @@ export function scriptedDaemon(t: Test, first: LiveView): ScriptedDaemon {
     fs.rmSync(directory, { recursive: true })
   })
   return daemon
+}
+
+/** As the daemon tells it: a frame, then all rows. */
+export function messagesOf(view: LiveView): object[] {
+  const frame: LiveFrame = {
+    type: 'frame',
+    at: view.at,
+    phase: 'ready',
+    requests: view.requests_per_s,
+    tokens: view.tokens_per_s,
+    qps: view.requests_per_s,
+    tps: view.tokens_per_s,
+    in_flight: view.in_flight,
+    waiting: view.waiting,
+    error_rate: view.error_rate * 100,
+    ttft_ms: view.ttft_ms,
+    platforms: {},
+    accounts: {
+      total: view.accounts.length,
+      out: view.accounts.filter(account => isOut(account.state)).length,
+      states: {},
+    },
+    nodes: view.nodes,
+  }
+  const rows = (of: 'accounts' | 'users' | 'groups') => ({ type: 'rows', of, reset: true, rows: view[of], gone: [] })
+  return [frame, rows('accounts'), rows('users'), rows('groups')]
 }
 
 export const account = (name: string, changes: Partial<AccountView> = {}): AccountView => ({

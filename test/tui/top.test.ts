@@ -2,8 +2,8 @@
 import { render } from 'ink-testing-library'
 import { createElement as h } from 'react'
 import t, { type Test } from 'tap'
-import { controlClient } from '../../src/control/client.ts'
 import type { LiveView } from '../../src/control/view.ts'
+import { type Lost, watchDaemon } from '../../src/control/watch.ts'
 import { columns } from '../../src/lib/width.ts'
 import { type FeedState, startFeed } from '../../src/tui/feed.ts'
 import { draw } from '../../src/tui/frame.ts'
@@ -18,6 +18,8 @@ const calm = (view: LiveView): FeedState => ({ view, gone: null })
 const silent = {
   silent: true,
   forMs: 12_000,
+  attempt: 3,
+  againMs: 3_400,
   why: 'no gw daemon answers on /s: nobody listens; start it with gw serve',
 }
 
@@ -25,20 +27,20 @@ function text(feed: FeedState, size = { columns: 90, rows: 24 }, screen = firstS
   return draw(screen, feed, size, using).lines.map(line => line.map(span => span.text).join(''))
 }
 
-t.test('the overview: accounts above users, busiest first', async t => {
+t.test('the overview: accounts above users, those that are out counted and first, then the busiest', async t => {
   const lines = text(calm(morning), { columns: 90, rows: 18 }).map(line => line.trimEnd())
   t.equal(
     `\n${lines.join('\n')}\n`,
     `
 gw top  [0 overview]  1 users (3)  2 accounts (4)  3 groups (2)             08:30:00Z live
 requests 12/s   tokens 8.1k/s   in flight 14   waiting 3
-errors 0.4%   time to first token p50 420ms   p95 1.9s
+errors 0.4%   time to first token p50 420ms   p95 1.9s   accounts out 2 of 4
 node gw-1 rss 88M, 14 in flight, up 3d04h
-ACCOUNT   PLATFORM   USED/LIMIT▼          WAIT  STATE           FOR  REASON
-gpt       openai           10/10  ██████     3  full
-claude-a  anthropic         2/10  █░░░░░     0  available
-gemini    gemini             1/∞             0  error                401 key revoked
-claude-b  anthropic         0/10  ░░░░░░     0  rate_limited  4m12s  429 from upstream: t…
+ACCOUNT   PLATFORM   USED/LIMIT          WAIT  STATE▼          FOR  REASON
+gemini    gemini            1/∞             0  error                401 key revoked
+claude-b  anthropic        0/10  ░░░░░░     0  rate_limited  4m12s  429 from upstream: th…
+gpt       openai          10/10  ██████     3  full
+claude-a  anthropic        2/10  █░░░░░     0  available
 
 USER      USED/LIMIT▼          WAIT
 bob               8/8  ██████     2
@@ -90,7 +92,7 @@ t.test('fills the screen and never wraps, at any size and with any name', async 
   const narrow = text(calm(morning), { columns: 40, rows: 16 }, firstScreen('accounts'))
   t.match(narrow.join('\n'), /claude-b +0\/10 +0 +rate_limited/, 'name, slots and state are there at 40 columns')
   t.match(text(calm(crowd), { columns: 40, rows: 16 }).join('\n'), /\n0(e\u0301){12}… /, 'a cut name says so')
-  t.match(text(calm(morning), undefined, undefined, ascii).join('\n'), /gpt .* 10\/10 {2}###### .*\n.*\n.* 1\/- /)
+  t.match(text(calm(morning), undefined, undefined, ascii).join('\n'), / 1\/- .*\n.*\n.*gpt .* 10\/10 {2}###### /)
 })
 
 t.test('says in words what is empty, small or wrong', async t => {
@@ -98,7 +100,7 @@ t.test('says in words what is empty, small or wrong', async t => {
   t.match(text(calm(quiet)).join('\n'), /errors <0\.1% .* p50 - .*[\s\S]*No account yet\. .*[\s\S]*No user yet\. /)
   const gone = text({ view: morning, gone: silent })
   t.match(gone[0], /08:30:00Z NO DAEMON for 12s$/)
-  t.match(gone[3], /^retrying: no gw daemon answers on \/s: nobody listens; start it/)
+  t.match(gone[3], /^3rd try in 4s: no gw daemon answers on \/s: nobody listens; start it/)
   t.match(gone.join('\n'), /gpt/, 'the last figures stay')
   t.match(text({ view: null, gone: { ...silent, silent: false } })[0], /DAEMON FAILS for 12s$/)
   t.match(text({ view: null, gone: null })[0], /connecting$/)
@@ -138,13 +140,12 @@ t.test('keys change the view', async t => {
   const top = show(t, morning)
   for (const [keys, pattern] of [
     ['1', /\[1 users\][\s\S]*USER .*\nbob/],
-    ['2', /\[2 accounts\][\s\S]*ACCOUNT .*\ngpt/],
+    ['2', /\[2 accounts\][\s\S]*ACCOUNT .*\ngemini/],
     ['3', /\[3 groups\][\s\S]*GROUP .*\nspare .* 0 of 1\s*\ndefault .* 1 of 2/],
     ['\t', /\[0 overview\]/],
     ['\x1b[Z', /\[3 groups\]/],
     ['\x1b', /\[0 overview\]/],
-    ['2>', /WAIT▼/],
-    ['>', /STATE▼[\s\S]*\ngemini .*\nclaude-b .*\ngpt .*\nclaude-a /],
+    ['2', /STATE▼[\s\S]*\ngemini .*\nclaude-b .*\ngpt .*\nclaude-a /],
     ['r', /STATE▲[\s\S]*\nclaude-a .*\ngpt .*\nclaude-b .*\ngemini /],
     ['>', /ACCOUNT▼\s+PLATFORM[\s\S]*\nclaude-a .*\nclaude-b .*\ngemini .*\ngpt /],
     ['<', /STATE▼/],
@@ -203,7 +204,7 @@ t.test('q and Ctrl-C leave', async t => {
 
 t.test('a daemon that goes away is missed, asked again, and found when it is back', async t => {
   const daemon = scriptedDaemon(t, morning)
-  const feed = startFeed(controlClient(daemon.socket), 1)
+  const feed = startFeed(daemon.socket, [1])
   t.teardown(() => feed.stop())
   const heard = (fact: (state: FeedState) => boolean) =>
     until(
@@ -218,4 +219,45 @@ t.test('a daemon that goes away is missed, asked again, and found when it is bac
   daemon.say({ ...morning, in_flight: 15 })
   await daemon.start()
   await heard(state => state.gone === null && state.view?.in_flight === 15)
+})
+
+t.test('a daemon that stops says so, and is tried again after 1, 2, 4, 8, 16 s, then each 16', async t => {
+  const daemon = scriptedDaemon(t, morning)
+  await daemon.start()
+  const tries: Lost[] = []
+  let messages = 0
+  const waitsMs = [1, 2, 4, 8, 16]
+  const stop = watchDaemon(
+    { socket: daemon.socket, rows: [], waitsMs },
+    { message: () => messages++, lost: lost => tries.push(lost) },
+  )
+  t.teardown(stop)
+  await until(
+    () => messages > 0,
+    () => tries,
+  )
+  await daemon.stop(1001)
+  await until(
+    () => tries.length >= 7,
+    () => tries,
+  )
+  t.match(tries[0], { silent: true, why: 'gw stops here; come back in 2 s', attempt: 1 })
+  t.match(tries[1], { silent: true, why: 'there is no socket', attempt: 2 })
+  t.strictSame(
+    tries.slice(0, 7).map(lost => lost.afterMs),
+    [1, 2, 4, 8, 16, 16, 16],
+  )
+  messages = 0
+  await daemon.start()
+  await until(
+    () => messages > 0,
+    () => tries,
+  )
+  const before = tries.length
+  await daemon.stop()
+  await until(
+    () => tries.length > before,
+    () => tries,
+  )
+  t.match(tries[before], { why: 'the connection broke', attempt: 1, afterMs: 1 }, 'a stream that came begins anew')
 })
