@@ -1,6 +1,7 @@
 // The access log's line: what pino makes of the same fields, in each format, whatever names and errors are made of.
 import type { Logger } from 'pino'
 import t from 'tap'
+import { causeOf } from '../../src/core/errors/cause.ts'
 import { Outcome } from '../../src/core/outcome.ts'
 import { accessLog } from '../../src/daemon/access.ts'
 import { scrub } from '../../src/lib/credentials.ts'
@@ -14,23 +15,34 @@ function byPino(log: Logger, o: Outcome): void {
     {
       request_id: o.id,
       method: o.method,
-      path: o.path,
+      path: cut(o.path, 1000),
       status: o.status,
       ms: o.durationMs,
       ...(o.firstTokenMs > 0 ? { first_token_ms: o.firstTokenMs } : {}),
+      ...(o.waitedMs > 0 ? { queued_ms: o.waitedMs } : {}),
       ip: o.ip,
       ...(o.keyId ? { user: o.user, key: o.key } : {}),
-      ...(o.model ? { model: o.model } : {}),
+      ...(o.model ? { model: cut(o.model, 200) } : {}),
       ...(o.account !== null ? { account: o.account } : {}),
       ...(o.attempts.length > 1
-        ? { attempts: o.attempts.map(a => `${a.account}: ${scrub(a.error) || a.status}`) }
+        ? { attempts: o.attempts.map(a => `${a.account}: ${cut(scrub(a.error), 1000) || a.status}`) }
         : {}),
-      ...(o.metered && o.status < 400 ? { in: o.usage.input, out: o.usage.output } : {}),
-      ...(o.code ? { code: o.code, error: scrub(o.error) } : {}),
+      ...(o.metered && o.status < 400
+        ? {
+            in: o.usage.input + o.usage.cacheRead,
+            out: o.usage.output,
+            ...(o.usage.cacheRead > 0 ? { cached: o.usage.cacheRead } : {}),
+          }
+        : {}),
+      ...(causeOf(o) === '-' ? {} : { cause: causeOf(o) }),
+      ...(o.code ? { code: o.code } : {}),
+      ...(o.error ? { error: cut(scrub(o.error), 1000) } : {}),
     },
     'request',
   )
 }
+
+const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text)
 
 const odd = [
   'alice',
@@ -43,6 +55,7 @@ const odd = [
   '\u007f\u2028\u2029</script>',
   'x'.repeat(150) + '"',
   `long ${'日'.repeat(120)} \ud800`,
+  `longer ${'y'.repeat(1500)}`,
 ]
 
 t.test('a string is what JSON makes of it', async t => {
@@ -63,12 +76,14 @@ function outcomes(): Outcome[] {
       id: '01935b1e-7d1f-7abc-8def-0123456789ab',
       at: 0,
       method: pick('POST', 'GET', 'M"'),
-      path: pick('/v1/messages', '/v1/"é\\', '/%00'),
+      path: pick('/v1/messages', '/v1/"é\\', '/%00', `/${'x'.repeat(2000)}`),
       ip: pick('127.0.0.1', '::ffff:10.0.0.1', ''),
     })
     o.status = pick(200, 200, 400, 429, 499, 500, 503)
     o.durationMs = pick(0, 17, 12_345)
     o.firstTokenMs = pick(0, 5)
+    o.waitedMs = pick(0, 0, 250)
+    o.usage.cacheRead = pick(0, 0, 4000)
     o.keyId = pick(0, 7)
     o.user = pick(...odd)
     o.key = pick(...odd)
@@ -79,7 +94,7 @@ function outcomes(): Outcome[] {
     o.usage.input = pick(0, 1_000_000)
     o.usage.output = pick(0, 64)
     if (o.status >= 400) {
-      o.failure = new Failure(pick('QUEUE_FULL', 'CLIENT_GONE', 'INTERNAL_ERROR'))
+      o.failure = new Failure(pick('QUEUE_FULL', 'CLIENT_GONE', 'INTERNAL_ERROR', 'UPSTREAM_UNAVAILABLE'))
       o.error = pick(...errors)
     }
     return o
