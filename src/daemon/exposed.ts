@@ -1,6 +1,7 @@
 // What /metrics tells beside the fold over Outcomes: the state of this process, asked when somebody scrapes.
 import { setImmediate } from 'node:timers/promises'
 import type { Books } from '../core/books/books.ts'
+import type { ErrorLog } from '../core/errors/log.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { version } from '../lib/version.ts'
 import { most } from '../ops/metrics.ts'
@@ -12,6 +13,7 @@ export interface Exposed {
   gateway: Gateway
   live: Live
   books: Books
+  errorLog: ErrorLog
   startedAt: number
   /** by class of what the upstream said */
   ejections: ReadonlyMap<string, number>
@@ -24,7 +26,7 @@ export interface Exposed {
 }
 
 export function exposed(options: Exposed): Family[] {
-  const { gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded } = options
+  const { gateway, live, books, errorLog, startedAt, ejections, ownTroubles, tokenRefreshes, degraded } = options
   const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('gauge', name, help, now)
   const counter = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
@@ -68,6 +70,15 @@ export function exposed(options: Exposed): Family[] {
       const { oldest } = books.state()
       return oldest === undefined ? 0 : Math.max(0, gateway.now() - oldest) / 1000
     }),
+    counter(
+      'gw_error_log_rows_total',
+      'Errors that were stored, or dropped since more came than the log takes.',
+      () => {
+        const { written, dropped } = errorLog.counts()
+        return byLabel('result', Object.entries({ written, dropped }))
+      },
+    ),
+    gauge('gw_error_log_waiting', 'Errors not yet in Postgres.', () => errorLog.counts().waiting),
     gauge('gw_refused_lines', 'Usage lines that were refused and wait for an operator.', () => books.state().refused),
     gauge(
       'gw_degraded',

@@ -273,7 +273,9 @@ export async function startWorker(
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
   const ownTroubles = ownTrouble.counts
   const tokenRefreshes = tokens.counts
-  metrics.add(...exposed({ gateway, live, books, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }))
+  metrics.add(
+    ...exposed({ gateway, live, books, errorLog, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }),
+  )
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {

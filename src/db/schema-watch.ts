@@ -118,16 +118,19 @@ export interface RetentionTable {
 
 export type Severity = 'P0' | 'P1' | 'P2' | 'P3'
 export const severities: readonly Severity[] = ['P0', 'P1', 'P2', 'P3']
-export type ErrorPhase =
-  | 'request'
-  | 'auth'
-  | 'billing'
-  | 'concurrency'
-  | 'routing'
-  | 'upstream'
-  | 'network'
-  | 'internal'
-export type ErrorOwner = 'client' | 'provider' | 'platform'
+export const phases = [
+  'request',
+  'auth',
+  'billing',
+  'concurrency',
+  'routing',
+  'upstream',
+  'network',
+  'internal',
+] as const
+export type ErrorPhase = (typeof phases)[number]
+export const owners = ['client', 'provider', 'platform'] as const
+export type ErrorOwner = (typeof owners)[number]
 export type ErrorSource = 'client_request' | 'upstream_http' | 'gateway'
 
 /** One try at an account, as the error log keeps it. */

@@ -1,12 +1,15 @@
 // gw ops: what gw sees of itself.
 import type { Command } from 'commander'
+import type { ErrorKey } from '../../core/errors/read.ts'
 import type { DimensionName, Sort } from '../../core/watch/dimensions.ts'
 import type { HistoryAsked } from '../../core/watch/history.ts'
 import type { Range } from '../../core/watch/range.ts'
+import type { ErrorOwner, ErrorPhase, Severity } from '../../db/schema-watch.ts'
 import type { Act } from '../command.ts'
 import { examples, lists, writes } from '../declare.ts'
 import type { ListOptions } from '../format.ts'
 import type { DimensionsOptions } from '../ops/dimensions.ts'
+import type { ErrorsOptions } from '../ops/errors.ts'
 import type { Filters, Span } from '../ops/figures.ts'
 import type { HistoryOptions } from '../ops/history.ts'
 import * as read from '../values.ts'
@@ -16,6 +19,35 @@ const dimensions = ['account', 'model', 'user', 'key', 'platform', 'group', 'pat
 const sorts = ['requests', 'errors', 'error_rate', 'tokens', 'cost', 'name'] as const satisfies Sort[]
 const ranges = ['5m', '30m', '1h', '6h', '24h'] as const satisfies Range[]
 const windows = ['1', '5', '1m', '5m', '1h', '1d'] as const satisfies HistoryAsked['window'][]
+const phases = [
+  'request',
+  'auth',
+  'billing',
+  'concurrency',
+  'routing',
+  'upstream',
+  'network',
+  'internal',
+] as const satisfies ErrorPhase[]
+const owners = ['client', 'provider', 'platform'] as const satisfies ErrorOwner[]
+const severities = ['P0', 'P1', 'P2', 'P3'] as const satisfies Severity[]
+const errorKeys = [
+  'message',
+  'code',
+  'status',
+  'phase',
+  'owner',
+  'severity',
+  'cause',
+  'platform',
+  'model',
+  'path',
+  'upstream',
+  'user',
+  'key',
+  'group',
+  'account',
+] as const satisfies ErrorKey[]
 
 function spanOptions(command: Command, fallback: string): Command {
   return command
@@ -44,6 +76,8 @@ export function define(noun: Command, act: Act): void {
     'gw ops history --since 30d --account main',
     'gw ops dimensions --by model --sort cost --since 7d',
     'gw ops retention set error_log 90d',
+    'gw ops errors --since 1h --owner provider',
+    'gw ops errors --by message --no-recovered',
   ])
 
   filterOptions(rangeOptions(noun.command('overview')))
@@ -106,6 +140,34 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: DimensionsOptions) => {
         const { dimensions } = await import('../ops/dimensions.ts')
         await dimensions(gw, options)
+      }),
+    )
+
+  spanOptions(lists(noun.command('errors')), '24h, with --request all')
+    .description('what failed, the newest first; or with --by what is most frequent')
+    .option('--by <what>', `count them by ${errorKeys.join(', ')}`, read.oneOf('--by', errorKeys))
+    .option('--account <account>', 'only where this account was asked last')
+    .option('--user <user>', 'only of this user')
+    .option('--key <key>', 'only of this key')
+    .option('--group <group>', 'only of this group')
+    .option('--platform <platform>', 'only of this platform')
+    .option('--model <model>', 'only of this model, as it was requested')
+    .option('--phase <phase>', phases.join(', '), read.oneOf('--phase', phases))
+    .option('--owner <owner>', `whose fault: ${owners.join(', ')}`, read.oneOf('--owner', owners))
+    .option('--severity <severity>', severities.join(', '), read.oneOf('--severity', severities))
+    .option('--code <code>', 'only with this code, such as UPSTREAM_OVERLOADED')
+    .option('--cause <cause>', "only with this cause in Envoy's words, such as UF")
+    .option('--status <status>', 'only with this status', read.whole('--status', 100, 599))
+    .option('--request <id>', 'only of this request')
+    .option('--recovered', 'only those that another account saved, of which clients saw nothing')
+    .option('--no-recovered', 'only those that clients saw')
+    .option('--q <text>', 'only with this text in the message, the model, the id or what the upstream said')
+    .option('--limit <n>', 'at most so many; default: 50, with --by 20', read.whole('--limit', 1, 1000))
+    .option('--before <cursor>', 'those behind the last of another list, which named this cursor')
+    .action(
+      act(async (gw, options: ErrorsOptions) => {
+        const { errors } = await import('../ops/errors.ts')
+        await errors(gw, options)
       }),
     )
 

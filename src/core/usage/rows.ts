@@ -49,13 +49,13 @@ export function cursorOf(row: Place): string {
   return `${row.at.toISOString()},${row.request_id}`
 }
 
-/** @throws Refusal `usage` */
-export function readCursor(text: string): Place {
+/** @throws Refusal `usage`; `from` is the command that gives them */
+export function readCursor(text: string, from = 'gw usage list'): Place {
   const [, at, request_id] =
     /^(\d{4}-\d\d-\d\dT[\d:.]+Z),([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(text) ?? []
   if (at !== undefined && request_id !== undefined && !Number.isNaN(Date.parse(at)))
     return { at: new Date(at), request_id }
-  throw new Refusal('usage', `--before must be a cursor as gw usage list gives it, got ${JSON.stringify(text)}`)
+  throw new Refusal('usage', `--before must be a cursor as ${from} gives it, got ${JSON.stringify(text)}`)
 }
 
 /**
