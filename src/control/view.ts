@@ -198,3 +198,17 @@ export interface StatusView {
   keys: number
   degraded: string[]
 }
+
+/** What `gw logs` asks for: lines from a number on, which the last answer told, and not before an instant (Unix ms). */
+export interface LogsAsked {
+  from: number
+  since: number
+}
+
+/** The oldest first; `next` is where to go on. */
+export interface LogsView {
+  lines: { at: number; text: string }[]
+  next: number
+  /** there are more of them now */
+  more: boolean
+}

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
-import type { BindingsToClear, SlotsToClear } from '../control/view.ts'
+import type { BindingsToClear, LogsAsked, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
@@ -56,6 +56,7 @@ import { spoolFolder } from './spools.ts'
 import { startStream } from './stream.ts'
 import { keepTokens } from './tokens.ts'
 import { bindingViews } from './views/bindings.ts'
+import { logsView } from './views/logs.ts'
 import { slotViews } from './views/slots.ts'
 import { statusView } from './views/status.ts'
 import { waiters } from './views/waiters.ts'
@@ -79,7 +80,7 @@ export interface Worker {
   stop(withinMs?: number): Promise<void>
 }
 
-export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines'> {
+export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'recent'> {
   /**
    * How long a place outlives a process that dies; default 15 s. Not a setting: all nodes must agree on it, and who is
    * slower than a third of it loses what he holds.
@@ -303,6 +304,7 @@ export async function startWorker(
       'GET /live': stream.view,
       'GET /slots': () => slotViews(gateway, live),
       'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
+      'POST /logs': body => logsView(logging.recent, body as LogsAsked),
       'GET /queue': () => waiters(gateway, live),
       'POST /explain': body => explanations.explain((body as { id: string }).id),
       'GET /sticky': () => bindingViews(gateway),

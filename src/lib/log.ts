@@ -1,6 +1,7 @@
 // The log: structured lines with secrets taken out; pretty on a terminal, with levels under journald.
 import { createRequire } from 'node:module'
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
+import { Recent } from './recent.ts'
 
 export type LogFormat = 'auto' | 'pretty' | 'json' | 'journald'
 
@@ -29,6 +30,8 @@ export interface Log {
   access: Logger
   /** Where such a line goes that is a finished string already; undefined where the format makes something else of it. */
   lines?: Lines | undefined
+  /** The latest lines as they were written, for `gw logs`. */
+  recent?: Recent
   /** Empties the buffer: call it last, before the process ends. */
   flush(): Promise<void>
 }
@@ -54,9 +57,11 @@ export function createLog(options: {
           ? 'journald'
           : 'json'
       : options.format
-  const make = (more: LoggerOptions, out: DestinationStream) => {
+  const recent = new Recent(KEPT)
+  const make = (more: LoggerOptions, to: DestinationStream) => {
     const base = { level: options.level, base: null, ...more }
-    return { log: pino({ ...base, redact }, out), access: pino(base, out) }
+    const out = keeping(recent, to)
+    return { recent, log: pino({ ...base, redact }, out), access: pino(base, out) }
   }
   if (format === 'pretty') {
     const pretty = createRequire(import.meta.url)('pino-pretty') as (o: object) => DestinationStream
@@ -65,8 +70,8 @@ export function createLog(options: {
   }
   const plain = (out: DestinationStream) =>
     format === 'journald'
-      ? { ...make({ timestamp: false }, journald(out)), lines: journaldLines(out) }
-      : { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), lines: jsonLines(out) }
+      ? { ...make({ timestamp: false }, journald(out)), lines: journaldLines(keeping(recent, out)) }
+      : { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), lines: jsonLines(keeping(recent, out)) }
   if (options.out) return { ...plain(options.out), async flush() {} }
   // Buffered: a line a request must not cost a system call a request. At most a second old.
   // While a disk is full lines are kept, but not for ever: beyond this they are lost.
@@ -91,6 +96,28 @@ export function createLog(options: {
     Object.assign(out, { write: noop, end: () => out.emit('close'), flush: noop, flushSync: noop })
   })
   return { ...plain(out), flush }
+}
+
+// About an hour of a node with little traffic, and a minute of a busy one.
+const KEPT = { lines: 20_000, characters: 8 * 1024 * 1024 }
+
+function keeping(recent: Recent, out: DestinationStream): DestinationStream {
+  // pino tells a stream of this kind the level, which journald wants.
+  if (Symbol.for('pino.metadata') in out) {
+    const write = out.write.bind(out)
+    return Object.assign(out, {
+      write(line: string) {
+        recent.push(Date.now(), line)
+        write(line)
+      },
+    })
+  }
+  return {
+    write(line: string) {
+      recent.push(Date.now(), line)
+      out.write(line)
+    },
+  }
 }
 
 /** A string as JSON. Most names have nothing to be escaped, and looking is cheaper than stringifying. */
