@@ -1,4 +1,4 @@
-// One worker, put together and taken apart: the only file that names concrete stores and modes.
+// One worker, put together and taken apart: the only file that names concrete stores and modes. Long, because what is opened here is closed here, in reverse.
 import { randomBytes } from 'node:crypto'
 import net from 'node:net'
 import os from 'node:os'
