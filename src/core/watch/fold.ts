@@ -1,9 +1,9 @@
 // Counts finished Outcomes in memory, in slices of time. Each request costs a few additions; who it was by is worked out later.
 import { promptTokens } from '../../dialect/usage.ts'
-import { classify } from '../errors/classify.ts'
-import type { Fold, Outcome } from '../outcome.ts'
+import { type Classified, classify } from '../errors/classify.ts'
+import type { AttemptRecord, Fold, Outcome } from '../outcome.ts'
 import { OTHER } from './classes.ts'
-import { createSketch, type Sketch } from './sketch.ts'
+import { accept, binOf, createSketch, type Sketch } from './sketch.ts'
 import { Tally } from './tally.ts'
 
 /** What is counted of one combination that alerts can filter by. */
@@ -108,7 +108,7 @@ export function createFold(options: FoldOptions): WatchFold {
     return counts
   }
 
-  function path(of: Map<string, Tally>, name: string): Tally {
+  function ofPath(of: Map<string, Tally>, name: string): Tally {
     let counts = of.get(name)
     if (counts === undefined) of.set(name, (counts = new Tally()))
     return counts
@@ -124,48 +124,47 @@ export function createFold(options: FoldOptions): WatchFold {
       }
       const wrong = classify(o)
       const success = wrong === undefined || wrong.recovered
-      const ofClient = !success && wrong.owner === 'client'
       const group = o.groupId ?? 0
       const model = modelClass(o.model, success && o.upstreamModel !== '')
       const last = cell(o.platform, group, o.accountId ?? 0, model)
+      const user = payer(slice.users, o.userId)
+      const key = payer(slice.keys, o.keyId)
+      const path = ofPath(slice.paths, pathClass(o.path))
       const tokens = o.metered ? promptTokens(o.usage) : 0
       const cost = Number(o.cost)
-      const timeout = !success && !ofClient && isTimeout(o)
-      const three = [payer(slice.users, o.userId), payer(slice.keys, o.keyId), path(slice.paths, pathClass(o.path))]
-      for (let i = -1; i < 3; i++) {
-        const counts = i < 0 ? last : three[i]!
-        counts.requests++
-        if (success) counts.success++
-        else {
-          if (ofClient) counts.client_errors++
-          else counts.errors++
-          if (o.status >= 400 && o.status < 500) counts.errors_4xx++
-          else counts.errors_5xx++
-          if (timeout) counts.errors_timeout++
-        }
-        counts.input_tokens += tokens
-        counts.output_tokens += o.usage.output
-        counts.cost += cost
-        if (!o.metered || !success) continue
-        ;(counts.duration ??= createSketch()).accept(o.durationMs)
-        if (o.firstTokenMs > 0) (counts.first_token ??= createSketch()).accept(o.firstTokenMs)
+      addRequest(last, o, tokens, cost)
+      addRequest(user, o, tokens, cost)
+      addRequest(key, o, tokens, cost)
+      addRequest(path, o, tokens, cost)
+      if (!success) for (const tally of [last, user, key, path]) addError(tally, o, wrong)
+      else if (o.metered) {
+        const { durationMs, firstTokenMs } = o
+        const bin = binOf(durationMs)
+        const first = binOf(firstTokenMs)
+        addTimes(last, durationMs, bin, firstTokenMs, first)
+        addTimes(user, durationMs, bin, firstTokenMs, first)
+        addTimes(key, durationMs, bin, firstTokenMs, first)
+        addTimes(path, durationMs, bin, firstTokenMs, first)
+      }
+      if (success) {
+        last.success++
+        user.success++
+        key.success++
+        path.success++
       }
       if (o.metered) slice.queued.accept(o.waitedMs)
+      if (o.attempts.length === 0) return
       let upstreamMs = 0
       for (const attempt of o.attempts) {
         upstreamMs += Math.max(0, attempt.endedMs - attempt.startedMs)
-        const failed = attempt.error !== ''
-        const network = failed && attempt.status === 0
         // Whoever failed it bears it, not whoever was asked last.
         const one = attempt.accountId === o.accountId ? last : cell(o.platform, group, attempt.accountId, model)
-        for (let i = -1; i < 3; i++) {
-          const counts = i < 0 ? one : three[i]!
-          counts.attempts++
-          if (failed) counts.attempt_errors++
-          if (network) counts.network_errors++
-        }
+        addAttempt(one, attempt)
+        addAttempt(user, attempt)
+        addAttempt(key, attempt)
+        addAttempt(path, attempt)
       }
-      if (o.attempts.length > 0) slice.upstream.accept(upstreamMs)
+      slice.upstream.accept(upstreamMs)
     },
     cut(all = false) {
       const at = now()
@@ -179,6 +178,35 @@ export function createFold(options: FoldOptions): WatchFold {
 }
 
 type Tree = Map<string, Map<number, Map<number, Map<string, Tally>>>>
+
+function addRequest(tally: Tally, o: Outcome, tokens: number, cost: number): void {
+  tally.requests++
+  tally.input_tokens += tokens
+  tally.output_tokens += o.usage.output
+  tally.cost += cost
+}
+
+function addTimes(tally: Tally, ms: number, bin: number, firstTokenMs: number, firstBin: number): void {
+  accept((tally.duration ??= createSketch()), ms, bin)
+  if (firstTokenMs > 0) accept((tally.first_token ??= createSketch()), firstTokenMs, firstBin)
+}
+
+function addError(tally: Tally, o: Outcome, { owner }: Classified): void {
+  if (owner === 'client') tally.client_errors++
+  else {
+    tally.errors++
+    if (isTimeout(o)) tally.errors_timeout++
+  }
+  if (o.status >= 400 && o.status < 500) tally.errors_4xx++
+  else tally.errors_5xx++
+}
+
+function addAttempt(tally: Tally, { error, status }: AttemptRecord): void {
+  tally.attempts++
+  if (error === '') return
+  tally.attempt_errors++
+  if (status === 0) tally.network_errors++
+}
 
 const isTimeout = (o: Outcome): boolean =>
   o.status === 504 || o.code.endsWith('_TIMEOUT') || o.attempts.at(-1)?.error.includes('timeout') === true

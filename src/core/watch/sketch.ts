@@ -18,7 +18,24 @@ export interface Quantiles {
 const ACCURACY = 0.01
 const VERSION = 1
 
+// Of what is no more than nothing: no bin has this number.
+const ZERO = -(2 ** 30)
+const shared = new DDSketch({ relativeAccuracy: ACCURACY }).mapping
+
 export const createSketch = (): Sketch => new DDSketch({ relativeAccuracy: ACCURACY })
+
+/** Which bin a value (0 or more) is counted in; to be worked out once where several distributions take it. */
+export const binOf = (value: number): number => (value > shared.minPossible ? shared.key(value) : ZERO)
+
+/** Takes in a value whose bin is known: what `accept` of the library does, but for the logarithm. */
+export function accept(sketch: Sketch, value: number, bin: number): void {
+  if (bin === ZERO) sketch.zeroCount++
+  else sketch.store.add(bin, 1)
+  sketch.count++
+  sketch.sum += value
+  if (value < sketch.min) sketch.min = value
+  if (value > sketch.max) sketch.max = value
+}
 
 export function quantiles(sketch: Sketch): Quantiles | undefined {
   if (sketch.count === 0) return undefined
