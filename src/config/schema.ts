@@ -205,7 +205,7 @@ export const settings = {
   'smtp.url': absent(
     url(['smtp', 'smtps'], 'smtp://gw@mail.example.com:587'),
     'smtp://gw@mail.example.com:587',
-    'Where mail is handed in: `smtps` is TLS at once, `smtp` is STARTTLS where it is offered.',
+    'Where mail is handed in: `smtps` is TLS at once, `smtp` is STARTTLS where it is offered, and with a user it must be, unless the server is on this machine.',
   ),
   'smtp.password_file': absent(path(), '/etc/gw/smtp.password', 'File with the password for the user in `smtp.url`.'),
   'smtp.from': absent(string(/^[^\r\n]+@[^\r\n]+$/, 'an address'), 'gw@example.com', 'Whose mails they are.'),

@@ -50,6 +50,7 @@ import { type Job, startJobs } from './jobs.ts'
 import { activatedFd, closeNow, listenOn } from './listen.ts'
 import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
+import { keepNotifying } from './notify.ts'
 import { opsRoutes } from './ops.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
@@ -116,13 +117,8 @@ export async function startWorker(
   const secret = await openKnownSecret(database.db, config['secret.key_file'])
   const processId = randomBytes(6).toString('hex')
   const guard = upstreamGuard(config)
-  const engine = open(
-    await createEngine({
-      engine: config['upstream.engine'],
-      idleConnections: config['upstream.idle_connections'],
-      guard,
-    }),
-  )
+  const idleConnections = config['upstream.idle_connections']
+  const engine = open(await createEngine({ engine: config['upstream.engine'], idleConnections, guard }))
   const silence = open(new Silence())
   const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
   const retry = () => void accountQueue.retry()
@@ -256,9 +252,11 @@ export async function startWorker(
     },
     { snapshot: () => gateway.snapshot, everyMs: () => gateway.config['models.refresh_interval'] },
   )
+  const notifying = open(keepNotifying(database.db, secret, { processId, config: () => gateway.config, log }))
   const alerts = alertJob(database.db, config['ops.interval'], log)
   const beats = { process: processId, node: os.hostname() }
-  open(startJobs([...jobsOf(gateway), tokens.job, catalogues, alerts, ...collector.jobs], { database, log, beats }))
+  const jobs = [...jobsOf(gateway), tokens.job, catalogues, alerts, notifying.job, ...collector.jobs]
+  open(startJobs(jobs, { database, log, beats }))
 
   const degraded = () =>
     [

@@ -288,6 +288,8 @@ export interface AlertMessage {
   resolved_at: string | null
   /** of a digest: what was held back */
   lines?: string[]
+  /** why it is told here: another channel did not take it */
+  instead?: string
 }
 
 export interface AlertDeliveriesTable {

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { EventFilter } from '../../core/alert/event.ts'
 import { type Severity, severities } from '../../db/schema-watch.ts'
 import { actor } from '../actor.ts'
+import { defineChannels } from '../alert/channel.ts'
 import { defineRules } from '../alert/rule.ts'
 import type { Act } from '../command.ts'
 import { examples, lists, writes } from '../declare.ts'
@@ -111,4 +112,5 @@ export function define(noun: Command, act: Act): void {
     )
 
   defineRules(noun, act)
+  defineChannels(noun, act)
 }

@@ -103,7 +103,8 @@ create table alert_deliveries (
   created_at  timestamptz not null default now(),
   sent_at     timestamptz
 );
-create index on alert_deliveries (due_at) where state = 'pending';
+create index on alert_deliveries (channel_id, due_at) where state = 'pending';
+create index on alert_deliveries (channel_id) where state = 'held';
 -- What happened is told once in each channel, whether it was asked first or as a fallback.
 create unique index alert_deliveries_once on alert_deliveries (event_id, kind, channel_id);
 create index on alert_deliveries (channel_id, sent_at);
