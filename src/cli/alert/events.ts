@@ -28,7 +28,7 @@ const row = (event: AlertEvent) => {
     status,
     rule,
     of: dimension,
-    value: last_value ?? value,
+    value: Number((last_value ?? value).toFixed(2)),
     fired: fired_at,
     resolved: resolved_at,
     acked: acked_by,

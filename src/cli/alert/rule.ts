@@ -23,10 +23,12 @@ export interface RuleOptions {
   description?: string
 }
 
-/** Their words as the fields of a rule; `change`: with null for `none`. */
-export function fieldsOf(options: RuleOptions): Partial<RuleFields> {
-  const { window, cooldown, ...rest } = options
-  return read.given({ ...rest, window_minutes: window, cooldown_ms: cooldown }) as Partial<RuleFields>
+/** Their words as the fields of a rule, with null for `none`; what belongs to no rule, as --dry-run, is left out. */
+export function fieldsOf(options: RuleOptions & { name?: string }): Partial<RuleFields> {
+  const { name, metric, op, threshold, window, sustained, cooldown, severity, where, notify, fallback, description } =
+    options
+  const terms = { name, metric, op, threshold, sustained, severity, where, notify, fallback, description }
+  return read.given({ ...terms, window_minutes: window, cooldown_ms: cooldown }) as Partial<RuleFields>
 }
 
 function threshold(text: string): number {
@@ -120,10 +122,7 @@ export function defineRules(alert: Command, act: Act): void {
     .argument('<rule>', 'name or number')
     .option('--name <name>', 'a new name')
     .action(
-      act(async (gw, ref: string, options: RuleOptions & { name?: string }) => {
-        const change = read.change(options)
-        return (await verbs()).set(gw, ref, change as RuleOptions)
-      }),
+      act(async (gw, ref: string, options: RuleOptions & { name?: string }) => (await verbs()).set(gw, ref, options)),
     )
 
   for (const [verb, enabled] of [

@@ -6,6 +6,7 @@ import { checkNames, type Evaluated, evaluated, statesOf } from '../../core/aler
 import { Refusal } from '../../lib/refusal.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Invocation } from '../command.ts'
+import * as read from '../values.ts'
 import { fieldsOf, type RuleOptions } from './rule.ts'
 
 const span = (ms: number) => (ms === 0 ? '0s' : formatDuration(ms))
@@ -112,8 +113,8 @@ export async function show(gw: Invocation, ref: string): Promise<void> {
 }
 
 export async function set(gw: Invocation, ref: string, options: RuleOptions & { name?: string }): Promise<void> {
+  const change = read.change(fieldsOf(options)) as Partial<RuleFields>
   const rule = await gw.write(async db => {
-    const change = fieldsOf(options)
     await checkNames(db, change)
     return setRule(db, ref, change)
   })

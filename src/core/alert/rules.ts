@@ -22,8 +22,19 @@ const condition: readonly (keyof RuleFields)[] = [
 ]
 
 export function ruleOf(row: Selectable<AlertRulesTable>): Rule {
-  const { op, cooldown_ms, filters, ...rest } = row
-  return { ...rest, op: op as Operator, cooldown_ms: Number(cooldown_ms), where: filters }
+  const { id, name, description, source, enabled, metric, op, cooldown_ms, filters, ...rest } = row
+  return {
+    id,
+    name,
+    description,
+    source,
+    enabled,
+    metric,
+    op: op as Operator,
+    ...rest,
+    cooldown_ms: Number(cooldown_ms),
+    where: filters,
+  }
 }
 
 /** The columns of what is given of a rule. */
