@@ -36,7 +36,7 @@ class Denied extends Error {}
 async function refresh() {
   await Promise.all([
     part('health', showHealth, () => put('health', '–')),
-    part('alerts?state=firing', showAlerts, () => put('alerts-count', 'not known')),
+    part('alerts?firing=true', showAlerts, () => put('alerts-count', 'not known')),
     part('providers?range=1h', list => {
       providers = new Map((list.providers ?? list).map(one => [one.name, one]))
     }),
