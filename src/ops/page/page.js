@@ -69,8 +69,13 @@ at('ask').addEventListener('submit', event => {
   token = at('token').value
   sessionStorage.setItem('gw.token', token)
   at('token').value = ''
-  begin()
+  start()
 })
+
+async function start() {
+  await begin()
+  if (at('ask').hidden) await refresh()
+}
 
 // ---- the stream ----
 
@@ -388,4 +393,4 @@ function draw(name, attributes) {
 
 setInterval(tick, 500)
 setInterval(() => at('ask').hidden && refresh(), REFRESH_MS)
-begin().then(() => at('ask').hidden && refresh())
+start()
