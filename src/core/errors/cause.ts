@@ -33,6 +33,7 @@ const causes: Partial<Record<FailureCode, string>> = {
   USER_TIMEOUT: 'RL',
   KEY_TIMEOUT: 'RL',
   ACCOUNT_TIMEOUT: 'UO',
+  GROUP_EXCLUSIVE: 'NR',
   NO_GROUP: 'NR',
   WRONG_PLATFORM: 'NR',
   NOT_FOUND: 'NR',
