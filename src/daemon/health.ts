@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { setAccountStatus } from '../core/record/account.ts'
 import { clearHealth, listHealth, saveHealth } from '../core/record/health.ts'
 import type { Database } from '../db/connect.ts'
-import { HEALTH, listen } from '../db/listen.ts'
+import { type Ears, HEALTH } from '../db/listen.ts'
 import { besideHealth } from '../gateway/choose/beside.ts'
 import { createHealth, type Health } from '../gateway/choose/health.ts'
 import type { VerdictClass } from '../platform/verdict.ts'
@@ -18,8 +18,12 @@ export interface HealthKeeper {
 }
 
 /** `changed` is called whenever an account may have become choosable or stopped being so. */
-export async function keepHealth(database: Database, log: Logger, changed: () => void): Promise<HealthKeeper> {
-  const { db } = database
+export async function keepHealth(
+  { db }: Pick<Database, 'db'>,
+  ears: Ears,
+  log: Logger,
+  changed: () => void,
+): Promise<HealthKeeper> {
   // One write after the other: of two changes of one account the later must stand.
   let writing: Promise<unknown> = Promise.resolve()
   let changes = 0
@@ -96,12 +100,7 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
   }
   let loading: Promise<void> = Promise.resolve()
   const loadNext = () => (loading = loading.then(load))
-  const ears = await listen(
-    database.connection,
-    HEALTH,
-    () => void loadNext(),
-    (level, line) => log[level](line),
-  )
+  await ears.hear(HEALTH, () => void loadNext())
   await loadNext()
   return {
     health,
@@ -109,7 +108,6 @@ export async function keepHealth(database: Database, log: Logger, changed: () =>
     ejections,
     async close() {
       await writing
-      await ears.close()
     },
   }
 }

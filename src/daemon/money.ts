@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import { loadFacts } from '../core/books/facts.ts'
 import type { Database } from '../db/connect.ts'
-import { listen, MONEY } from '../db/listen.ts'
+import { type Ears, MONEY } from '../db/listen.ts'
 import { Wallet } from '../gateway/admit/wallet.ts'
 import type { Store } from '../store/store.ts'
 
@@ -12,33 +12,40 @@ export interface MoneyKeeper {
 }
 
 export async function keepMoney(options: {
-  database: Database
+  database: Pick<Database, 'db'>
+  ears: Ears
   store: Store
   spoolId: string
   log: Logger
 }): Promise<MoneyKeeper> {
-  const { database, store, spoolId, log } = options
+  const { database, ears, store, spoolId, log } = options
   const wallet = new Wallet({
     store,
     spoolId,
     load: users => loadFacts(database.db, users),
     log: line => log.warn(line),
   })
-  const ears = await listen(
-    database.connection,
-    MONEY,
-    payload => {
-      const user = /^\d+$/.test(payload) ? Number(payload) : undefined
-      wallet.refresh(user).catch((error: Error) => log.warn(`could not read balances: ${error.message}`))
-    },
-    (level, line) => log[level](line),
-  )
+  const failed = (error: Error) => log.warn(`could not read balances: ${error.message}`)
+  // Of all of them, one reading after the other; what is heard during one may have been missed by it.
+  let reading = false
+  let again = false
+  const readAll = async () => {
+    again = reading
+    if (reading) return
+    reading = true
+    await wallet.refresh().catch(failed)
+    reading = false
+    if (again) void readAll()
+  }
+  await ears.hear(MONEY, payload => {
+    if (payload !== undefined && /^\d+$/.test(payload)) void wallet.refresh(Number(payload)).catch(failed)
+    else void readAll()
+  })
   await wallet.refresh()
   return {
     wallet,
     async close() {
       wallet.close()
-      await ears.close()
     },
   }
 }

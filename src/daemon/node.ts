@@ -15,6 +15,7 @@ import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
+import { openEars } from '../db/listen.ts'
 import { overrideModels } from '../dialect/middle/models.ts'
 import { readModels } from '../dialect/middle/models-file.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
@@ -87,6 +88,8 @@ export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'r
    * slower than a third of it loses what he holds.
    */
   leaseTtlMs?: number
+  /** between two heartbeats on Postgres; default 2 s */
+  beatMs?: number | undefined
 }
 
 /**
@@ -127,9 +130,12 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
+  const ears = open(
+    await openEars(database.connection, { log: (level, line) => log[level](line), beatMs: logging.beatMs }),
+  )
   const [snapshots, { health, beside, ejections }, store] = await together([
-    followSnapshots(database, secret, log, snapshot => changed(snapshot)).then(open),
-    keepHealth(database, log, retry).then(open),
+    followSnapshots(database, ears, secret, log, snapshot => changed(snapshot)).then(open),
+    keepHealth(database, ears, log, retry).then(open),
     createStore({
       redisUrl: config['redis.url'],
       redisCa: config['redis.ca_file'],
@@ -138,7 +144,7 @@ export async function startWorker(
     }).then(open),
     readAlertFiles(database, config['alerts.file'], log),
   ])
-  const { wallet } = open(await keepMoney({ database, store, spoolId: spoolId(config['data_dir']), log }))
+  const { wallet } = open(await keepMoney({ database, ears, store, spoolId: spoolId(config['data_dir']), log }))
   const books = open(
     openBooks({
       folder: spoolFolder(config['data_dir'], number),
@@ -260,6 +266,7 @@ export async function startWorker(
 
   const degraded = () =>
     [
+      ['', ears.trouble()],
       ['database: ', snapshots.stale()],
       ['', store.trouble()],
       ['usage spool: ', books.state().error],

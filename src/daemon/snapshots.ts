@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { advanceSnapshot, forgetChanges, loadSnapshot } from '../core/read-snapshot.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import type { Database } from '../db/connect.ts'
-import { CHANGED, listen } from '../db/listen.ts'
+import { CHANGED, type Ears } from '../db/listen.ts'
 import type { Secret } from '../lib/secret.ts'
 
 /** A change is heard at once or, when the connection was lost, read with all the others: nobody needs it this much later. */
@@ -18,7 +18,8 @@ export interface Snapshots {
 
 /** Loads the first snapshot and calls `changed` with each later one. */
 export async function followSnapshots(
-  { db, connection }: Database,
+  { db }: Pick<Database, 'db'>,
+  ears: Ears,
   secret: Secret,
   log: Logger,
   changed: (snapshot: Snapshot) => void,
@@ -69,25 +70,13 @@ export async function followSnapshots(
   }
 
   // Listen first, load after: a change between the two is then heard, not lost.
-  const ears = await listen(
-    connection,
-    CHANGED,
-    payload => {
-      // Connected anew, maybe to another server, whose changes we cannot count from where we are.
-      if (payload === '') whole = true
-      reload()
-    },
-    (level, line) => log[level](line),
-  )
-  let horizon: string
-  let first: Snapshot
-  try {
-    first = await read()
-    horizon = first.at
-  } catch (error) {
-    await ears.close()
-    throw error
-  }
+  await ears.hear(CHANGED, payload => {
+    // Connected anew, maybe to another server, whose changes we cannot count from where we are.
+    if (payload === '') whole = true
+    reload()
+  })
+  const first = await read()
+  let horizon = first.at
   const forgetting = setInterval(() => {
     const old = horizon
     horizon = snapshot!.at
@@ -100,7 +89,6 @@ export async function followSnapshots(
       closed = true
       clearTimeout(timer)
       clearInterval(forgetting)
-      await ears.close()
       await loading
     },
   }

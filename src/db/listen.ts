@@ -1,4 +1,5 @@
-// Hears what other processes change: LISTEN on a connection of its own that comes back when it is lost.
+// The ears of a process: it hears what others change by LISTEN, and by a notification to itself whether it hears at all.
+import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 
 /** Channels that the triggers of migrations/ notify: the nouns of the snapshot, the health of accounts, and the user whose money was changed. */
@@ -6,46 +7,72 @@ export const CHANGED = 'gw_changed'
 export const HEALTH = 'gw_health'
 export const MONEY = 'gw_money'
 
-export interface Listening {
+/**
+ * What is done with a notification. '' after a reconnection: anything may have changed, maybe on another server. undefined
+ * while notifications do not arrive, each second: what is there is to be asked for.
+ */
+export type Heard = (payload: string | undefined) => void
+
+export interface Ears {
+  /** Listens on a channel. @throws when that fails */
+  hear(channel: string, heard: Heard): Promise<void>
+  /** why what others change may be heard late or not at all, in words; undefined while all is well */
+  trouble(): string | undefined
   close(): Promise<void>
 }
 
+export interface EarsOptions {
+  log: (level: 'info' | 'warn', line: string) => void
+  /** ms between two beats; default 2 s */
+  beatMs?: number | undefined
+}
+
+const POLL_MS = 1_000
+/** Of so many beats none came back: something is wrong. */
+const BEATS = 2.25
+
 /**
- * Calls `heard` with the payload of every notification, and with '' after every reconnection, since what happened in between
- * was missed.
+ * Opens the ears. The heart beats on a connection of its own, not on the one that listens: behind a transaction pooler
+ * (PgBouncer) a session that listens and then notifies would hear itself and nobody else.
  * Resolves when the first connection listens. @throws when that fails
  */
-export async function listen(
-  connection: pg.ClientConfig,
-  channel: string,
-  heard: (payload: string) => void,
-  log: (level: 'info' | 'warn', line: string) => void,
-): Promise<Listening> {
-  let client: pg.Client | undefined
+export async function openEars(connection: pg.ClientConfig, options: EarsOptions): Promise<Ears> {
+  const { log, beatMs = 2_000 } = options
+  const patience = beatMs * BEATS
+  const channels = new Map<string, Heard[]>()
+  const beat = `gw_beat_${randomBytes(6).toString('hex')}`
+  let ear: pg.Client | undefined
+  let mouth: pg.Client | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
-  let connecting: Promise<void> = Promise.resolve()
+  let heardAt = performance.now()
+  let answeredAt = performance.now()
+  let beating: Promise<void> | undefined
+  let told: string | undefined
+
+  const silent = () => performance.now() - answeredAt > patience
+  const deaf = () => performance.now() - heardAt > patience
+  const tell = (payload: string | undefined) => {
+    for (const heards of channels.values()) for (const heard of heards) heard(payload)
+  }
 
   async function connect(): Promise<void> {
-    // TCP keep-alive: a connection that died in silence must not leave us deaf for ever.
-    const fresh = new pg.Client({
-      ...connection,
-      application_name: 'gw listen',
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 10_000,
-    })
-    fresh.on('error', () => {}) // the end that follows says it
+    const fresh = await opened({ ...connection, application_name: 'gw listen' })
     try {
-      await fresh.connect()
-      await fresh.query(`listen ${channel}`)
+      for (const channel of [beat, ...channels.keys()]) await fresh.query(`listen ${channel}`)
     } catch (error) {
-      await fresh.end().catch(() => {})
+      leave(fresh)
       throw error
     }
-    if (closed) return fresh.end()
-    client = fresh
-    fresh.on('notification', ({ payload = '' }) => heard(payload))
+    if (closed) return leave(fresh)
+    ear = fresh
+    heardAt = performance.now()
+    fresh.on('notification', ({ channel, payload = '' }) => {
+      if (channel === beat) heardAt = performance.now()
+      else for (const heard of channels.get(channel) ?? []) heard(payload)
+    })
     fresh.once('end', () => {
+      ear = undefined
       if (closed) return
       log('warn', 'lost the connection that hears changes; reconnecting')
       retry(250)
@@ -54,11 +81,11 @@ export async function listen(
 
   function retry(ms: number): void {
     timer = setTimeout(() => {
-      connecting = connect().then(
+      connect().then(
         () => {
           if (closed) return
           log('info', 'hearing changes again')
-          heard('')
+          tell('')
         },
         () => {
           if (!closed) retry(Math.min(ms * 2, 5_000))
@@ -67,13 +94,94 @@ export async function listen(
     }, ms)
   }
 
+  async function spoken(): Promise<pg.Client> {
+    const fresh = await opened({ ...connection, application_name: 'gw heartbeat' })
+    fresh.once('end', () => {
+      if (mouth === fresh) mouth = undefined
+    })
+    return fresh
+  }
+
+  async function speak(): Promise<void> {
+    try {
+      mouth ??= await spoken()
+      if (closed) return leave(mouth)
+      await mouth.query(`select pg_notify('${beat}', '')`)
+      answeredAt = performance.now()
+    } catch {
+      // Whatever it is, `silent` tells it in time.
+      if (mouth) leave(mouth)
+      mouth = undefined
+    }
+  }
+
+  function watch(): void {
+    const now = trouble()
+    if (now === told) return
+    if (now !== undefined) log('warn', now)
+    else log('info', 'notifications of Postgres arrive again')
+    // What was missed meanwhile.
+    if (now === undefined) tell('')
+    told = now
+  }
+
+  function trouble(): string | undefined {
+    if (silent()) return 'database: Postgres does not answer; serving by what was known last'
+    if (deaf())
+      return 'database: notifications of Postgres do not arrive, so changes are asked for each second (a transaction pooler in between? Let database.url lead to Postgres itself, or to a pool of sessions)'
+    return undefined
+  }
+
   await connect()
+  const beats = setInterval(() => {
+    watch()
+    beating ??= speak().finally(() => (beating = undefined))
+    // It may be gone without a word, and another may be there.
+    if (mouth && performance.now() - answeredAt > 5 * patience) {
+      leave(mouth)
+      mouth = undefined
+      beating = undefined
+    }
+  }, beatMs).unref()
+  const polls = setInterval(() => {
+    watch()
+    if (deaf() && !silent()) tell(undefined)
+  }, POLL_MS).unref()
+  beating = speak().finally(() => (beating = undefined))
+
   return {
+    async hear(channel, heard) {
+      const others = channels.get(channel)
+      if (others) return void others.push(heard)
+      channels.set(channel, [heard])
+      await ear?.query(`listen ${channel}`)
+    },
+    trouble,
     async close() {
       closed = true
       clearTimeout(timer)
-      await connecting
-      await client?.end().catch(() => {})
+      clearInterval(beats)
+      clearInterval(polls)
+      if (ear) leave(ear)
+      if (mouth) leave(mouth)
     },
   }
+}
+
+async function opened(connection: pg.ClientConfig): Promise<pg.Client> {
+  // TCP keep-alive: a connection that died in silence must not leave us deaf for ever.
+  const client = new pg.Client({ ...connection, keepAlive: true, keepAliveInitialDelayMillis: 10_000 })
+  client.on('error', () => {}) // the end that follows says it
+  try {
+    await client.connect()
+  } catch (error) {
+    leave(client)
+    throw error
+  }
+  return client
+}
+
+/** Not waited for: a server that stands still takes no leave. */
+function leave(client: pg.Client): void {
+  void client.end().catch(() => {})
 }

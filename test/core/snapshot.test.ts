@@ -18,6 +18,7 @@ import { addUser, listUsers, removeUser, setUser } from '../../src/core/record/u
 import { type AccountFacts, credentialOf, digestKey, type Snapshot } from '../../src/core/snapshot.ts'
 import { followSnapshots } from '../../src/daemon/snapshots.ts'
 import { type Database, type Db, openDatabase } from '../../src/db/connect.ts'
+import { openEars } from '../../src/db/listen.ts'
 import { Refusal } from '../../src/lib/refusal.ts'
 import { secretFrom } from '../../src/lib/secret.ts'
 import { freshDatabase } from '../helpers/database.ts'
@@ -366,7 +367,9 @@ t.test('what is followed: every change comes, in order, also over a lost connect
   const { db, ...rest } = await database(t)
   const seen: Snapshot[] = []
   const log = pino({ level: 'silent' })
-  const followed = await followSnapshots({ db, ...rest }, secret, log, next => seen.push(next))
+  const ears = await openEars(rest.connection, { log() {} })
+  t.teardown(() => ears.close())
+  const followed = await followSnapshots({ db }, ears, secret, log, next => seen.push(next))
   t.teardown(() => followed.close())
   for (let n = 1; n <= 20; n++) {
     await addUser(db, { name: `u${n}`, concurrency: 0, balance: 0n })

@@ -40,6 +40,8 @@ export interface Setup {
   /** of group main; models without a price are free there, and a client that leaves ends its upstream at once */
   group?: Omit<NewGroup, 'name' | 'platform'>
   log?: Logger
+  /** between two heartbeats on Postgres */
+  beatMs?: number
 }
 
 /** Accounts that serve this model and no other: what a case does to its accounts stays its own. */
@@ -143,7 +145,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
   const { db } = database
   const key = await populate(db, secret, mock, setup)
   const log = setup.log ?? pino({ level: 'silent' })
-  const daemon = await startDaemon(config, { log, access: log })
+  const daemon = await startDaemon(config, { log, access: log, beatMs: setup.beatMs })
   t.teardown(async () => {
     await nothingHeld(t, daemon, mock).finally(() => daemon.stop(0))
   })

@@ -16,6 +16,8 @@ export interface Outage {
   silence(): void
   /** What was held back passes now. */
   speak(): void
+  /** Notifications are lost from now on, or pass again: as behind a pooler that gives a session away between transactions. */
+  deafen(deaf: boolean): void
 }
 
 /** Stands in front of the database of a url that freshDatabase gave; open until the test ends. */
@@ -24,6 +26,7 @@ export async function outageOf(t: Test, url: string): Promise<Outage> {
   const folder = mkdtempSync(path.join(tmpdir(), 'gw-pg-'))
   const sockets = new Set<net.Socket>()
   let silent = false
+  let deaf = false
   const held: (() => void)[] = []
   const pass = (work: () => void) => (silent ? held.push(work) : work())
 
@@ -34,7 +37,8 @@ export async function outageOf(t: Test, url: string): Promise<Outage> {
       [postgres, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', bytes => pass(() => to.write(bytes)))
+      const cut = from === postgres ? withoutNotifications(() => deaf) : (bytes: Buffer) => bytes
+      from.on('data', bytes => pass(() => to.write(cut(bytes))))
       from.on('end', () => pass(() => to.end()))
       from.on('error', () => to.destroy())
       from.on('close', () => sockets.delete(from))
@@ -67,5 +71,23 @@ export async function outageOf(t: Test, url: string): Promise<Outage> {
       silent = false
       for (const work of held.splice(0)) work()
     },
+    deafen: now => {
+      deaf = now
+    },
+  }
+}
+
+/** A server's messages, each a letter and its length, but for those of LISTEN ('A') while nobody is to hear them. */
+function withoutNotifications(deaf: () => boolean): (bytes: Buffer) => Buffer {
+  let rest = Buffer.alloc(0)
+  return bytes => {
+    rest = Buffer.concat([rest, bytes])
+    const kept: Buffer[] = []
+    while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
+      const end = 1 + rest.readInt32BE(1)
+      if (!(deaf() && rest[0] === 0x41)) kept.push(rest.subarray(0, end))
+      rest = rest.subarray(end)
+    }
+    return Buffer.concat(kept)
   }
 }
