@@ -76,6 +76,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'what the running daemon says of itself',
     load: () => import('./commands/status.ts'),
   },
+  logs: {
+    group: 'Watch',
+    summary: 'what the daemon writes down: -f to follow, --where to filter',
+    load: () => import('./commands/logs.ts'),
+  },
   ping: {
     group: 'Watch',
     summary: 'whether the daemon answers, for scripts',
