@@ -12,7 +12,13 @@ export class Concealer {
 
   constructor(credential: Credential) {
     const secrets = secretsOf(credential.reveal()).filter(secret => secret.length >= SHORTEST)
-    const forms = secrets.flatMap(secret => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)])
+    // Also as JSON within JSON, which an error that quotes a whole request is.
+    const forms = secrets.flatMap(secret => [
+      secret,
+      inJson(secret),
+      inJson(inJson(secret)),
+      encodeURIComponent(secret),
+    ])
     // The longest first: a secret may begin like another.
     this.#forms = [...new Set(forms)].sort((a, b) => b.length - a.length)
     this.#longest = this.#forms[0]?.length ?? 0
@@ -37,6 +43,8 @@ export class Concealer {
     return new Pieces(this, Math.max(0, 3 * this.#longest - 1))
   }
 }
+
+const inJson = (text: string): string => JSON.stringify(text).slice(1, -1)
 
 export class Pieces {
   readonly #concealer: Concealer
