@@ -1,7 +1,7 @@
 // The paths of /ops/* that tell what gw saw of itself; their parameters are those of `gw ops`.
 import type { Config } from '../config/schema.ts'
 import { dimensions, sorts } from '../core/watch/dimensions.ts'
-import { HEALTH_BACK, health } from '../core/watch/health.ts'
+import { health, healthBack } from '../core/watch/health.ts'
 import { defaultLimit, history, shortWindows, windowNames } from '../core/watch/history.ts'
 import { latency } from '../core/watch/latency.ts'
 import { overview } from '../core/watch/overview.ts'
@@ -41,7 +41,7 @@ export function watchRoutes({ db, config, now }: WatchOptions): OpsRoutes {
     '/ops/overview': remembered(OVERVIEW_MS, query => {
       const { range, since, until, ...filter } = parameters(query, { ...ranged, ...filters })
       const asked = spanOf({ range, since, until }, HOUR, now())
-      const options = { redis: redis(), poolSize: config()['database.pool_size'] }
+      const options = { redis: redis(), poolSize: config()['database.pool_size'], intervalMs: config()['ops.interval'] }
       return reading(db, async tx => overview(tx, asked, await scopeOf(tx, filter), options))
     }),
     '/ops/history': remembered(OTHERS_MS, query => {
@@ -83,7 +83,7 @@ export function watchRoutes({ db, config, now }: WatchOptions): OpsRoutes {
     '/ops/health': remembered(1_000, query => {
       const { since } = parameters(query, { since: instant })
       const until = now()
-      const asked = { since: since?.getTime() ?? until - HEALTH_BACK, until }
+      const asked = { since: since?.getTime() ?? until - healthBack(config()['ops.interval']), until }
       return reading(db, tx => health(tx, asked, { redis: redis() }))
     }),
   }

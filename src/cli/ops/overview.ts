@@ -9,7 +9,11 @@ import { type Filters, filterOf, percent, quantiles, type Span } from './figures
 export async function overview(gw: Invocation, options: Filters & Span): Promise<void> {
   const span = spanOf(options, HOUR, Date.now())
   const [{ db }, config] = [await gw.database(), await gw.config()]
-  const more = { redis: config['redis.url'] !== undefined, poolSize: config['database.pool_size'] }
+  const more = {
+    redis: config['redis.url'] !== undefined,
+    poolSize: config['database.pool_size'],
+    intervalMs: config['ops.interval'],
+  }
   const found = await reading(db, async tx => query(tx, span, await scopeOf(tx, filterOf(options)), more))
   const { sla, qps, tps, latency, ttft, errors, resources, system_status: system } = found
   const top = errors.top_error

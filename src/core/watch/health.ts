@@ -54,7 +54,7 @@ export interface Health {
 }
 
 /** How far back one looks where nothing is said: long enough to judge by, short enough to be about now. */
-export const HEALTH_BACK = 5 * MINUTE
+export const healthBack = (intervalMs: number): number => Math.max(5 * MINUTE, 2 * intervalMs)
 
 export async function health(db: Db, span: Span, { redis }: { redis: boolean }): Promise<Health> {
   const vitals = await vitalsOf(db, span, redis)

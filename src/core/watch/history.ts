@@ -90,7 +90,7 @@ export async function history(db: Db, asked: HistoryAsked, scope: Scope): Promis
   const { until, limit } = asked
   const { window: given } = asked
   const named = given === '1' ? '1m' : given === '5' ? '5m' : given
-  const window = named ?? windowNames.find(name => (until - asked.since) / windows[name] <= limit) ?? '1d'
+  const window = named ?? windowNames.find(name => Math.floor((until - asked.since) / windows[name]) <= limit) ?? '1d'
   const ms = windows[window]
   const since = Math.max(floor(asked.since, ms), floor(until - 1, ms) - (limit - 1) * ms)
   const rows = new Map<number, Filling>()

@@ -2,7 +2,7 @@
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { diskPercent, jobStates, living, most, together } from './gauges.ts'
-import { HEALTH_BACK, health } from './health.ts'
+import { health, healthBack } from './health.ts'
 import { DAY, floor, MINUTE, partsOf, reachOf, type Span } from './range.ts'
 import { countsBy, errorRate, type Milliseconds, milliseconds, round, type Scope, successRate, sumOf } from './sums.ts'
 
@@ -63,6 +63,8 @@ export interface OverviewOptions {
   redis: boolean
   /** connections to the database that one process may have */
   poolSize: number
+  /** `ops.interval` */
+  intervalMs: number
 }
 
 const SLA = 99.9
@@ -84,7 +86,7 @@ export async function overview(db: Db, span: Span, scope: Scope, options: Overvi
   const processes = await living(db, span.until)
   const jobs = await jobStates(db, processes, span.until)
   const ill = jobs.filter(job => !job.well)
-  const { score } = await health(db, { since: span.until - HEALTH_BACK, until: span.until }, options)
+  const { score } = await health(db, { since: span.until - healthBack(options.intervalMs), until: span.until }, options)
   const seconds = Math.max(1, (span.until - span.since) / 1000)
   const tokens = sum.input_tokens + sum.output_tokens
   const [rate, rateBefore] = [successRate(sum), successRate(yesterday)]

@@ -20,7 +20,7 @@ import { measured, roll } from '../../helpers/watch.ts'
 const now = Date.UTC(2026, 10, 20, 12, 0, 30)
 const minute = Math.floor(now / MINUTE) * MINUTE
 const hourAgo = spanOf({}, HOUR, now)
-const options = { redis: false, poolSize: 10 }
+const options = { redis: false, poolSize: 10, intervalMs: 60_000 }
 const total = { dimension: 'total' } as const
 
 const config = { ...loadConfig({ env: {}, flags: {} }).config, 'database.url': await freshDatabase(t) }
@@ -252,6 +252,7 @@ t.test(
       fives.rows.map(row => [row.at.toISOString().slice(11, 16), row.requests]),
       [['11:50', 60 + 200]].filter(() => true),
     )
+    t.equal((await history(db, { ...span, limit: 1440 }, total)).window, '1m', 'a day of minutes')
     const one = await history(db, { ...span, window: '1m', limit: 1 }, total)
     t.strictSame(one.rows, [], 'limit is of the newest windows')
     const narrow = await history(db, { ...span, window: '1m', limit: 7 }, total)
