@@ -4,6 +4,8 @@ import type { Attempt, Candidate, Choice, Explanation, Links, UsageRead, Wait } 
 import { columns } from '../../lib/width.ts'
 
 const WIDTH = 80
+/** characters of what an upstream said */
+const EXCERPT = 200
 /** what stands before each event: its time */
 const MARGIN = 11
 
@@ -56,7 +58,8 @@ function outcome(e: Explanation): string {
   const took = e.duration_ms === null ? '' : ` after ${length(e.duration_ms)}`
   const got = { none: '', partial: '; the client got a part of the answer', complete: '' }[e.completion]
   const left = e.status === 499 ? ', the client left' : ''
-  return `${e.status}${left}${e.code ? ` ${e.code}` : ''}${took}${got}`
+  const cause = e.cause === null || e.cause === '-' ? '' : ` (${e.cause})`
+  return `${e.status}${left}${e.code ? ` ${e.code}` : ''}${cause}${took}${got}`
 }
 
 // ---- what happened ----
@@ -106,12 +109,13 @@ const bucket = (name: string): string =>
 
 function chosen(choice: Choice): Event {
   const { how, looks, candidates, not_looked_at, not_listed } = choice
-  const who = choice.chosen ?? 'nobody'
+  const all = candidates.length + not_looked_at + not_listed
+  const who = choice.chosen ?? 'none'
   const text = {
-    look: `${who} was chosen of ${candidates.length + not_looked_at + not_listed}`,
-    waiting: `${who} was chosen${looks > 1 ? ` at look ${looks}` : ''}, while it waited`,
-    freed: `a place came free at ${who}, which was taken`,
-    beside: `${who} was chosen; on this route places do not count`,
+    look: `of ${all} account${all === 1 ? '' : 's'} ${who} was chosen`,
+    waiting: `it looked again${looks > 1 ? `, for the ${looks}th time` : ''}: ${who} was chosen`,
+    freed: `a place came free at ${who}, and was taken`,
+    beside: `of ${all} account${all === 1 ? '' : 's'} ${who} was chosen; on this route places do not count`,
   }[how]
   const more = table(candidates)
   if (not_listed > 0) more.push(`and ${not_listed} more`)
@@ -138,12 +142,7 @@ function standing(c: Candidate): string {
       : [c.limit === null ? `${c.in_flight} under way` : `${c.in_flight} of ${c.limit} places taken`]
   if (c.rank === null)
     return [`no: ${c.veto}${c.until ? ` until ${clock(c.until)}` : ''}`, ...(c.veto === 'full' ? busy : [])].join(', ')
-  const facts = [
-    `no ${c.rank}`.replace('no ', '#'),
-    ...(c.sticky ? ['bound to the session'] : []),
-    `priority ${c.priority}`,
-    ...busy,
-  ]
+  const facts = [`#${c.rank}`, ...(c.sticky ? ['bound to the session'] : []), `priority ${c.priority}`, ...busy]
   if (c.last_chosen === 0) facts.push('never chosen before')
   return `${facts.join(', ')}${c.veto === null ? '' : `; ${c.veto}`}`
 }
@@ -158,8 +157,9 @@ function tried(attempt: Attempt, e: Explanation): Event {
   if (error !== '') more.push(`${kind === '' ? '' : `${kind}: `}${error}`)
   const words = [error_type, error_code].filter(word => word !== '' && !error.includes(word)).join(' ')
   if (words !== '') more.push(`in its own words: ${words}`)
-  if (attempt.excerpt !== '' && !error.includes(attempt.excerpt)) more.push(`it said: ${attempt.excerpt}`)
-  if (id !== null) more.push(`its id: ${id}`)
+  // All of it is in --json, and most of it is in the error.
+  if (attempt.excerpt !== '' && error === '') more.push(`it said: ${attempt.excerpt.slice(0, EXCERPT)}`)
+  if (id !== null) more.push(`its id of the request: ${id}`)
   if (attempt.out_until !== null) more.push(`${account} is left alone until ${clock(attempt.out_until)}`)
   more.push(attempt.followed_by)
   return { at: attempt.started_ms, text: `asked ${account}${through}: ${came}`, more }

@@ -109,6 +109,8 @@ export interface Explanation {
   /** gw's own code where gw ended it */
   code: string | null
   error: string | null
+  /** what ended it, in the words of Envoy's access log (docs/errors.md); null when it went well */
+  cause: string | null
   ip: string | null
   user: string | null
   user_id: number | null

@@ -13,6 +13,7 @@ export function explanationOfRows(id: string, at: number, { usage, error }: Foun
     completion: error?.completion ?? (usage!.partial ? 'partial' : 'complete'),
     code: error?.code || null,
     error: error?.message || null,
+    cause: error?.cause ?? null,
     ip: error?.ip ?? null,
     ...{ user: of.user, user_id: error?.user_id ?? null, key: of.key, key_id: error?.key_id ?? null },
     ...{ group: of.group, group_id: error?.group_id ?? null },

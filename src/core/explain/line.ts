@@ -1,6 +1,7 @@
 // A line of what is kept of a request for `gw explain`: its id, a space, and JSON with short names, which read-line.ts spells out.
 import { scrub } from '../../lib/credentials.ts'
 import { quote } from '../../lib/log.ts'
+import { causeOf } from '../errors/cause.ts'
 import type { AttemptRecord, Outcome, SelectionRecord } from '../outcome.ts'
 
 // Of a large group nobody reads all: the best, and of the others the first. What is left out is counted.
@@ -30,6 +31,7 @@ export function explainLine(o: Outcome): string {
   if (o.upstreamModel !== o.model) line += `,"um":${word(o.upstreamModel)}`
   if (o.failure !== undefined) line += `,"c":"${o.failure.code}"`
   if (o.error !== '') line += `,"er":${words(o.error)}`
+  if (o.phase === 'done' && (o.failure !== undefined || o.error !== '')) line += `,"ca":"${causeOf(o)}"`
   if (o.waits.length > 0) line += `,"q":[${o.waits.map(w => `["${w.what}",${w.startedMs},${w.ms}]`).join()}]`
   if (o.waitingSince !== 0) line += `,"qs":${o.waitingSince - o.at}`
   if (o.choices.length > 0) line += `,"ch":[${choices(o)}]`

@@ -56,6 +56,7 @@ interface Line {
   um?: string
   c?: string
   er?: string
+  ca?: string
   q?: [Wait['for'], number, number][]
   qs?: number
   ch?: ChoiceLine[]
@@ -96,6 +97,7 @@ export function readExplainLine(id: string, at: number, json: string): Explanati
     status: under ? null : line.s,
     code: line.c ?? null,
     error: line.er ?? null,
+    cause: line.ca ?? null,
     ip: line.i === '' ? null : line.i,
     user: user ?? null,
     user_id: userId ?? null,
