@@ -172,7 +172,7 @@ function showFrame(frame) {
   put('qps', three(frame.qps))
   put('tps', three(frame.tps))
   put('ttft', took(frame.ttft_ms?.p95))
-  put('ttft-50', frame.ttft_ms ? `p50 ${took(frame.ttft_ms.p50)}` : '')
+  put('ttft-50', frame.ttft_ms ? `p50 ${Math.round(frame.ttft_ms.p50)}` : '')
   put('errors', frame.error_rate === null ? '–' : String(frame.error_rate))
   at('errors').className = frame.error_rate > 0 ? 'bad' : ''
   put('flight', String(frame.in_flight))
