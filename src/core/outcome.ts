@@ -4,6 +4,7 @@ import type { Meter } from '../dialect/dialect.ts'
 import { noUsage, type Usage } from '../dialect/usage.ts'
 import type { Failure } from '../lib/failure.ts'
 import type { Nano } from '../lib/money.ts'
+import type { Trace } from './trace.ts'
 
 /** What is known of a request when it arrives; handed down the corridor and read there. */
 export interface Ticket {
@@ -44,6 +45,8 @@ export interface AttemptRecord {
   excerpt: string
   /** its own id of the request, '' when it gave none */
   requestId: string
+  /** its span, told to the upstream; '' when the request is not traced */
+  spanId: string
   /** what the choice of this account saw */
   selection: SelectionRecord | null
   /** name of the egress proxy that it went through, '' for none */
@@ -150,6 +153,10 @@ export class Outcome implements Ticket {
   readonly method: string
   readonly path: string
   readonly ip: string
+  /** the path in the table of routes (`/v1beta/models/{model}:generateContent`), '' where there is none */
+  route = ''
+  /** the trace it belongs to; undefined: OpenTelemetry is off */
+  trace: Trace | undefined = undefined
   /** where it stands among those under way */
   place = -1
   phase: Phase = 'receiving'
@@ -253,6 +260,7 @@ export class Outcome implements Ticket {
       errorCode: '',
       excerpt: '',
       requestId: '',
+      spanId: '',
       selection: this.choices.at(-1) ?? null,
       via: account.proxy?.name ?? '',
       until: 0,

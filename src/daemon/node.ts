@@ -53,6 +53,7 @@ import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
 import { keepNotifying } from './notify.ts'
 import { opsRoutes } from './ops.ts'
+import { otelOf } from './otel.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
 import { startStream } from './stream.ts'
@@ -180,9 +181,10 @@ export async function startWorker(
       log: (level, line) => log[level](line),
     }),
   )
-  const metrics = createMetrics({
-    priced: model => gateway.snapshot.prices.find(model, now()) !== undefined,
-  })
+  const priced = (model: string) => gateway.snapshot.prices.find(model, now()) !== undefined
+  const metrics = createMetrics({ priced })
+  const otel = await otelOf(config, { processId, priced, log })
+  if (otel) open(otel)
   const collector = open(
     createCollector({
       database,
@@ -233,7 +235,9 @@ export async function startWorker(
       accessLog(logging),
       meeting(ownTrouble),
       explanations.recorder,
+      ...(otel ? [otel] : []),
     ]),
+    tracing: otel,
     brake: new Brake(now),
     log,
     now,

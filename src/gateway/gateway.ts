@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
 import type { Books } from '../core/books/books.ts'
 import type { AccountFacts, Snapshot } from '../core/snapshot.ts'
+import type { Tracing } from '../core/trace.ts'
 import type { Crowd } from '../lib/crowd.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Store } from '../store/store.ts'
@@ -56,6 +57,8 @@ export interface Gateway {
   readonly wallet: Wallet
   readonly books: Books
   readonly outcomes: Outcomes
+  /** undefined: OpenTelemetry is off */
+  readonly tracing: Tracing | undefined
   /** who came with too many unknown keys */
   readonly brake: Brake
   readonly log: Logger

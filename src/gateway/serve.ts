@@ -18,6 +18,7 @@ import type { Gateway } from './gateway.ts'
 /** Serves one request. Never throws; whatever happens the client gets an end and every slot is given back. */
 export async function serve(gw: Gateway, req: IncomingMessage, res: Response): Promise<void> {
   const outcome = gw.outcomes.begin(req, addressOf(gw.config, req))
+  if (gw.tracing) outcome.trace = gw.tracing.begin(req.headers)
   const down = new Downstream({
     req,
     res,
@@ -55,6 +56,7 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
 async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome: Outcome): Promise<void> {
   const found = findRoute(req, outcome.path)
   const { kind } = found.route
+  outcome.route = found.route.path
   down.dialect = found.dialect
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
   const caller = authenticate(gw, req, outcome.ip, found.route)

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type Concealer, concealerOf, type Pieces } from '../../core/conceal.ts'
 import type { AttemptRecord, Outcome } from '../../core/outcome.ts'
 import { credentialOf } from '../../core/snapshot.ts'
+import { traceHeaders } from '../../core/trace.ts'
 import type { Meter } from '../../dialect/dialect.ts'
 import { faultOf } from '../../dialect/middle/fault.ts'
 import { promptTokens } from '../../dialect/usage.ts'
@@ -135,6 +136,11 @@ class Exchange implements Listener, Watcher {
     }
     const { request, body } = this.#way
     if (candidate.account.proxy) request.via = candidate.account.proxy
+    const { trace } = outcome
+    if (trace) {
+      if (trace.sampled) this.#tried.spanId = gw.tracing!.spanId()
+      Object.assign(request.headers, traceHeaders(trace, this.#tried.spanId))
+    }
     outcome.phase = 'connecting'
     outcome.dialect = call.dialect.name
     outcome.upstreamDialect = this.#way.dialect
