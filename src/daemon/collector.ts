@@ -6,6 +6,7 @@ import { createFold, type WatchFold } from '../core/watch/fold.ts'
 import { Pending } from '../core/watch/pending.ts'
 import { ROLLUP_LOCK, rollUp } from '../core/watch/rollup.ts'
 import type { Database } from '../db/connect.ts'
+import type { WatchGauges } from '../db/schema-watch.ts'
 import { routes } from '../gateway/enter/routes.ts'
 import { within } from '../lib/within.ts'
 import { createGauges, type GaugeSources } from './gauges.ts'
@@ -24,6 +25,8 @@ export interface CollectorOptions extends GaugeSources {
 export interface Collector {
   fold: WatchFold
   jobs: Job[]
+  /** what was measured at the end of the last interval; undefined before there was one */
+  latest(): WatchGauges | undefined
   /** Writes what is not written yet. */
   close(): Promise<void>
 }
@@ -52,11 +55,14 @@ export function createCollector(options: CollectorOptions): Collector {
   })
   const gauges = createGauges(options)
 
+  let latest: WatchGauges | undefined
+
   async function collect(all = false): Promise<void> {
     const at = now()
     // Cut first: what is asked may take its time.
     const slices = fold.cut(all)
-    pending.add(slices, at, await gauges.read(), all)
+    latest = await gauges.read()
+    pending.add(slices, at, latest, all)
     await pending.write(db, at)
   }
 
@@ -72,6 +78,7 @@ export function createCollector(options: CollectorOptions): Collector {
   }
   return {
     fold,
+    latest: () => latest,
     jobs: [
       { name: 'collector', everyMs: intervalMs, dueIn: () => untilNext(intervalMs, LAG_MS), run: () => collect() },
       rollup,

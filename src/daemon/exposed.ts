@@ -1,37 +1,59 @@
 // What /metrics tells beside the fold over Outcomes: the state of this process, asked when somebody scrapes.
 import { setImmediate } from 'node:timers/promises'
+import { alertTally } from '../core/alert/tally.ts'
 import type { Books } from '../core/books/books.ts'
 import type { ErrorLog } from '../core/errors/log.ts'
+import type { Db } from '../db/connect.ts'
+import type { WatchGauges } from '../db/schema-watch.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { version } from '../lib/version.ts'
+import { within } from '../lib/within.ts'
 import { most } from '../ops/metrics.ts'
 import { Asked, byLabel, type Family, OTHER, type Sample } from '../ops/series.ts'
 import { accountState } from '../platform/state.ts'
+import type { Collector } from './collector.ts'
+import type { Explanations } from './explain.ts'
 import type { Live } from './live.ts'
+import type { LiveStream } from './stream.ts'
 
 export interface Exposed {
   gateway: Gateway
   live: Live
   books: Books
-  errorLog: ErrorLog
   startedAt: number
   /** by class of what the upstream said */
   ejections: ReadonlyMap<string, number>
   /** trouble of our own, by error code */
-  ownTroubles: ReadonlyMap<string, number>
+  ownTrouble: { counts: ReadonlyMap<string, number> }
   /** refreshes of OAuth tokens, by result */
-  tokenRefreshes: ReadonlyMap<string, number>
+  tokens: { counts: ReadonlyMap<string, number> }
+  errorLog: Pick<ErrorLog, 'counts'>
+  explanations: Pick<Explanations, 'recorder'>
+  stream: Pick<LiveStream, 'size'>
+  db: Db
+  /** what was measured at the end of the last interval */
+  collector: Pick<Collector, 'latest'>
   /** what works less well than it should, in words */
   degraded: () => readonly string[]
 }
 
 export function exposed(options: Exposed): Family[] {
-  const { gateway, live, books, errorLog, startedAt, ejections, ownTroubles, tokenRefreshes, degraded } = options
+  const { gateway, live, books, startedAt, ejections, ownTrouble, tokens, degraded, collector, db } = options
+  const { errorLog, explanations, stream } = options
   const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('gauge', name, help, now)
   const counter = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('counter', name, help, now)
-  const survey = surveyor(gateway)
+  // As it was at the end of the last interval; what could not be measured then is not there now.
+  const measured = (name: string, help: string, pick: (found: WatchGauges) => number | bigint | null, factor = 1) =>
+    gauge(name, help, () => {
+      const gauges = collector.latest()
+      const value = gauges && pick(gauges)
+      return value === null || value === undefined ? undefined : Number(value) * factor
+    })
+  const survey = shared(() => surveyOf(gateway))
+  // Postgres may be away: then there is nothing to tell, and the scrape has waited for a moment only.
+  const alerts = shared(() => within(PATIENCE_MS, alertTally(db)).catch(() => undefined))
   const surveyed = (name: string, help: string, pick: (found: Survey) => Sample[]) =>
     gauge(name, help, async () => pick(await survey()))
 
@@ -39,12 +61,12 @@ export function exposed(options: Exposed): Family[] {
     counter(
       'gw_node_trouble_total',
       'Requests that this node could send to nobody for trouble of its own, by error code.',
-      () => byLabel('code', ownTroubles),
+      () => byLabel('code', ownTrouble.counts),
     ),
     counter(
       'gw_oauth_refreshes_total',
       'Refreshes of OAuth tokens by this node: refreshed, failed (tried again), expired (refused for good).',
-      () => byLabel('result', tokenRefreshes),
+      () => byLabel('result', tokens.counts),
     ),
     counter('gw_ejections_total', 'Accounts that this node put out of service, by class of what was said.', () =>
       byLabel('class', ejections),
@@ -85,6 +107,38 @@ export function exposed(options: Exposed): Family[] {
       'How many things work less well than they should; /readyz names them.',
       () => degraded().length,
     ),
+    measured('gw_db_latency_seconds', 'A round trip to Postgres.', g => g.db_ms, MS),
+    measured('gw_store_latency_seconds', 'A round trip to Redis; none without it.', g => g.redis_ms, MS),
+    gauge('gw_db_connections', 'Connections of the pool to Postgres, and who waits for one.', () => {
+      const g = collector.latest()
+      const counts = { active: g?.db_active, idle: g?.db_idle, waiting: g?.db_waiting }
+      return byLabel(
+        'state',
+        Object.entries(counts).filter((pair): pair is [string, number] => pair[1] != null),
+      )
+    }),
+    measured('gw_cpu_ratio', 'CPU used of what the cgroup allows, else of the host.', g => g.cpu_percent, PERCENT),
+    measured('gw_memory_used_bytes', 'Memory used of the cgroup, else of the host.', g => g.memory_used_mb, MB),
+    measured('gw_memory_limit_bytes', 'What it may become.', g => g.memory_total_mb, MB),
+    measured('gw_disk_used_bytes', 'Of the disk with the data dir.', g => g.disk_used_mb, MB),
+    measured('gw_disk_size_bytes', 'Size of the disk with the data dir.', g => g.disk_total_mb, MB),
+    measured('gw_event_loop_lag_seconds', 'p99 of the lag in the last interval.', g => g.loop_lag_p99_ms, MS),
+    gauge('gw_alerts_firing', 'Alerts that fire, in the whole cluster, by severity.', async () =>
+      byLabel('severity', (await alerts())?.firing ?? []),
+    ),
+    gauge(
+      'gw_alert_deliveries',
+      'Messages about alerts that are kept, in the whole cluster, by what became of them.',
+      async () => byLabel('state', (await alerts())?.deliveries ?? []),
+    ),
+    counter(
+      'gw_explain_dropped_total',
+      'Requests of which gw explain knows nothing, since they could not be recorded.',
+      () => explanations.recorder.state().dropped,
+    ),
+    gauge('gw_explain_bytes', 'What is kept for gw explain.', () => explanations.recorder.state().bytes),
+    gauge('gw_ws_connections', 'Who watches the live stream.', () => stream.size()),
+    measured('gw_subscriptions_active', 'Subscriptions in force, in the whole cluster.', g => g.active_subscriptions),
     gauge('gw_resident_memory_bytes', 'Resident memory of this process.', () => process.memoryUsage.rss()),
     gauge(
       'gw_config_last_success_timestamp_seconds',
@@ -96,6 +150,10 @@ export function exposed(options: Exposed): Family[] {
     ]),
   ]
 }
+
+const MS = 1e-3
+const PERCENT = 1e-2
+const MB = 1024 * 1024
 
 interface Survey {
   states: Sample[]
@@ -113,16 +171,17 @@ interface Slots {
 const SLICE_MS = 2
 /** Families of one scrape are told of one survey. */
 const FRESH_MS = 500
+const PATIENCE_MS = 1_000
 
-/** Looks at all accounts, once for all who ask in a moment. */
-function surveyor(gateway: Gateway): () => Promise<Survey> {
+/** Found out once for all who ask in a moment. */
+function shared<T>(find: () => Promise<T>): () => Promise<T> {
   let at = -Infinity
-  let last: Promise<Survey> | undefined
+  let last: Promise<T> | undefined
   return () => {
     const now = performance.now()
     if (last && now - at < FRESH_MS) return last
     at = now
-    return (last = surveyOf(gateway))
+    return (last = find())
   }
 }
 

@@ -183,8 +183,7 @@ export async function startWorker(
   )
   const priced = (model: string) => gateway.snapshot.prices.find(model, now()) !== undefined
   const metrics = createMetrics({ priced })
-  const otel = await otelOf(config, { processId, priced, log })
-  if (otel) open(otel)
+  const otel = open(await otelOf(config, { processId, priced, log }))
   const collector = open(
     createCollector({
       database,
@@ -235,9 +234,9 @@ export async function startWorker(
       accessLog(logging),
       meeting(ownTrouble),
       explanations.recorder,
-      ...(otel ? [otel] : []),
+      ...otel.folds,
     ]),
-    tracing: otel,
+    tracing: otel.tracing,
     brake: new Brake(now),
     log,
     now,
@@ -281,11 +280,8 @@ export async function startWorker(
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
-  const ownTroubles = ownTrouble.counts
-  const tokenRefreshes = tokens.counts
-  metrics.add(
-    ...exposed({ gateway, live, books, errorLog, startedAt, ejections, ownTroubles, tokenRefreshes, degraded }),
-  )
+  const own = { startedAt, ejections, ownTrouble, tokens, degraded, db: database.db }
+  metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, ...own }))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {

@@ -1,17 +1,25 @@
 // OpenTelemetry where it is wanted; who wants none loads nothing of it.
 import type { Config } from '../config/schema.ts'
+import type { Fold } from '../core/outcome.ts'
+import type { Tracing } from '../core/trace.ts'
 import type { Log } from '../lib/log.ts'
-import type { Otel } from '../ops/otel/otel.ts'
+
+export interface Telemetry {
+  folds: readonly Fold[]
+  /** undefined: it is off */
+  tracing: Tracing | undefined
+  close(): Promise<void>
+}
 
 export async function otelOf(
   config: Config,
   options: { processId: string; priced: (model: string) => boolean; log: Log['log'] },
-): Promise<Otel | undefined> {
+): Promise<Telemetry> {
   const endpoint = config['otel.endpoint']
-  if (endpoint === undefined) return undefined
+  if (endpoint === undefined) return { folds: [], tracing: undefined, async close() {} }
   const { processId, priced, log } = options
   const { startOtel } = await import('../ops/otel/otel.ts')
-  return startOtel({
+  const otel = startOtel({
     endpoint,
     sample: config['otel.sample'],
     everyMs: config['ops.interval'],
@@ -20,4 +28,5 @@ export async function otelOf(
     random: Math.random,
     log: (level, line) => log[level](line),
   })
+  return { folds: [otel], tracing: otel, close: otel.close }
 }

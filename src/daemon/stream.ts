@@ -17,6 +17,8 @@ export interface LiveStream {
   /** all at once, for who asks only once */
   view(): Promise<LiveView>
   /** Says goodbye to all who watch. To be closed before the servers. */
+  /** how many watch */
+  size(): number
   close(): Promise<void>
 }
 
@@ -51,6 +53,7 @@ export function startStream(
     },
     attachControl: server => stream.attach(server, { path: '/ws', trusted: true }),
     view: async () => liveView(gw, await pulses.all()),
+    size: stream.size,
     async close() {
       watching.close()
       await stream.close()
