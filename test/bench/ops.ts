@@ -19,8 +19,8 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 const DAYS = 90
 // Minutes are kept for 30 days; what has few values is filled for all of them, the rest as far back as a question reaches.
-const MINUTE_DAYS = 30
-const FULL_DAYS = 4
+const MINUTE_DAYS = Number(process.argv[3] ?? 30)
+const FULL_DAYS = Math.min(4, MINUTE_DAYS)
 const BOUND_MS = 300
 
 const total = Number(process.argv[2] ?? 10_000_000)
@@ -32,6 +32,36 @@ const { db } = database
 const now = Date.now()
 const seconds = (begun: number) => `${((performance.now() - begun) / 1000).toFixed(1)} s`
 const at = (ms: number) => sql`${new Date(ms)}::timestamptz`
+
+// Of each path the short, the default and the longest that it takes.
+const questions = [
+  'overview?range=5m',
+  'overview?range=1h',
+  'overview?range=24h',
+  `overview?since=30d`,
+  'overview?range=24h&account=account-3',
+  'history?window=1',
+  'history?window=1&limit=5000&since=5000m',
+  'history?window=5&limit=5000&since=17d',
+  'history?since=24h&account=account-3',
+  'history?since=30d',
+  'history?since=90d&limit=5000',
+  'providers?range=1h',
+  'providers?range=24h',
+  'providers?since=90d',
+  'latency?range=1h',
+  'latency?range=24h',
+  'latency?since=30d&model=7',
+  ...['account', 'model', 'user', 'key', 'platform', 'group', 'path'].flatMap(by => [
+    `dimensions?by=${by}&since=1h`,
+    `dimensions?by=${by}`,
+    `dimensions?by=${by}&since=30d`,
+    `dimensions?by=${by}&since=90d`,
+  ]),
+  'dimensions?by=key&since=7d&limit=400',
+  'dimensions?by=user&since=30d&sort=cost&offset=50',
+  'health?',
+]
 
 try {
   await rollups()
@@ -96,7 +126,8 @@ async function rollups() {
     'true',
     true,
   )
-  await sql`insert into watch_rolled values ('watch_hour', ${at(hour)}), ('watch_day', ${at(today)})`.execute(db)
+  await sql`insert into watch_rolled values ('watch_hour', ${at(hour)}), ('watch_day', ${at(today)})
+      on conflict (name) do update set until = excluded.until`.execute(db)
   for (let day = now - MINUTE_DAYS * DAY; day < now + DAY; day += DAY)
     for (const table of ['watch_metrics', 'error_log'])
       await sql`select time_partition(${table}, ${at(day)}, 'day')`.execute(db)
@@ -206,33 +237,3 @@ async function measure() {
     console.log(`gw ${words}, the whole command, ms: ${percentiles(took, [50, 100])}`)
   }
 }
-
-// `&` follows: of each path the short, the default and the longest that it takes.
-const questions = [
-  'overview?range=5m',
-  'overview?range=1h',
-  'overview?range=24h',
-  `overview?since=30d`,
-  'overview?range=24h&account=account-3',
-  'history?window=1',
-  'history?window=1&limit=5000&since=5000m',
-  'history?window=5&limit=5000&since=17d',
-  'history?since=24h&account=account-3',
-  'history?since=30d',
-  'history?since=90d&limit=5000',
-  'providers?range=1h',
-  'providers?range=24h',
-  'providers?since=90d',
-  'latency?range=1h',
-  'latency?range=24h',
-  'latency?since=30d&model=7',
-  ...['account', 'model', 'user', 'key', 'platform', 'group', 'path'].flatMap(by => [
-    `dimensions?by=${by}&since=1h`,
-    `dimensions?by=${by}`,
-    `dimensions?by=${by}&since=30d`,
-    `dimensions?by=${by}&since=90d`,
-  ]),
-  'dimensions?by=key&since=7d&limit=400',
-  'dimensions?by=user&since=30d&sort=cost&offset=50',
-  'health?',
-]
