@@ -64,6 +64,7 @@ const questions = [
 ]
 
 try {
+  await sql.raw(readFileSync(new URL('./usage-fill.sql', import.meta.url), 'utf8')).execute(db)
   await rollups()
   await measure()
   // Nothing is read of them; but they are what the same Postgres keeps in its memory, and what it writes.
@@ -77,7 +78,6 @@ try {
 async function usage() {
   const begun = performance.now()
   const [since, until] = [Math.floor(now / DAY) * DAY - (DAYS - 1) * DAY, Math.floor(now / MINUTE) * MINUTE]
-  await sql.raw(readFileSync(new URL('./usage-fill.sql', import.meta.url), 'utf8')).execute(db)
   for (let month = since; month < now + DAY; month += 10 * DAY)
     await sql`select month_partition('usage', ${at(month)})`.execute(db)
   const chunk = 250_000
