@@ -11,7 +11,7 @@ import { routes } from '../gateway/enter/routes.ts'
 import { within } from '../lib/within.ts'
 import { createGauges, type GaugeSources } from './gauges.ts'
 import { forgetDead } from './heart.ts'
-import type { Job, SharedJob } from './jobs.ts'
+import type { Job, OwnJob, SharedJob } from './jobs.ts'
 
 export interface CollectorOptions extends GaugeSources {
   database: Database
@@ -34,6 +34,7 @@ export interface Collector {
 // A timer may be early by a millisecond, and then the interval would not be over.
 const LAG_MS = 20
 const ROLLUP_MS = 60_000
+const MINUTE_MS = 60_000
 /** A process dies with what an absent Postgres did not take. */
 const FAREWELL_MS = 5_000
 const DEAD_MS = 3_600_000
@@ -56,16 +57,25 @@ export function createCollector(options: CollectorOptions): Collector {
   const gauges = createGauges(options)
 
   let latest: WatchGauges | undefined
-
+  let last = now()
   async function collect(all = false): Promise<void> {
     const at = now()
+    const over = all || Math.floor(at / intervalMs) > Math.floor(last / intervalMs)
+    last = at
     // Cut first: what is asked may take its time.
     const slices = fold.cut(all)
-    latest = await gauges.read()
-    pending.add(slices, at, latest, all)
+    if (over) latest = await gauges.read()
+    pending.add(slices, at, over ? latest : undefined, all)
     await pending.write(db, at)
   }
 
+  const collector: OwnJob = {
+    name: 'collector',
+    // Minutes of a long interval are taken in, and written, one by one: a slice is ten times what its rows are.
+    everyMs: Math.min(intervalMs, MINUTE_MS),
+    dueIn: () => Math.min(untilNext(intervalMs, LAG_MS), untilNext(MINUTE_MS, LAG_MS)),
+    run: () => collect(),
+  }
   const rollup: SharedJob = {
     name: 'watch roll-up',
     everyMs: ROLLUP_MS,
@@ -79,10 +89,7 @@ export function createCollector(options: CollectorOptions): Collector {
   return {
     fold,
     latest: () => latest,
-    jobs: [
-      { name: 'collector', everyMs: intervalMs, dueIn: () => untilNext(intervalMs, LAG_MS), run: () => collect() },
-      rollup,
-    ],
+    jobs: [collector, rollup],
     async close() {
       await within(FAREWELL_MS, collect(true)).catch(error =>
         log.warn(`collector: ${pending.size} rows are lost: ${(error as Error).message}`),

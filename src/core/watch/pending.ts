@@ -23,7 +23,8 @@ export class Pending {
   readonly #mostRows: number
   readonly #minutes = new Minutes()
   readonly #intervals: WrittenInterval[] = []
-  #open: Interval | undefined = undefined
+  /** mostly the one that goes on; gauges were not read for them yet */
+  #open: Interval[] = []
   /** intervals and minutes dropped since that was last told */
   #dropped = 0
   #droppedFrom = 0
@@ -40,23 +41,23 @@ export class Pending {
 
   /**
    * Takes in what was cut at `at` (Unix ms, before the cut). An interval is ready once it is over; with `all` the one that has
-   * begun, too.
+   * begun, too. `gauges` may be missing while none is.
    */
-  add(slices: readonly Slice[], at: number, gauges: WatchGauges, all = false): void {
+  add(slices: readonly Slice[], at: number, gauges: WatchGauges | undefined, all = false): void {
     const { intervalMs } = this.#options
     for (const slice of slices) this.#minutes.add(slice)
     this.#minutes.tidy(at)
     const intervals = intervalsOf(slices, intervalMs, this.#open)
-    this.#open = undefined
+    this.#open = []
     for (const [i, interval] of intervals.entries())
-      if (all || interval.at <= at || i < intervals.length - 1)
+      if (gauges && (all || interval.at <= at || i < intervals.length - 1))
         this.#intervals.push({
           at: interval.at,
           intervalMs,
           metrics: intervalRow(interval, gauges),
           cells: interval.cells.map(cellRow),
         })
-      else this.#open = interval
+      else this.#open.push(interval)
     this.#bound()
   }
 

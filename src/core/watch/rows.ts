@@ -52,9 +52,9 @@ export const cellRow = ({ platform, group, account, model, counts }: Cell): Cell
   ...countsRow(counts),
 })
 
-/** Puts the slices of intervals together; `open` is the one that earlier slices began. */
-export function intervalsOf(slices: readonly Slice[], intervalMs: number, open?: Interval): Interval[] {
-  const intervals = open ? [open] : []
+/** Puts the slices of intervals together; `open` are those that earlier slices began. */
+export function intervalsOf(slices: readonly Slice[], intervalMs: number, open: readonly Interval[]): Interval[] {
+  const intervals = [...open]
   for (const slice of slices) {
     const at = Math.ceil(slice.until / intervalMs) * intervalMs
     let interval = intervals.at(-1)
