@@ -1,6 +1,7 @@
 // The log: structured lines with secrets taken out; pretty on a terminal, with levels under journald.
 import { createRequire } from 'node:module'
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
+import { scrub } from './credentials.ts'
 import { Recent } from './recent.ts'
 
 export type LogFormat = 'auto' | 'pretty' | 'json' | 'journald'
@@ -11,7 +12,11 @@ const paths = [
   'x-api-key',
   'x-goog-api-key',
   'cookie',
+  'set-cookie',
+  'proxy-authorization',
   'api_key',
+  'secret',
+  'private_key',
   'credential',
   'token',
   'password',
@@ -22,6 +27,13 @@ const paths = [
 const redact = {
   paths: paths.flatMap(p => (p.includes('-') ? [`["${p}"]`, `*["${p}"]`] : [p, `*.${p}`])),
   censor: '[redacted]',
+}
+
+// A sentence may quote what somebody else said.
+const hooks: NonNullable<LoggerOptions['hooks']> = {
+  logMethod(given, method) {
+    method.apply(this, given.map(one => (typeof one === 'string' ? scrub(one) : one)) as typeof given)
+  },
 }
 
 export interface Log {
@@ -61,7 +73,7 @@ export function createLog(options: {
   const make = (more: LoggerOptions, to: DestinationStream) => {
     const base = { level: options.level, base: null, ...more }
     const out = keeping(recent, to)
-    return { recent, log: pino({ ...base, redact }, out), access: pino(base, out) }
+    return { recent, log: pino({ ...base, redact, hooks }, out), access: pino(base, out) }
   }
   if (format === 'pretty') {
     const pretty = createRequire(import.meta.url)('pino-pretty') as (o: object) => DestinationStream
