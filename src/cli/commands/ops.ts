@@ -146,7 +146,7 @@ export function define(noun: Command, act: Act): void {
   spanOptions(lists(noun.command('errors')), '24h, with --request all')
     .description('what failed, the newest first; or with --by what is most frequent')
     .option('--by <what>', `count them by ${errorKeys.join(', ')}`, read.oneOf('--by', errorKeys))
-    .option('--account <account>', 'only where this account was asked last')
+    .option('--account <account>', 'only where this account failed, or was asked last')
     .option('--user <user>', 'only of this user')
     .option('--key <key>', 'only of this key')
     .option('--group <group>', 'only of this group')

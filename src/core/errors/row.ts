@@ -38,7 +38,7 @@ export function rowOf(o: Outcome, found: Classified, process: string): ErrorRow 
     user_id: o.userId || null,
     key_id: o.keyId || null,
     group_id: o.groupId,
-    account_id: o.accountId,
+    account_id: (found.recovered ? blamed?.accountId : undefined) ?? o.accountId,
     phase: found.phase,
     type: cut(found.type, NAME_CHARACTERS),
     code: failure?.code ?? codeOf(found, blamed),
