@@ -135,7 +135,7 @@ export const settings = {
     'postgres://gw@127.0.0.1:5432/gw',
     "Postgres to keep durable state in; without it gw runs an embedded one in `data_dir`. `?sslmode=` is libpq's: `disable`, `prefer` (the default, but on loopback), `require` (encrypts, believes any certificate), `verify-ca` and `verify-full` with `sslrootcert=FILE`; `sslcert` and `sslkey` are ours.",
   ),
-  'database.pool_size': fixed(integer(1, 1000), '10', 'Database connections kept by each process.'),
+  'database.pool_size': fixed(integer(4, 1000), '10', 'Database connections kept by each process.'),
   'redis.url': absent(
     redisUrl(),
     'redis://127.0.0.1:6379/0',

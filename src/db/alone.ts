@@ -11,14 +11,10 @@ export function alone<T>(
   lock: number,
   work: (own: Kysely<Tables>) => Promise<T>,
 ): Promise<T | undefined> {
-  // One connection for lock and work: a lock of the session goes with it, and a pool of one is enough.
-  return db.connection().execute(async own => {
-    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${lock}) as mine`.execute(own)
-    if (!rows[0]!.mine) return undefined
-    try {
-      return await work(own)
-    } finally {
-      await sql`select pg_advisory_unlock(${lock})`.execute(own)
-    }
+  // The lock is a transaction's, since one of a session would stay behind with a pooler's connection. It is on a connection of
+  // its own: the work has transactions too, and what it commits is seen at once.
+  return db.transaction().execute(async lease => {
+    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_xact_lock(${lock}) as mine`.execute(lease)
+    return rows[0]!.mine ? await work(db) : undefined
   })
 }

@@ -33,7 +33,7 @@ export function migrations(): Migration[] {
 }
 
 /**
- * Applies what is missing, each file in a transaction of its own; of several processes one works and the others wait.
+ * Applies what is missing, each file in a transaction of its own, which one process at a time has.
  * @returns the names applied, oldest first
  * @throws Refusal when an applied file was changed since, or when the database is of a newer gw
  */
@@ -43,35 +43,43 @@ export async function migrate(
 ): Promise<string[]> {
   return withClient(connection, async client => {
     if (await isCurrent(client, known)) return []
-    await client.query('select pg_advisory_lock($1)', [LOCK])
-    await client.query(
-      'create table if not exists schema_migrations (name text primary key, sha256 text not null, applied_at timestamptz not null default now())',
-    )
-    const applied = check(await appliedRows(client), known)
     const done: string[] = []
-    for (const migration of known) {
-      if (applied.has(migration.name)) continue
+    // The lock is the transaction's: one of the session would stay behind with a pooler's connection (authentik#23876).
+    const alone = async (work: () => Promise<void>) => {
       await client.query('begin')
       try {
-        await client.query(migration.sql)
-        await client.query('insert into schema_migrations (name, sha256) values ($1, $2)', [
-          migration.name,
-          migration.sha256,
-        ])
+        await client.query('select pg_advisory_xact_lock($1)', [LOCK])
+        await work()
         await client.query('commit')
       } catch (error) {
         // A connection that was lost has rolled back by itself.
         await client.query('rollback').catch(() => {})
-        throw new Refusal(
-          'failure',
-          `migration ${migration.name} failed: ${(error as Error).message}; the database is as it was before it`,
-          {
-            cause: error,
-          },
-        )
+        throw error
       }
-      done.push(migration.name)
     }
+    await alone(async () => {
+      await client.query(
+        'create table if not exists schema_migrations (name text primary key, sha256 text not null, applied_at timestamptz not null default now())',
+      )
+    })
+    for (const migration of known)
+      await alone(async () => {
+        if (check(await appliedRows(client), known).has(migration.name)) return
+        try {
+          await client.query(migration.sql)
+          await client.query('insert into schema_migrations (name, sha256) values ($1, $2)', [
+            migration.name,
+            migration.sha256,
+          ])
+        } catch (error) {
+          throw new Refusal(
+            'failure',
+            `migration ${migration.name} failed: ${(error as Error).message}; the database is as it was before it`,
+            { cause: error },
+          )
+        }
+        done.push(migration.name)
+      })
     return done
   })
 }
@@ -152,6 +160,6 @@ async function withClient<T>(connection: pg.ClientConfig, work: (client: pg.Clie
   try {
     return await work(client)
   } finally {
-    await client.end() // gives the advisory lock back too
+    await client.end()
   }
 }

@@ -111,7 +111,7 @@ t.test('a mistake in the file is named with its place and its remedy', async t =
     ['workers: 0', 'gw.yaml:1:10 workers: must be 1–64, got 0'],
     [
       'database: {pool_size: 0755}',
-      'gw.yaml:1:23 database.pool_size: must be a whole number 1–1000 in plain digits, got "0755"',
+      'gw.yaml:1:23 database.pool_size: must be a whole number 4–1000 in plain digits, got "0755"',
     ],
     [
       'drain_timeout: 600',
