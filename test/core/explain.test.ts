@@ -14,6 +14,7 @@ import { openRecorder, type RecorderOptions } from '../../src/core/explain/recor
 import { Outcome } from '../../src/core/outcome.ts'
 import { Failure } from '../../src/lib/failure.ts'
 import { requestId } from '../../src/lib/id.ts'
+import { home } from '../cli/gw.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -239,6 +240,47 @@ t.test('an id that is none, or of nobody, gets an answer that helps', async t =>
     'missing',
     'however it is pasted',
   )
+})
+
+t.test('gw explain reads the files by itself when there is no daemon', async t => {
+  const { gw, json, dataDir } = await home(t)
+  const recorder = openRecorder({
+    ...{
+      folder: explainFolder(dataDir, 0),
+      keepMs: () => DAY,
+      maxBytes: () => 1e9,
+      minFreeBytes: () => 0,
+      log: () => {},
+    },
+  })
+  const [good, bad] = [
+    outcome(Date.now()),
+    outcome(Date.now(), { status: 401, failure: new Failure('INVALID_API_KEY') }),
+  ]
+  recorder.ended(good!)
+  recorder.ended(bad!)
+  await recorder.close()
+  const told = await gw(`explain ${good!.id}`)
+  t.match(told, { code: 0, stderr: '' })
+  t.match(told.stdout, /^Request 0.*\nbegan .*came to +200 .*not known +Whether .*database does\s+not run/s)
+  t.match(await json(`explain ${bad!.id}`), {
+    request_id: bad!.id,
+    status: 401,
+    code: 'INVALID_API_KEY',
+    source: 'recorded',
+  })
+  t.strictSame(
+    (await json<{ request_id: string }[]>('explain --last')).map(e => e.request_id),
+    [bad!.id, good!.id],
+  )
+  t.strictSame(
+    (await json<{ request_id: string }[]>('explain --failed')).map(e => e.request_id),
+    [bad!.id],
+  )
+  t.match(await gw('explain'), { code: 2, stderr: /which request\? give its id, or --last/ })
+  t.match(await gw(`explain ${bad!.id} --failed`), { code: 2, stderr: /goes without --last/ })
+  t.match(await gw('explain nonsense'), { code: 2, stderr: /is no request id of gw's/ })
+  t.match(await gw('explain 01935b1e-7d1f-7abc-8def-0123456789ab'), { code: 6, stderr: /no request .* is known/ })
 })
 
 t.test('0s keeps nothing', async t => {

@@ -43,7 +43,8 @@ export function define(noun: Command, act: Act): void {
     .option('--account <account>', 'of these, those in which this account was asked')
     .option('--model <model>', 'of these, only of this model, as it was requested')
     .action(
-      act(async (gw, id: string | undefined, { last, output, columns, headers, ...filter }: Options) => {
+      act(async (gw, id: string | undefined, { last, failed, user, key, account, model }: Options) => {
+        const filter = { failed, user, key, account, model }
         const filtered = Object.values(filter).some(value => value !== undefined)
         if (id === undefined && last === undefined && !filtered)
           throw new Refusal('usage', 'which request? give its id, or --last to list the latest')
