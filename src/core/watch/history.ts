@@ -1,15 +1,16 @@
 // The past in windows of equal length, oldest first: what charts are drawn from.
+import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { Nano } from '../../lib/money.ts'
 import { DAY, floor, HOUR, MINUTE, partsOf, reachOf, type Span } from './range.ts'
-import { createSketch, mergeEncoded, type Sketch } from './sketch.ts'
+import { quantilesOf } from './sketch.ts'
 import {
   type Counts,
   counted,
   errorRate,
+  inMilliseconds,
   type Milliseconds,
-  milliseconds,
   noCounts,
   round,
   rowsOf,
@@ -103,12 +104,18 @@ export async function history(db: Db, asked: HistoryAsked, scope: Scope): Promis
   // Gauges are of processes, which serve everybody.
   if (scope.dimension === 'total') await addGauges(db, { since, until }, ms, at)
   const list = [...rows].sort(([a], [b]) => a - b)
+  const done: HistoryRow[] = []
+  for (const [start, row] of list) {
+    done.push(row.done(start, Math.min(ms, Math.max(1_000, until - start)) / 1000))
+    // This process has requests to serve, too.
+    if (done.length % 200 === 0) await turn()
+  }
   return {
     window,
     window_minutes: ms / MINUTE,
     since: new Date(since),
     until: new Date(until),
-    rows: list.map(([start, row]) => row.done(start, Math.min(ms, Math.max(1_000, until - start)) / 1000)),
+    rows: done,
   }
 }
 
@@ -116,11 +123,12 @@ type At = (start: number) => Filling
 
 /** A window while rows are added to it. */
 class Filling {
-  readonly duration = createSketch()
-  readonly first = createSketch()
+  // As they were written: they are merged at the end, one window after another.
+  readonly duration: Buffer[] = []
+  readonly first: Buffer[] = []
+  readonly upstream: Buffer[] = []
+  readonly queued: Buffer[] = []
   counts: Counts = noCounts()
-  upstream: Sketch | undefined
-  queued: Sketch | undefined
   gauges: (Gauges & { processes: number }) | undefined
 
   done(start: number, seconds: number): HistoryRow {
@@ -132,10 +140,10 @@ class Filling {
       error_rate: errorRate(counts),
       qps: round(counts.requests / seconds, 3),
       tps: round((counts.input_tokens + counts.output_tokens) / seconds, 1),
-      latency_ms: milliseconds(this.duration),
-      ttft_ms: milliseconds(this.first),
-      ...(this.upstream && { upstream_ms: milliseconds(this.upstream) }),
-      ...(this.queued && { queued_ms: milliseconds(this.queued) }),
+      latency_ms: inMilliseconds(quantilesOf(this.duration)),
+      ttft_ms: inMilliseconds(quantilesOf(this.first)),
+      ...(this.upstream.length > 0 && { upstream_ms: inMilliseconds(quantilesOf(this.upstream)) }),
+      ...(this.queued.length > 0 && { queued_ms: inMilliseconds(quantilesOf(this.queued)) }),
       ...this.gauges,
     }
   }
@@ -155,8 +163,8 @@ async function addCounts(db: Db, span: Span, ms: number, scope: Scope, at: At): 
     select at, duration, first_token from ${rowsOf(parts, scope, 'at, duration, first_token')}`.execute(db)
   for (const row of seen.rows) {
     const window = at(floor(row.at.getTime(), ms))
-    mergeEncoded(window.duration, row.duration)
-    mergeEncoded(window.first, row.first_token)
+    window.duration.push(row.duration)
+    window.first.push(row.first_token)
   }
 }
 
@@ -220,8 +228,8 @@ async function addGauges(db: Db, span: Span, ms: number, at: At): Promise<void> 
     select at, upstream, queued from watch_metrics where ${times} and requests > 0`.execute(db)
   for (const row of seen.rows) {
     const window = at(floor(row.at.getTime() - 1, ms))
-    mergeEncoded((window.upstream ??= createSketch()), row.upstream)
-    mergeEncoded((window.queued ??= createSketch()), row.queued)
+    window.upstream.push(row.upstream)
+    window.queued.push(row.queued)
   }
 }
 

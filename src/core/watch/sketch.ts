@@ -85,8 +85,8 @@ export function encodeSketch(sketch: Sketch): Buffer {
   return bytes.subarray(0, at)
 }
 
-/** Adds what `encodeSketch` wrote. @throws Error for bytes of another version */
-export function mergeEncoded(into: Sketch, bytes: Uint8Array): void {
+/** What `encodeSketch` wrote; the bins are in `keys` and `seen` until the next is read. @throws Error for bytes of another version */
+function decode(bytes: Uint8Array): { filled: number; zeros: number; sum: number; min: number; max: number } {
   if (bytes[0] !== VERSION) throw new Error(`a sketch of version ${bytes[0]}; this gw reads version ${VERSION}`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 25
@@ -99,20 +99,75 @@ export function mergeEncoded(into: Sketch, bytes: Uint8Array): void {
     }
   }
   const zeros = next()
-  let count = zeros
   let bin = 0
+  let filled = 0
   while (at < bytes.length) {
     const step = next()
     bin += step % 2 === 0 ? step / 2 : -(step + 1) / 2
-    const seen = next()
-    into.store.add(bin, seen)
-    count += seen
+    keys[filled] = bin
+    seen[filled++] = next()
+  }
+  const [sum, min, max] = [view.getFloat64(1, true), view.getFloat64(9, true), view.getFloat64(17, true)]
+  return { filled, zeros, sum, min, max }
+}
+const keys: number[] = []
+const seen: number[] = []
+
+/** Adds what `encodeSketch` wrote. @throws Error for bytes of another version */
+export function mergeEncoded(into: Sketch, bytes: Uint8Array): void {
+  const { filled, zeros, sum, min, max } = decode(bytes)
+  // The last first: a store moves all of its bins for each key beyond those that it has.
+  if (filled > 1) into.store.add(keys[filled - 1]!, 0)
+  let count = zeros
+  for (let i = 0; i < filled; i++) {
+    into.store.add(keys[i]!, seen[i]!)
+    count += seen[i]!
   }
   into.zeroCount += zeros
   into.count += count
-  into.sum += view.getFloat64(1, true)
-  into.min = Math.min(into.min, view.getFloat64(9, true))
-  into.max = Math.max(into.max, view.getFloat64(17, true))
+  into.sum += sum
+  into.min = Math.min(into.min, min)
+  into.max = Math.max(into.max, max)
+}
+
+// Bins below and above these hold what lasted less than a millionth of a ms, or longer than 10^17.
+const LOWEST = -1_024
+const bins = new Float64Array(3_072)
+const { mapping } = createSketch()
+
+/** The quantiles of all of them together, as of one sketch into which they were merged; a sketch for each of many is slow. */
+export function quantilesOf(all: readonly Uint8Array[]): Quantiles | undefined {
+  let [zeros, count, sum, min, max] = [0, 0, 0, Infinity, -Infinity]
+  let [first, last] = [bins.length, -1]
+  for (const bytes of all) {
+    const one = decode(bytes)
+    for (let i = 0; i < one.filled; i++) {
+      const at = Math.min(bins.length - 1, Math.max(0, keys[i]! - LOWEST))
+      bins[at]! += seen[i]!
+      count += seen[i]!
+      first = Math.min(first, at)
+      last = Math.max(last, at)
+    }
+    zeros += one.zeros
+    count += one.zeros
+    sum += one.sum
+    min = Math.min(min, one.min)
+    max = Math.max(max, one.max)
+  }
+  if (count === 0) return undefined
+  const at = (q: number) => {
+    const rank = q * (count - 1)
+    let value = 0
+    if (rank >= zeros) {
+      let bin = first
+      for (let below = zeros + bins[first]!; below <= rank && bin < last; ) below += bins[++bin]!
+      value = mapping.value(bin + LOWEST)
+    }
+    return Math.min(max, Math.max(min, value))
+  }
+  const found = { p50: at(0.5), p95: at(0.95), p99: at(0.99), p999: at(0.999), avg: sum / count, max }
+  bins.fill(0, first, last + 1)
+  return found
 }
 
 /** Adds one to another, which stays as it is. */

@@ -4,7 +4,7 @@ import type { Db } from '../../db/connect.ts'
 import type { WatchDimension } from '../../db/schema-watch.ts'
 import type { Nano } from '../../lib/money.ts'
 import type { Part } from './range.ts'
-import { createSketch, mergeEncoded, quantiles, type Sketch } from './sketch.ts'
+import { createSketch, mergeEncoded, type Quantiles, quantiles, type Sketch } from './sketch.ts'
 
 export interface Counts {
   requests: number
@@ -134,8 +134,9 @@ export interface Milliseconds {
   max: number | null
 }
 
-export function milliseconds(sketch: Sketch): Milliseconds {
-  const seen = quantiles(sketch)
+export const milliseconds = (sketch: Sketch): Milliseconds => inMilliseconds(quantiles(sketch))
+
+export function inMilliseconds(seen: Quantiles | undefined): Milliseconds {
   const of = (value: number | undefined) => (value === undefined ? null : round(value, 1))
   return {
     p50: of(seen?.p50),

@@ -7,6 +7,7 @@ import {
   mergeEncoded,
   mergeSketch,
   quantiles,
+  quantilesOf,
 } from '../../../src/core/watch/sketch.ts'
 
 const values = Array.from({ length: 20_000 }, (_, i) => (i % 97 === 0 ? 0 : Math.exp(((i * 7919) % 1000) / 80) / 3))
@@ -61,4 +62,20 @@ t.test('nothing seen has no quantiles, and bytes of another version are refused'
   mergeEncoded(empty, encodeSketch(createSketch()))
   t.equal(empty.count, 0)
   t.throws(() => mergeEncoded(empty, Buffer.from([9])), { message: /version 9/ })
+})
+
+t.test('the quantiles of many that were written are those of one into which they were merged', async t => {
+  const cuts = [values.slice(0, 7), values.slice(7, 9_000), values.slice(9_000), [], [0], [3e6]]
+  const whole = createSketch()
+  const written = cuts.map(cut => {
+    const sketch = createSketch()
+    for (const value of cut) sketch.accept(value)
+    mergeEncoded(whole, encodeSketch(sketch))
+    return encodeSketch(sketch)
+  })
+  t.strictSame(quantilesOf(written), quantiles(whole))
+  t.strictSame(quantilesOf(written.slice(3, 5)), { p50: 0, p95: 0, p99: 0, p999: 0, avg: 0, max: 0 })
+  t.equal(quantilesOf(written.slice(3, 4)), undefined)
+  t.equal(quantilesOf([]), undefined)
+  t.strictSame(quantilesOf(written), quantiles(whole), 'nothing is left of the one before')
 })
