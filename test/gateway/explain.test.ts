@@ -10,6 +10,7 @@ import { createKey } from '../../src/core/record/key.ts'
 import { addUser } from '../../src/core/record/user.ts'
 import { formatUsd } from '../../src/lib/money.ts'
 import { columns } from '../../src/lib/width.ts'
+import { home } from '../cli/gw.ts'
 import { dice } from '../core/usage-books.ts'
 import { gateway, hello, only, type TestGateway, until } from '../helpers/gateway.ts'
 import { matchAll } from '../helpers/match.ts'
@@ -108,6 +109,20 @@ t.test('the story of a request', async t => {
       { veto: 'full', in_flight: 1, limit: 1 },
     )
     t.equal(e.choices.at(-1)!.chosen, 'busy-1')
+  })
+
+  await t.test('as a person asks', async t => {
+    const { request_id } = await asked(gw, hello({ model: 'over' }))
+    const dir = gw.config.data_dir
+    const cli = await home(t, { GW_DATA_DIR: dir, GW_DATABASE_URL: gw.config['database.url']! })
+    t.match(await cli.gw(`explain ${request_id}`), { code: 0, stdout: new RegExp(request_id), stderr: '' })
+    t.match(await cli.json(`explain ${request_id} --data-dir ${dir}`), { request_id })
+    t.match(await cli.gw('explain'), { code: 2, stdout: '', stderr: /which request\?/ })
+    t.match(await cli.gw('explain --no-color --json'), { code: 2, stderr: /which request\?/ })
+    t.match(await cli.gw(`explain ${request_id} --user alice`), { code: 2, stderr: /goes without --last/ })
+    t.match(await cli.gw(`explain ${request_id} --last`), { code: 2, stderr: /goes without --last/ })
+    const listed = await cli.json<{ request_id: string }[]>('explain --model over')
+    t.ok(listed.some(one => one.request_id === request_id))
   })
 
   await t.test('what it cost and why, and what is linked to it', async t => {
