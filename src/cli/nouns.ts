@@ -103,12 +103,13 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   ops: {
     group: 'Watch',
-    summary: 'what gw sees of itself: overview, history, providers, latency, dimensions, health, retention',
+    summary:
+      'what gw sees of itself: overview, history, providers, latency, dimensions, errors, health, retention, watch',
     load: () => import('./commands/ops.ts'),
   },
   alert: {
     group: 'Watch',
-    summary: 'what fires and who was told: list, show, ack, resolve, silence, test; rule',
+    summary: 'what fires and who was told: list, show, ack, resolve, silence, test; rule, channel',
     load: () => import('./commands/alert.ts'),
   },
   explain: {

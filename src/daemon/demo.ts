@@ -154,6 +154,7 @@ What it is doing, live, and what it has recorded:
   npx gw top --data-dir ${folder}
   npx gw usage list --data-dir ${folder}
 
+Status page: ${daemon.opsUrl}/ops/
 Metrics: ${daemon.opsUrl}/metrics
 Ctrl-C stops it and removes everything.
 `
