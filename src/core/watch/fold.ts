@@ -1,6 +1,6 @@
 // Counts finished Outcomes in memory, in slices of time. Each request costs a few additions; who it was by is worked out later.
 import { promptTokens } from '../../dialect/usage.ts'
-import { type Classified, classify } from '../errors/classify.ts'
+import { type Classified, classify, isProvidersFault } from '../errors/classify.ts'
 import type { AttemptRecord, Fold, Outcome } from '../outcome.ts'
 import { OTHER } from './classes.ts'
 import { accept, binOf, createSketch, type Sketch } from './sketch.ts'
@@ -201,11 +201,11 @@ function addError(tally: Tally, o: Outcome, { owner }: Classified): void {
   else tally.errors_5xx++
 }
 
-function addAttempt(tally: Tally, { error, status }: AttemptRecord): void {
+function addAttempt(tally: Tally, attempt: AttemptRecord): void {
   tally.attempts++
-  if (error === '') return
+  if (!isProvidersFault(attempt)) return
   tally.attempt_errors++
-  if (status === 0) tally.network_errors++
+  if (attempt.status === 0) tally.network_errors++
 }
 
 const isTimeout = (o: Outcome): boolean =>

@@ -256,8 +256,8 @@ t.test('what failed is counted as whose it is, and where it failed', async t => 
   one.see({ at: midnight + 2, failure: new Failure('QUEUE_FULL', [3]) })
   const silent = ended({ at: midnight + 3, account: 4, failure: new Failure('UPSTREAM_IDLE', ['180s']) })
   const [tried] = silent.attempts
-  Object.assign(tried!, { status: 0, error: 'EIDLE: idle timeout' })
-  silent.attempts.unshift({ ...tried!, accountId: 3, status: 529, error: 'overloaded' })
+  Object.assign(tried!, { status: 0, error: 'EIDLE: idle timeout', kind: 'network' })
+  silent.attempts.unshift({ ...tried!, accountId: 3, status: 529, error: 'overloaded', kind: 'overload' })
   one.fold.ended(silent)
   one.clock.now = midnight + MINUTE
   await one.write(db)
@@ -281,6 +281,28 @@ t.test('what failed is counted as whose it is, and where it failed', async t => 
     { value: '3', requests: 0, errors: 0, attempts: 1, attempt_errors: 1, network_errors: 0 },
     { value: '4', requests: 1, errors: 1, attempts: 1, attempt_errors: 1, network_errors: 1 },
   ])
+})
+
+t.test('an attempt that nobody or the client is to blame for is no error of its account', async t => {
+  const one = life('one', midnight)
+  const blameless = [
+    { kind: 'stale', status: 0, error: 'ECONNRESET: socket hang up', again: 'fresh' },
+    { kind: 'proofs', status: 400, error: 'refused the proofs of reasoning', again: 'unsealed' },
+    { kind: 'client', status: 400, error: 'max_tokens: too large' },
+    { kind: '', status: 200, error: 'ECLIENTSTALLED: the client took nothing for 60s' },
+    { kind: '', status: 200, error: '' },
+  ]
+  for (const each of blameless) {
+    const o = ended({ at: midnight + 1 })
+    Object.assign(o.attempts[0]!, each)
+    one.fold.ended(o)
+  }
+  const o = ended({ at: midnight + 1 })
+  Object.assign(o.attempts[0]!, { kind: 'network', status: 0, error: 'ECONNREFUSED' })
+  one.fold.ended(o)
+  const [slice] = one.fold.cut(true)
+  const { attempts, attempt_errors, network_errors } = slice!.cells[0]!.counts
+  t.strictSame({ attempts, attempt_errors, network_errors }, { attempts: 6, attempt_errors: 1, network_errors: 1 })
 })
 
 t.test('what clients make up does not grow memory: models and paths are classes, payers have a bound', async t => {
