@@ -3,7 +3,7 @@ import os from 'node:os'
 import type { Snapshot } from '../core/snapshot.ts'
 import { modelClasses, pathClasses } from '../core/watch/classes.ts'
 import { createFold, type WatchFold } from '../core/watch/fold.ts'
-import { Pending } from '../core/watch/pending.ts'
+import { Lives } from '../core/watch/lives.ts'
 import { ROLLUP_LOCK, rollUp } from '../core/watch/rollup.ts'
 import type { Database } from '../db/connect.ts'
 import type { WatchGauges } from '../db/schema-watch.ts'
@@ -49,7 +49,7 @@ export function createCollector(options: CollectorOptions): Collector {
     pathClass: pathClasses(routes.map(route => route.path)),
     modelClass: modelClasses(model => snapshot().prices.find(model, now())?.price.model === model),
   })
-  const pending = new Pending({
+  const pending = new Lives({
     writer: { process, node: os.hostname() },
     intervalMs,
     log: line => log.warn(line),
@@ -60,12 +60,18 @@ export function createCollector(options: CollectorOptions): Collector {
   let last = now()
   async function collect(all = false): Promise<void> {
     const at = now()
+    if (fold.putBack()) pending.begin(fold.cut(true), at, latest)
     const over = all || Math.floor(at / intervalMs) > Math.floor(last / intervalMs)
     last = at
     // Cut first: what is asked may take its time.
     const slices = fold.cut(all)
-    if (over) latest = await gauges.read()
-    pending.add(slices, at, over ? latest : undefined, all)
+    let measured: WatchGauges | undefined
+    try {
+      if (over) measured = latest = await gauges.read()
+    } finally {
+      // What was counted is kept, whether or not anything could be measured.
+      pending.add(slices, at, measured, all)
+    }
     await pending.write(db, at)
   }
 

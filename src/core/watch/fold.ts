@@ -50,9 +50,12 @@ export interface FoldOptions {
 export interface WatchFold extends Fold {
   /** Slices that are over, oldest first, each given out once; with `all`, also the one that is not. */
   cut(all?: boolean): Slice[]
+  /** Whether the clock was put back, by more than its owner would wait for it to come again. */
+  putBack(): boolean
 }
 
 const MINUTE = 60_000
+const PUT_BACK_MS = MINUTE
 
 /** A request belongs to the instant at which it ended. */
 export function createFold(options: FoldOptions): WatchFold {
@@ -117,10 +120,10 @@ export function createFold(options: FoldOptions): WatchFold {
   return {
     ended(o) {
       const at = o.at + o.durationMs
-      // A clock that was put back makes no slice twice.
-      if (at >= slice.until) {
+      // By the clock as it is now: a request that began before that was put back ended in a future which is none any more.
+      if (at >= slice.until && now() >= slice.until) {
         over.push(slice)
-        slice = begin(at)
+        slice = begin(now())
       }
       const wrong = classify(o)
       const success = wrong === undefined || wrong.recovered
@@ -170,10 +173,12 @@ export function createFold(options: FoldOptions): WatchFold {
       const at = now()
       if (all || at >= slice.until) {
         over.push(slice)
-        slice = begin(Math.max(at, all ? slice.from : slice.until))
+        // Put back by little, it makes no slice twice.
+        slice = begin(at < slice.from - PUT_BACK_MS ? at : Math.max(at, all ? slice.from : slice.until))
       }
       return over.splice(0)
     },
+    putBack: () => now() < slice.from - PUT_BACK_MS,
   }
 }
 

@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { WatchGauges } from '../../db/schema-watch.ts'
+import { processOf } from './lives.ts'
 import { MINUTE } from './range.ts'
 
 export interface Process extends WatchGauges {
@@ -36,7 +37,7 @@ export interface JobState {
 
 /** The jobs of the cluster, and those of processes that live. */
 export async function jobStates(db: Db, processes: readonly Process[], now: number): Promise<JobState[]> {
-  const alive = ['', ...processes.map(({ process }) => process)]
+  const alive = ['', ...processes.map(({ process }) => processOf(process))]
   const rows = await db.selectFrom('jobs').selectAll().where('process', 'in', alive).orderBy('name').execute()
   return rows.map(job => {
     const reason = judgeJob(job, now)

@@ -5,7 +5,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { Outcome } from '../../../src/core/outcome.ts'
 import { modelClasses, OTHER, pathClasses } from '../../../src/core/watch/classes.ts'
 import { createFold, type FoldOptions } from '../../../src/core/watch/fold.ts'
-import { Pending } from '../../../src/core/watch/pending.ts'
+import { Lives } from '../../../src/core/watch/lives.ts'
 import { rollUp } from '../../../src/core/watch/rollup.ts'
 import { createSketch, mergeEncoded, quantiles } from '../../../src/core/watch/sketch.ts'
 import { sums } from '../../../src/core/watch/tally.ts'
@@ -68,13 +68,16 @@ function life(process: string, begins: number, options: Partial<FoldOptions> & {
     ...rest,
   })
   const said: string[] = []
-  const pending = new Pending({
+  const pending = new Lives({
     writer: { process, node: 'n1' },
     intervalMs,
     log: line => said.push(line),
     ...(mostRows !== undefined && { mostRows }),
   })
-  const take = (all: boolean) => pending.add(fold.cut(all), clock.now, {} as WatchGauges, all)
+  const take = (all: boolean) => {
+    if (fold.putBack()) pending.begin(fold.cut(true), clock.now, {} as WatchGauges)
+    pending.add(fold.cut(all), clock.now, {} as WatchGauges, all)
+  }
   return {
     clock,
     fold,
@@ -247,6 +250,58 @@ t.test('a database that is away loses nothing that fits, and what was dropped is
   t.ok(rows[0]!.first.getTime() > midnight + 20 * MINUTE, 'the oldest went first')
   t.equal(narrow.said.length, 1)
   t.match(narrow.said[0], /^watch: \d+ intervals and minutes from 2026-05-04T00:0\d:00.000Z on are not written/)
+})
+
+t.test('a clock that is put back silences nothing, and replaces nothing that was written', async t => {
+  const db = await books(t)
+  const one = life('one', midnight)
+  const minutes = async () =>
+    (
+      await sql<{ at: Date; requests: number }>`select at, sum(requests)::integer as requests from watch_minute
+        where dimension = 'total' group by 1 order by 1`.execute(db)
+    ).rows.map(({ at, requests }) => [(at.getTime() - midnight) / MINUTE, requests])
+  // Its host began with a clock two hours ahead.
+  const ahead = midnight + 2 * HOUR
+  one.clock.now = ahead
+  await one.write(db, true)
+  for (let i = 0; i < 3; i++) {
+    one.see({ at: ahead + i * MINUTE + 10 })
+    one.see({ at: ahead + i * MINUTE + 20 })
+    await one.write(db)
+  }
+  const written = midnight + HOUR
+  one.clock.now = written + 30_000
+  // It began before: by its own reckoning it ends in that future.
+  one.fold.ended(ended({ at: ahead + 4 * MINUTE }))
+  await one.write(db)
+  one.see({ at: written + 40_000 })
+  one.clock.now = written + MINUTE
+  await one.write(db)
+  t.strictSame(await minutes(), [
+    [60, 1],
+    [120, 2],
+    [121, 2],
+    [122, 3],
+  ])
+  t.equal(one.said.length, 1)
+  t.match(one.said[0], /^watch: the clock was put back to 2026-05-04T01:00:30/)
+
+  // And again, to a time that was written.
+  one.see({ at: written + 5 * MINUTE })
+  one.clock.now = written + 5 * MINUTE + 1
+  await one.write(db)
+  one.clock.now = written + 1
+  await one.write(db)
+  one.see({ at: written + 2 })
+  one.clock.now = written + 6 * MINUTE
+  await one.write(db)
+  t.strictSame((await minutes()).slice(0, 2), [
+    [60, 2],
+    [65, 1],
+  ])
+  t.equal(one.pending.size, 0, 'nothing waits any more')
+  const { rows } = await sql`select sum(requests)::integer as requests from watch_metrics`.execute(db)
+  t.strictSame(rows, [{ requests: 10 }], 'intervals have all of it, too')
 })
 
 t.test('what failed is counted as whose it is, and where it failed', async t => {
