@@ -5,7 +5,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { evaluate } from '../../../src/core/alert/evaluate.ts'
 import { ackEvent, listEvents, resolveByHand } from '../../../src/core/alert/event.ts'
 import { measure } from '../../../src/core/alert/measure.ts'
-import { parseRuleFile } from '../../../src/core/alert/read-file.ts'
+import { parseRuleFile, shippedRules } from '../../../src/core/alert/read-file.ts'
 import { defaults, type Rule, type RuleFields } from '../../../src/core/alert/rule.ts'
 import { addRule, findRule, listRules, removeRule, setRule } from '../../../src/core/alert/rules.ts'
 import { addSilence, endSilence } from '../../../src/core/alert/silence.ts'
@@ -429,6 +429,19 @@ t.test('12.8 seeds: what an operator set of a shipped rule stands, and a file go
   )
   t.strictSame(await sync(file(one('c', 2))), ['taken c'])
   t.equal((await findRule(db, 'c')).threshold, 5)
+})
+
+t.test('12.8 seeds: one request that fails or is slow in an idle night wakes nobody', async t => {
+  const database = await opened(t)
+  await syncFiles(database.db, { shipped: shippedRules(), file: none })
+  const alone = { errors: 1, attempt_errors: 1, network_errors: 1, first_token: [120_000] }
+  await cells(database, 1, { platform: 'openai', account_id: 1, model: 'm', ...alone })
+  await measured(database.db, [{ at: start + MINUTE, process: 'total', ...alone }])
+  t.strictSame(await minute(database, 1), [])
+  for (let i = 2; i < 20; i++) {
+    await measured(database.db, [{ at: start + i * MINUTE }])
+    t.strictSame(await minute(database, i), [], `after ${i} minutes`)
+  }
 })
 
 interface Cell extends Omit<Rolled, 'at' | 'dimension' | 'value'> {
