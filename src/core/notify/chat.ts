@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto'
 import type { AlertMessage } from '../../db/schema-watch.ts'
 import type { Posted } from './post.ts'
-import { cutBytes, cutLength, plainText } from './words.ts'
+import { cutBytes, cutLength, oneLine, plainText } from './words.ts'
 
 export interface Chat {
   url: string
@@ -94,9 +94,6 @@ function fault(
   }
   if (good(said)) return undefined
   const told = tells.map(name => said[name]).filter(value => value !== undefined)
-  const words = told
-    .join(' ')
-    .replace(/[\p{C}\s]+/gu, ' ')
-    .slice(0, 160)
+  const words = oneLine(told.join(' '))
   return words === '' ? `answered without ${needs}` : `refused it: ${words}`
 }

@@ -72,7 +72,7 @@ export async function sendMail(
     return rejected.length === 0 ? undefined : `not taken for ${rejected.map(String).map(oneLine).join(', ')}`
   } catch (error) {
     const { code, response, message: said } = error as NodeJS.ErrnoException & { response?: string }
-    const words = oneLine(String(response ?? said)).slice(0, 160)
+    const words = oneLine(String(response ?? said))
     const told = pass === '' ? words : words.replaceAll(pass, '***')
     throw new Untaken(code === undefined || told.includes(code) ? told : `${code}: ${told}`)
   } finally {

@@ -3,6 +3,7 @@ import { ask } from '../../egress/ask.ts'
 import type { Guard } from '../../lib/guard/guard.ts'
 import { readUrl } from '../../lib/guard/url.ts'
 import { Untaken } from './untaken.ts'
+import { oneLine } from './words.ts'
 
 export interface Posted {
   url: string
@@ -24,7 +25,7 @@ export interface PostOptions {
   ca?: string | undefined
 }
 
-/** @throws Untaken in words that quote neither the URL nor what signs */
+/** @throws Untaken, in words as long as the receiver's: they may quote the URL, and what signs */
 export async function post(message: Posted, { guard, leaving, ca }: PostOptions): Promise<void> {
   const url = readUrl(message.url, guard.rules)
   if (typeof url === 'string') throw new Untaken(`the URL ${url}`, { definite: true })
@@ -58,9 +59,6 @@ export async function post(message: Posted, { guard, leaving, ca }: PostOptions)
 }
 
 function quoted(body: string): string {
-  const said = body
-    .slice(0, 300)
-    .replace(/[\p{C}\s]+/gu, ' ')
-    .trim()
-  return said === '' || said.startsWith('<') ? '' : `: ${said.slice(0, 120)}`
+  const said = oneLine(body)
+  return said === '' || said.startsWith('<') ? '' : `: ${said}`
 }

@@ -6,6 +6,7 @@ import { type Smtp, sendMail } from './mail.ts'
 import { post } from './post.ts'
 import { Untaken } from './untaken.ts'
 import { type Delivery, webhook } from './webhook.ts'
+import { cutLength } from './words.ts'
 
 /** A channel with its secrets in clear: made to send, and kept no longer. */
 export interface OpenChannel {
@@ -50,9 +51,13 @@ export async function send(
   }
 }
 
-/** A receiver may quote what it was asked. */
+// Of what a receiver says.
+const LONGEST_WORDS = 200
+
+/** A receiver may quote what it was asked; cut afterwards, since half a secret is none that could be found. */
 function concealed(text: string, { url = '', secret = '' }: OpenChannel): string {
   const { pathname = '', search = '' } = URL.parse(url) ?? {}
   const parts = [url, secret, pathname + search, ...`${pathname}${search}`.split(/[/?&=]/)]
-  return parts.reduce((clean, part) => (part.length < 8 ? clean : clean.replaceAll(part, '***')), text)
+  const clean = parts.reduce((left, part) => (part.length < 8 ? left : left.replaceAll(part, '***')), text)
+  return cutLength(clean, LONGEST_WORDS)
 }

@@ -190,6 +190,14 @@ t.test('an error that comes with status 200 is one, and so is every other status
       { status: 400, body: 'bad token very-secret-token-1 at /hook?token=very-secret-token-1' },
       /bad token \*\*\*/,
     ],
+    // What is cut short must not leave half of a secret behind, which nothing knows as one any more.
+    ...[54, 74, 88].flatMap((n): typeof cases => {
+      const errmsg = `${'x '.repeat(n)}very-secret-token-1`
+      return [
+        ['webhook', { status: 400, body: errmsg }, /answered 400: x x/],
+        ['wecom', { body: JSON.stringify({ errcode: 1, errmsg }) }, /refused it: 1 x x/],
+      ]
+    }),
   ]
   for (const [type, reply, says] of cases) {
     const error = await sent(t, type, firing, reply, extra[type] ?? {}).catch(error => error)
