@@ -20,7 +20,8 @@ interface Listed {
 /**
  * Puts `message` into the outbox, once for each channel that the rule names (else all that are enabled) and that wants
  * to hear of this severity. A channel that is named and is not there, or is disabled, is as one that failed: the
- * fallback is told at once. Told again of the same event and kind, it writes nothing.
+ * fallback is told at once. That it is over those are told who were told that it fires, whatever the rule says by now.
+ * Told again of the same event and kind, it writes nothing.
  * @param event id of the alert event; null for a test
  * @returns the names of the channels that are told
  */
@@ -33,7 +34,8 @@ export async function enqueue(
     .select(['id', 'name', 'enabled', 'min_severity'])
     .orderBy('id')
     .execute()
-  const told = addressed(channels, rule, message.severity)
+  const notify = message.kind === 'resolved' && event !== null ? await toldOf(tx, event) : []
+  const told = addressed(channels, notify.length > 0 ? { ...rule, notify } : rule, message.severity)
   if (told.length === 0) return []
   await tx
     .insertInto('alert_deliveries')
@@ -49,6 +51,17 @@ export async function enqueue(
     .onConflict(conflict => conflict.columns(['event_id', 'kind', 'channel_id']).doNothing())
     .execute()
   return told.map(({ name }) => name)
+}
+
+async function toldOf(tx: Db, event: number): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('alert_deliveries as d')
+    .innerJoin('alert_channels as c', 'c.id', 'd.channel_id')
+    .select('c.name')
+    .where('d.event_id', '=', event)
+    .where('d.kind', '=', 'firing')
+    .execute()
+  return rows.map(({ name }) => name)
 }
 
 /** The channels that hear of it, in the order of their ids. */

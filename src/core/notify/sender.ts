@@ -161,6 +161,8 @@ async function tellFallback(tx: Db, claimed: Claimed, instead: string): Promise<
     .where('id', '<>', channel_id)
     .executeTakeFirst()
   if (!channel || !atLeast(claimed.message.severity, channel.min_severity)) return undefined
+  // Whoever writes that the event is over does so before, and is seen below, or after, and sees this one.
+  await tx.selectFrom('alert_events').select('id').where('id', '=', event_id).forShare().execute()
   const message: AlertMessage = { ...claimed.message, instead }
   const row = { event_id, channel_id: channel.id, kind: message.kind, fallback: null }
   const written = await tx
@@ -168,7 +170,26 @@ async function tellFallback(tx: Db, claimed: Claimed, instead: string): Promise<
     .values({ ...row, message: JSON.stringify(message) })
     .onConflict(conflict => conflict.columns(['event_id', 'kind', 'channel_id']).doNothing())
     .executeTakeFirst()
-  return (written.numInsertedOrUpdatedRows ?? 0n) > 0n ? channel.name : undefined
+  if ((written.numInsertedOrUpdatedRows ?? 0n) === 0n) return undefined
+  if (message.kind === 'firing') await tellOver(tx, claimed, channel.id)
+  return channel.name
+}
+
+/** That it is over already the other channel was to be told, which may take it again by then. */
+async function tellOver(tx: Db, { event_id, channel_id }: Claimed, instead: number): Promise<void> {
+  await tx
+    .insertInto('alert_deliveries')
+    .columns(['event_id', 'channel_id', 'kind', 'message'])
+    .expression(eb =>
+      eb
+        .selectFrom('alert_deliveries')
+        .select(['event_id', eb.val(instead).as('channel_id'), 'kind', 'message'])
+        .where('event_id', '=', event_id)
+        .where('channel_id', '=', channel_id)
+        .where('kind', '=', 'resolved'),
+    )
+    .onConflict(conflict => conflict.columns(['event_id', 'kind', 'channel_id']).doNothing())
+    .execute()
 }
 
 /** What is of an event goes with it; tests and digests are of none. */

@@ -178,6 +178,40 @@ t.test('that it is over is not told before that it fires', async t => {
 })
 
 t.test(
+  'whoever is told that it fires is told that it is over, be it as a fallback or before its rule changed',
+  async t => {
+    const { db, sender, channel, event, tell, rows } = await world(t)
+    const [first, second, other] = [await channel('first'), await channel('second'), await channel('other')]
+    const one = sender('one')
+    const statuses = (got: typeof first) => got.map(({ json }) => json['status'])
+    const works = (enabled: boolean) => setChannel(db, secret, 'first', { enabled }, rules)
+    const over = async () => (await rows()).every(row => row.state !== 'pending')
+
+    const of = await event()
+    await tell(message('firing'), ['first'], { of, fallback: 'second' })
+    await works(false)
+    await rounds(t, one, 'the fallback is told', async () => second.length === 1 && (await over()))
+    await works(true)
+    await tell(message('resolved'), ['other'], { of })
+    await rounds(t, one, 'both are told', over)
+    t.strictSame([statuses(first), statuses(second), statuses(other)], [['resolved'], ['firing', 'resolved'], []])
+
+    const quick = await event()
+    await tell(message('firing'), ['first'], { of: quick, fallback: 'second' })
+    await tell(message('resolved'), ['first'], { of: quick, fallback: 'second' })
+    await works(false)
+    await one.round()
+    await until(t, 'the first is not told that it fires', async () =>
+      (await rows()).some(row => row.state === 'pending' && row.channel === 'second'),
+    )
+    await works(true)
+    await rounds(t, one, 'all is told', over)
+    t.strictSame(statuses(first), ['resolved', 'resolved'])
+    t.strictSame(statuses(second).slice(2), ['firing', 'resolved'], 'it was over before the fallback was told')
+  },
+)
+
+t.test(
   'a process that dies in the middle of telling loses nothing: another tells it again, with the same key',
   async t => {
     const { db, sender, channel, tell, rows } = await world(t)
