@@ -51,7 +51,8 @@ t.test('one request tells its times and its cost', async t => {
   t.match(told, {
     code: 0,
     stdout: 'Hello\n',
-    stderr: /^status 200 · first token \d+ ms · .* · cost 0\.0033 USD · account first\n$/,
+    stderr:
+      /^status 200 · first token \d+ ms · .* · cost 0\.0033 USD · account first\nwhy: gw explain [0-9a-f-]{36}\n$/,
   })
   matchAll(t, await json('usage list --limit 1', { env }), [
     { model, cost, account: 'first', user: 'alice', stream: true },
@@ -59,7 +60,7 @@ t.test('one request tells its times and its cost', async t => {
 
   t.test('or what went wrong', async t => {
     const unknown = await gw(['try', '--model', model, 'hi', '--json'], { env: { ...env, GW_KEY: 'sk-unknown' } })
-    t.match(unknown, { code: 1, stderr: /^gw: the gateway answered 401: .* \(request [0-9a-f-]{36}\)\n$/ })
+    t.match(unknown, { code: 1, stderr: /^gw: the gateway answered 401: .* \(why: gw explain [0-9a-f-]{36}\)\n$/ })
     t.match(JSON.parse(unknown.stdout), { status: 401, text: '', cost: null })
     up.mock.script(up.credential('first'), { chunks: ['Hel', 'lo'], close: 4 })
     t.match(await gw(['try', '--model', model, 'hi', '--stream'], { env }), {
