@@ -44,10 +44,9 @@ export function keepExplanations(options: {
     const found = live.under().find(outcome => outcome.id === id)
     return found && explainLine(found)
   }
-  const explainNow = async (id: string) => {
-    await recorder.flush()
-    return explain(id, { dataDir, keepMs: config()['ops.explain.keep'], db, now: now(), underWay })
-  }
+  const { flush } = recorder
+  const explainNow = (id: string) =>
+    explain(id, { dataDir, keepMs: config()['ops.explain.keep'], db, now: now(), underWay, flush })
   return {
     recorder,
     explain: explainNow,

@@ -92,6 +92,35 @@ t.test('kill -9: what was written is there, and half a line harms no other', asy
   const { found } = await latest(dataDir, {}, 3)
   t.equal(found[0]?.request_id, next.id, 'the latest first')
   t.strictSame(found.map(e => e.request_id).includes(torn.id), false)
+  await t.rejects(
+    explain(torn.id, { dataDir, keepMs: DAY, db: 'there is none', now: at }),
+    { kind: 'missing', message: /the database was not asked: there is none/ },
+    'of half a line that was ended by the next process the other sources are asked',
+  )
+})
+
+t.test('a request that ends while it is asked about is told of', async t => {
+  const { dataDir, start } = setUp(t)
+  const recorder = start()
+  for (const endsWhile of ['before', 'during'] as const) {
+    const o = outcome(Date.now(), { phase: 'streaming' })
+    let under = true
+    const end = () => {
+      under = false
+      recorder.ended(Object.assign(o, { phase: 'done' }))
+    }
+    if (endsWhile === 'before') end()
+    const found = await explain(o.id, {
+      ...{ dataDir, keepMs: DAY, db: 'there is none', now: Date.now() },
+      underWay: () => (under ? explainLine(o) : undefined),
+      async flush() {
+        await recorder.flush()
+        if (endsWhile === 'during') end()
+      },
+    })
+    t.equal(found.state, endsWhile === 'before' ? 'ended' : 'under way')
+  }
+  await recorder.close()
 })
 
 t.test('files go when gw has run for so long, and by no clock that somebody sets', async t => {

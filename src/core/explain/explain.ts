@@ -7,7 +7,7 @@ import type { Explanation } from './explanation.ts'
 import { allFiles, beginOf, findLine, minuteOf } from './files.ts'
 import { explanationOfRows } from './from-rows.ts'
 import { alertsDuring, type Found, findRows, linksOf } from './links.ts'
-import { readExplainLine } from './read-line.ts'
+import { readExplainLine, readIfWhole } from './read-line.ts'
 import { readRequestId } from './request-id.ts'
 
 export interface Sources {
@@ -20,6 +20,8 @@ export interface Sources {
   now: number
   /** the line of a request that is still under way */
   underWay?: (id: string) => string | undefined
+  /** writes into the files what is not yet in them */
+  flush?: () => Promise<void>
 }
 
 // Postgres may be away: what is in the files is told all the same.
@@ -60,13 +62,16 @@ function linked(known: Explanation, { found, alerts }: Rows): Explanation {
   return { ...known, links, not_known: [...known.not_known, ...not_known] }
 }
 
-async function find(id: string, at: number, { dataDir, underWay }: Sources): Promise<Explanation | undefined> {
+async function find(id: string, at: number, { dataDir, underWay, flush }: Sources): Promise<Explanation | undefined> {
   const open = underWay?.(id)
   if (open !== undefined) return readExplainLine(id, at, open.slice(open.indexOf(' ') + 1))
+  // Only now: one that ends while they are written would be neither under way nor in them.
+  await flush?.()
   const minute = minuteOf(at)
   for (const file of (await filesOf(dataDir)).filter(file => file.minute === minute).reverse()) {
     const json = await findLine(file.path, id).catch(unreadable)
-    if (json !== undefined) return readExplainLine(id, at, json)
+    const known = json === undefined ? undefined : readIfWhole(id, at, json)
+    if (known) return known
   }
   return undefined
 }

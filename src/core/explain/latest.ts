@@ -3,7 +3,7 @@
 import { filesOf } from './explain.ts'
 import type { Explanation } from './explanation.ts'
 import { linesBackwards } from './files.ts'
-import { readExplainLine } from './read-line.ts'
+import { readIfWhole } from './read-line.ts'
 import { readRequestId } from './request-id.ts'
 
 export interface LatestFilter {
@@ -31,16 +31,16 @@ export async function latest(
     for await (const { id, json } of linesBackwards(file.path)) {
       if (found.length === most) return { found, looked: undefined }
       if (looked++ === MOST_LINES) return { found, looked: MOST_LINES }
-      const explanation = read(id, json)
+      const explanation = readNamed(id, json)
       if (explanation && fits(explanation, filter)) found.push(explanation)
     }
   return { found, looked: undefined }
 }
 
-// A crash may have left half a line, and the next one behind it.
-function read(id: string, json: string): Explanation | undefined {
+// A crash may have left half an id.
+function readNamed(id: string, json: string): Explanation | undefined {
   try {
-    return readExplainLine(id, readRequestId(id).at, json)
+    return readIfWhole(id, readRequestId(id).at, json)
   } catch {
     return undefined
   }

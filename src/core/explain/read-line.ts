@@ -75,6 +75,16 @@ interface Line {
   su?: number
 }
 
+/** Undefined for what a crash or a full disk left of a line. */
+export function readIfWhole(id: string, at: number, json: string): Explanation | undefined {
+  try {
+    return readExplainLine(id, at, json)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
 /** @throws SyntaxError when it is damaged */
 export function readExplainLine(id: string, at: number, json: string): Explanation {
   const line = JSON.parse(json) as Line
