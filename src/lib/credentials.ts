@@ -29,6 +29,7 @@ const parameters =
 // A header, or what says which it is.
 const header =
   /\b((?:proxy-)?authorization|(?:x-)?(?:goog-)?api-key|(?:set-)?cookie)(\\?["']?\s*:\s*\\?["']?(?:(?:bearer|basic|digest)\s+)?)[^\s"'\\,;]+(?:;\s*[^\s"'\\,;]+)*/gi
+const space = /\s/
 const bearer = /\b(bearer\s+)(?=[^\s"']{0,64}\d)[\w.~+/=-]{8,}/gi
 
 // Names in JSON: `"client_secret": "…"`, and the same in JSON that is a string in JSON.
@@ -52,7 +53,7 @@ export function scrub(text: string): string {
     if (clean.includes('"')) clean = clean.replace(fields, '"$1***').replace(quotedFields, '\\"$1***')
     if (clean.includes('/')) clean = clean.replace(login, '$1***@').replace(hook, '$1$2***')
   }
-  if (clean.length > 14) clean = clean.replace(bearer, '$1***')
+  if (space.test(clean)) clean = clean.replace(bearer, '$1***')
   return mask(clean)
 }
 

@@ -111,7 +111,7 @@ export function createLog(options: {
 }
 
 // About an hour of a node with little traffic, and a minute of a busy one.
-const KEPT = { lines: 20_000, characters: 8 * 1024 * 1024 }
+const KEPT = { lines: 20_000, bytes: 8 * 1024 * 1024 }
 
 function keeping(recent: Recent, out: DestinationStream): DestinationStream {
   // pino tells a stream of this kind the level, which journald wants.

@@ -126,7 +126,7 @@ t.test('of a running daemon, and on as they come', async t => {
 })
 
 t.test('no more is kept than may be', async t => {
-  const recent = new Recent({ lines: 3, characters: 10 })
+  const recent = new Recent({ lines: 3, bytes: 10 })
   for (const text of ['a', 'b', 'c', 'd']) recent.push(1, text)
   t.strictSame(
     recent.from(0, 0, 10).map(({ number, text }) => [number, text]),
@@ -137,10 +137,33 @@ t.test('no more is kept than may be', async t => {
     ],
   )
   recent.push(5, 'x'.repeat(9))
-  t.strictSame([recent.size, recent.next], [2, 5])
+  t.strictSame(
+    [recent.size, recent.next],
+    [1, 5],
+    'a line is in one piece: what would be cut in two begins at the front',
+  )
   t.strictSame(recent.from(0, 5, 10).length, 1)
   recent.push(6, 'y'.repeat(100))
-  t.equal(recent.size, 1, 'the last one whatever its length')
+  t.strictSame(recent.from(0, 0, 10), [{ number: 5, at: 6, text: 'y'.repeat(10) }], 'the last one as far as it fits')
   for (let n = 0; n < 20_000; n++) recent.push(n, 'z')
   t.strictSame([recent.size, recent.next, recent.from(20_004, 0, 10).length], [3, 20_006, 2])
+})
+
+t.test('the latest lines are whole, in whatever order long and short ones come', t => {
+  const most = { lines: 20, bytes: 200 }
+  const recent = new Recent(most)
+  const all: string[] = []
+  for (let n = 0; n < 2_000; n++) {
+    const text = `${n} ${['ä', '€', 'x', '🙂'][n % 4]!.repeat((n * 7919) % 23)}`
+    all.push(text)
+    recent.push(n, text)
+    const kept = recent.from(0, 0, 100)
+    t.ok(kept.length > 0 && kept.length <= most.lines)
+    const bytes = kept.reduce((sum, line) => sum + Buffer.byteLength(line.text), 0)
+    if (bytes > most.bytes || (n > 100 && kept.length < most.lines && bytes < most.bytes / 2)) t.fail(`${bytes} bytes`)
+    for (const { number, at, text } of kept)
+      if (text !== all[number] || at !== number) t.equal(text, all[number], `line ${number} of ${n}`)
+    if (kept.at(-1)!.number !== n) t.fail(`the last of ${n} is missing`)
+  }
+  t.end()
 })

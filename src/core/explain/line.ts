@@ -108,7 +108,7 @@ function unlucky({ accounts, held, ranked, vetoes = [], full }: SelectionRecord)
     told.add(account.id)
     // An operator may read more of it than a client.
     const said = why.reason === 'in error' && account.reason !== null ? `in error: ${account.reason}` : why.reason
-    return `[${known(account)},${words(said)},${why.until}]`
+    return `[${known(account)},${word(said)},${why.until}]`
   })
   const left = accounts.filter(({ id }) => !told.has(id)).map(account => `[${known(account)}]`)
   const groups = [filled, out, left]
@@ -140,7 +140,7 @@ function words(text: string): string {
   return quote(plain.length > WORDS ? `${plain.slice(0, WORDS)}…` : plain)
 }
 
-// Names of models, keys and paths: the same few again and again, and clients may make up any number.
+// Names of models, keys and paths, and why accounts are out: the same few again and again, and clients may make up any number.
 const written = new Map<string, string>()
 const KNOWN = 2048
 

@@ -33,9 +33,13 @@ export interface Recorder extends Fold {
   close(): Promise<void>
 }
 
-/** Not yet written. */
+/**
+ * Not yet written. Bytes, and not a string that grows: each of the many pieces of that would live until it is written, and be
+ * copied by each collection of garbage until then.
+ */
 interface Waiting {
-  text: string
+  bytes: Buffer
+  length: number
   lines: number
 }
 
@@ -45,8 +49,9 @@ interface Kept extends ExplainFile {
   mended: boolean
 }
 
-// What a disk that does not answer may cost in memory.
+// What a disk that does not answer may cost in memory, and what a minute's lines begin with.
 const WAITING_MOST = 16 * 1024 * 1024
+const WAITING_FIRST = 16 * 1024
 const MINUTE = 60_000
 // A file whose minute comes again, as when a clock was set back, is left to age; its minute begins another.
 const REOPENED_MINUTES = 60
@@ -63,7 +68,7 @@ export function openRecorder(options: RecorderOptions): Recorder {
   const freeBytes = options.freeBytes ?? spaceIn
   const recorder = new Files({ folder, keepMs, maxBytes, minFreeBytes, monotonic, freeBytes })
   let waiting = new Map<number, Waiting>()
-  let waitingLength = 0
+  let waitingBytes = 0
   let dropped = 0
   let trouble: string | undefined
   let flushing: Promise<void> | undefined
@@ -72,11 +77,11 @@ export function openRecorder(options: RecorderOptions): Recorder {
   async function writeAll(): Promise<void> {
     const batch = waiting
     waiting = new Map()
-    waitingLength = 0
+    waitingBytes = 0
     let failed: string | undefined
-    for (const [minute, { text, lines }] of batch) {
+    for (const [minute, { bytes, length, lines }] of batch) {
       try {
-        await recorder.append(minute * MINUTE, text)
+        await recorder.append(minute * MINUTE, bytes.subarray(0, length))
       } catch (error) {
         dropped += lines
         failed = (error as Error).message
@@ -109,19 +114,14 @@ export function openRecorder(options: RecorderOptions): Recorder {
   return {
     ended(o: Outcome) {
       if (closed || keepMs() === 0) return
-      if (waitingLength > WAITING_MOST) {
+      if (waitingBytes > WAITING_MOST) {
         dropped++
         return
       }
-      const line = explainLine(o)
-      waitingLength += line.length
       const minute = Math.floor(o.at / MINUTE)
-      const same = waiting.get(minute)
-      if (!same) waiting.set(minute, { text: line, lines: 1 })
-      else {
-        same.text += line
-        same.lines++
-      }
+      let same = waiting.get(minute)
+      if (!same) waiting.set(minute, (same = { bytes: Buffer.allocUnsafe(WAITING_FIRST), length: 0, lines: 0 }))
+      waitingBytes += put(same, explainLine(o))
     },
     flush,
     state: () => ({ dropped, trouble, bytes: recorder.bytes }),
@@ -131,6 +131,21 @@ export function openRecorder(options: RecorderOptions): Recorder {
       await flush()
     },
   }
+}
+
+/** @returns how many bytes it takes */
+function put(into: Waiting, line: string): number {
+  // No character takes more as UTF-8.
+  const most = into.length + 3 * line.length
+  if (most > into.bytes.length) {
+    const larger = Buffer.allocUnsafe(Math.max(most, 2 * into.bytes.length))
+    into.bytes.copy(larger, 0, 0, into.length)
+    into.bytes = larger
+  }
+  const bytes = into.bytes.write(line, into.length)
+  into.length += bytes
+  into.lines++
+  return bytes
 }
 
 /** The files of one worker, and their bounds. */
@@ -172,10 +187,9 @@ class Files {
   }
 
   /** Appends lines of requests that began in the minute of `at`. @throws when they are not all in the file: then none is */
-  async append(at: number, text: string): Promise<void> {
+  async append(at: number, bytes: Buffer): Promise<void> {
     await this.#makeRoom()
     const file = this.#fileFor(minuteOf(at))
-    const bytes = Buffer.from(text)
     const handle = await open(file.path, 'a+', 0o600)
     try {
       if (!file.mended) await this.#mend(file, handle)
