@@ -316,6 +316,11 @@ export const settings = {
     'true',
     'Clients that cannot ask for a prompt cache have it asked for them where a vendor can place it by itself: without it every turn of a conversation is paid in full.',
   ),
+  'translate.fetch_urls': live(
+    boolean(),
+    'true',
+    'Images and documents that a client names by https URL are fetched for upstreams that must be given the bytes (Gemini and Antigravity): from public addresses only, following no redirect, within 10 s and `limits.decoded_body`. If not, such a request is refused.',
+  ),
   'models.file': absent(
     path(),
     '/etc/gw/models.json',

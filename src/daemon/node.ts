@@ -29,9 +29,10 @@ import type { Occupied } from '../gateway/choose/occupied.ts'
 import { Pools } from '../gateway/choose/pool.ts'
 import { createGatewayServer } from '../gateway/door.ts'
 import { Brake } from '../gateway/enter/brake.ts'
-import type { Gateway } from '../gateway/gateway.ts'
+import type { Fetching, Gateway } from '../gateway/gateway.ts'
 import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
+import { clientGuard } from '../lib/guard/client.ts'
 import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
@@ -89,6 +90,8 @@ export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'r
    * slower than a third of it loses what he holds.
    */
   leaseTtlMs?: number
+  /** how media that clients name by URL are fetched; default: from the public internet alone */
+  fetching?: Fetching | undefined
   /** between two heartbeats on Postgres; default 2 s */
   beatMs?: number | undefined
 }
@@ -224,6 +227,7 @@ export async function startWorker(
     bindings: new Map(),
     engine,
     silence,
+    fetching: logging.fetching ?? { guard: clientGuard() },
     wallet,
     books,
     outcomes: createOutcomes(now, [

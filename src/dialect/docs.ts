@@ -464,6 +464,8 @@ function asked(client: DialectName, column: Column, body: Json): { said: string;
       issuer: { platform, scope: '00000000', model },
       kept: () => undefined,
       seals: true,
+      // As if it had been fetched.
+      fetched: new Map([['image https://example.com/a.png', { mime: 'image/png', base64: png }]]),
       settings: { autoCache: true },
     },
   })
@@ -512,6 +514,13 @@ export function page(): string {
     '',
     '**Compaction**: Codex asks OpenAI for it (`compaction_trigger` as the last item), and whoever it takes for OpenAI. An upstream of another dialect writes a summary',
     'instead, without tools; the answer is one `compaction` item of ours around it, which every account is later told in words.',
+    '',
+    '**Media by URL**: Claude and OpenAI fetch images that a request names by URL (and documents, but for Chat); Gemini and Antigravity must be given the bytes (but for',
+    'YouTube and `gs://`, which pass). For them gw fetches what a translated request names, once however many accounts are tried: by https from public',
+    'addresses alone, whatever `upstream.allow_private` says, following no redirect and through no proxy; at most 32 URLs, within 10 s, and as much as',
+    '`limits.decoded_body` has room for. What came must be of the kind that was said, by its content type and its first bytes, and of a type that the model',
+    'takes (`fetchedMedia` in [models.json](../config/models.json)). What cannot be had is refused with 400 `UNTRANSLATABLE`, the field’s name and the reason;',
+    'where another account of the group fetches itself, it is asked. `translate.fetch_urls: false` turns it off.',
     '',
     '## What becomes of each field',
     '',

@@ -1,4 +1,4 @@
-// Ask: one small HTTP request of our own, through an egress proxy or not, its answer read whole. It follows no redirect.
+// Ask: one HTTP request of our own, through an egress proxy or not, its answer read whole. It follows no redirect.
 import http from 'node:http'
 import https from 'node:https'
 import type { Guard } from '../lib/guard/guard.ts'
@@ -13,11 +13,15 @@ export interface Question {
   body?: string | undefined
 }
 
-export interface Answer {
-  status: number
-  headers: http.IncomingHttpHeaders
+export interface Answer extends Omit<Bytes, 'bytes'> {
   /** at most `mostBytes` of it */
   body: string
+}
+
+export interface Bytes {
+  status: number
+  headers: http.IncomingHttpHeaders
+  bytes: Buffer
   /** ms until there was a connection, TLS and all */
   connectedMs: number
 }
@@ -39,18 +43,27 @@ export interface AskOptions {
   mostBytes?: number
   /** ends it */
   leaving?: AbortSignal | undefined
+  /** Sees the answer come: what it throws ends it, and is what is thrown. */
+  watch?: { head(status: number, headers: http.IncomingHttpHeaders): void; more(bytes: number): void } | undefined
 }
 
 /** @throws Error with node's code, EPROXY for what an egress proxy did, EGUARD for what the guard refuses, ETIMEDOUT when it took too long */
-export function ask(question: Question, options: AskOptions): Promise<Answer> {
-  const { through, guard, timeoutMs, connectMs = timeoutMs, mostBytes = 64 * 1024, leaving } = options
+export async function ask(question: Question, options: AskOptions): Promise<Answer> {
+  const { mostBytes = 64 * 1024 } = options
+  const { bytes, ...answer } = await askBytes(question, { ...options, mostBytes })
+  return { ...answer, body: bytes.toString('utf8', 0, mostBytes) }
+}
+
+/** The same, and what is no text; without `mostBytes` it is for `watch` to say how much is too much. @throws as `ask` */
+export function askBytes(question: Question, options: AskOptions): Promise<Bytes> {
+  const { through, guard, timeoutMs, connectMs = timeoutMs, mostBytes = Infinity, leaving, watch } = options
   const { url, method, headers, body = '' } = question
   const secure = url.protocol === 'https:'
   const problem = guard?.problem(url)
   if (problem) return Promise.reject(problem)
   const agent = agentOf(secure, options)
   const begun = performance.now()
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const { promise, resolve, reject } = Promise.withResolvers<Bytes>()
   let connectedMs = 0
   const chunks: Buffer[] = []
   const framed =
@@ -73,15 +86,24 @@ export function ask(question: Question, options: AskOptions): Promise<Answer> {
   })
   request.on('response', response => {
     let bytes = 0
+    const seen = (see: () => void) => {
+      try {
+        see()
+      } catch (error) {
+        reject(error)
+      }
+    }
+    if (watch) seen(() => watch.head(response.statusCode ?? 0, response.headers))
     const answer = () =>
       resolve({
         status: response.statusCode ?? 0,
         headers: response.headers,
-        body: Buffer.concat(chunks).toString('utf8', 0, mostBytes),
+        bytes: Buffer.concat(chunks),
         connectedMs,
       })
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
+      if (watch) seen(() => watch.more(chunk.length))
       if ((bytes += chunk.length) >= mostBytes) answer()
     })
     response.on('end', answer)

@@ -5,6 +5,7 @@ import type { Books } from '../core/books/books.ts'
 import type { AccountFacts, Snapshot } from '../core/snapshot.ts'
 import type { Tracing } from '../core/trace.ts'
 import type { Crowd } from '../lib/crowd.ts'
+import type { Guard } from '../lib/guard/guard.ts'
 import type { Secret } from '../lib/secret.ts'
 import type { Store } from '../store/store.ts'
 import type { Leases } from './admit/leases.ts'
@@ -31,6 +32,15 @@ export interface Tokens {
   refreshNow(account: AccountFacts): Promise<'refreshed' | 'failed' | 'not-needed'>
 }
 
+/** How media that clients name by URL are fetched. */
+export interface Fetching {
+  guard: Guard
+  /** PEM certificates trusted instead of the usual ones */
+  ca?: string | undefined
+  /** ms for all that a request names; default 10 s */
+  withinMs?: number
+}
+
 export interface Gateway {
   /** replaced whole on reload */
   config: Config
@@ -54,6 +64,7 @@ export interface Gateway {
   readonly waitingAtPool: Map<string, number>
   readonly engine: Engine
   readonly silence: Silence
+  readonly fetching: Fetching
   readonly wallet: Wallet
   readonly books: Books
   readonly outcomes: Outcomes

@@ -19,10 +19,11 @@ interface How {
   internal?: boolean
   kept?: Record<string, Kept>
   seals?: boolean
+  fetched?: Target['fetched']
 }
 const issuerOf = (model: string): Issuer => ({ platform: 'gemini', scope: '0a1b2c3d', model })
 
-function targetOf({ model = 'gemini-3.8-flash', internal = false, kept = {}, seals = true }: How): Target {
+function targetOf({ model = 'gemini-3.8-flash', internal = false, kept = {}, seals = true, fetched }: How): Target {
   const issuer = issuerOf(model)
   const settings = { autoCache: true }
   return {
@@ -33,6 +34,7 @@ function targetOf({ model = 'gemini-3.8-flash', internal = false, kept = {}, sea
     issuer,
     kept: key => kept[key],
     seals,
+    fetched,
     settings,
   }
 }
@@ -291,6 +293,21 @@ t.test('what cannot be said is named, or refused', async t => {
         t.equal(code, 'UNTRANSLATABLE', what)
         t.match(param, new RegExp(`^${outcome.refused}`), what)
       }
+  const at = (url: string) => ({ messages: [user([{ type: 'image_url', image_url: { url } }])] })
+  const fetched = new Map([
+    ['image https://x/a.gif', { mime: 'image/gif', base64: 'R0lGODlh' }],
+    ['document https://x/a.gif', { mime: 'application/pdf', base64: 'JVBERi0=' }],
+    ['image https://x/b.png', { why: 'x answered 404' }],
+  ])
+  t.throws(() => asked('chat', at('https://x/a.gif'), { fetched }), /image\/gif, and this model takes image\/png, /)
+  t.throws(() => asked('chat', at('https://x/b.png'), { fetched }), { message: 'messages.image: x answered 404.' })
+  t.throws(() => asked('chat', at('https://x/c.png'), { fetched }), /send the bytes/)
+  const gif = asked('chat', at('https://x/a.gif'), { fetched, model: 'claude-sonnet-4-5', internal: true })
+  t.strictSame(
+    partsOf(gif.body, 0),
+    [{ inlineData: { mimeType: 'image/gif', data: 'R0lGODlh' } }],
+    'as the model takes',
+  )
   const video = { role: 'user', parts: [{ fileData: { fileUri: 'https://www.youtube.com/watch?v=1' } }] }
   t.strictSame(partsOf(asked('gemini', { contents: [video] }).body, 0), video.parts, 'what Gemini fetches itself')
   t.equal(asked('chat', { messages: [user('x')], service_tier: 'flex' }).body.serviceTier, 'flex')

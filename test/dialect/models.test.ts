@@ -45,6 +45,11 @@ t.test('a mistake is told with its place, what is there, and what may be', async
     ['a name', { openai: { 'a*b': {} } }, /^openai\.a\*b: is no model name/],
     ['a row', { openai: { 'a*': null } }, /^openai\.a\*: must be an object of facts, got null$/],
     ['a field', { openai: { 'a*': { topk: true } } }, /^openai\.a\*\.topk: is no fact of a model; use sampling/],
+    [
+      'a type of media',
+      { gemini: { 'a*': { fetchedMedia: ['png'] } } },
+      /^gemini\.a\*\.fetchedMedia: must be a list of media types such as "image\/png", each once, got \["png"\]$/,
+    ],
     ['a flag', { openai: { 'a*': { topK: 'yes' } } }, /^openai\.a\*\.topK: must be true or false, got "yes"$/],
     ['a word', { openai: { 'a*': { sampling: 'maybe' } } }, /must be "yes", "no", "withoutReasoning", got "maybe"$/],
     ['an effort', { openai: { 'a*': { efforts: ['huge'] } } }, /^openai\.a\*\.efforts: must be a list of "minimal"/],

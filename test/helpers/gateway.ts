@@ -16,6 +16,7 @@ import { addUser, setUser } from '../../src/core/record/user.ts'
 import { listUsage, type UsageRecord } from '../../src/core/usage/rows.ts'
 import { type Daemon, startDaemon } from '../../src/daemon/main.ts'
 import { type Database, type Db, openDatabase } from '../../src/db/connect.ts'
+import type { Fetching } from '../../src/gateway/gateway.ts'
 import { parseUsd } from '../../src/lib/money.ts'
 import { openSecret, type Secret } from '../../src/lib/secret.ts'
 import { type Mock, startMock } from '../../src/mock/server.ts'
@@ -40,6 +41,8 @@ export interface Setup {
   /** of group main; models without a price are free there, and a client that leaves ends its upstream at once */
   group?: Omit<NewGroup, 'name' | 'platform'>
   log?: Logger
+  /** of media that clients name by URL */
+  fetching?: Fetching
   /** between two heartbeats on Postgres */
   beatMs?: number
 }
@@ -145,7 +148,12 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
   const { db } = database
   const key = await populate(db, secret, mock, setup)
   const log = setup.log ?? pino({ level: 'silent' })
-  const daemon = await startDaemon(config, { log, access: log, beatMs: setup.beatMs })
+  const daemon = await startDaemon(config, {
+    log,
+    access: log,
+    beatMs: setup.beatMs,
+    fetching: setup.fetching,
+  })
   t.teardown(async () => {
     await nothingHeld(t, daemon, mock).finally(() => daemon.stop(0))
   })

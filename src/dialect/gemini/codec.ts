@@ -1,9 +1,11 @@
 // Gemini's codec: its requests and answers to the middle form, and from it.
+import { mediaAtUrls } from '../middle/at-url.ts'
 import type { Codec } from '../middle/codec.ts'
 import { decodeWhole, GeminiDecoder } from './decode-answer.ts'
 import { decodeAsk, decodeCount } from './decode-ask.ts'
 import { encodeWhole, GeminiEncoder } from './encode-answer.ts'
 import { encodeAsk, encodeCount } from './encode-ask.ts'
+import { isRead } from './encode-turns.ts'
 import { readFault, writeFault } from './faults.ts'
 
 export const geminiCodec: Codec = {
@@ -11,6 +13,7 @@ export const geminiCodec: Codec = {
   carries: new Set(['thought', 'call', 'text']),
   decodeAsk,
   encodeAsk,
+  wanted: ask => mediaAtUrls(ask, isRead),
   decoder: from => new GeminiDecoder(from),
   decodeWhole,
   encoder: asked => new GeminiEncoder(asked),

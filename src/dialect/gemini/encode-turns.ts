@@ -1,5 +1,6 @@
 // A conversation as Gemini's contents (spec/wire.md §4.1): roles in turn, calls and results in pairs, proofs where they belong.
 import { parseExact, type Raw, raw } from '../json/exact.ts'
+import { type AtUrl, isAtUrl, keyOfUrl } from '../middle/at-url.ts'
 import type { Target } from '../middle/codec.ts'
 import { fieldsOf } from '../middle/fields.ts'
 import type { Ask, Call, Media, Opaque, Part, Result, Seal, Text, Turn } from '../middle/form.ts'
@@ -7,6 +8,7 @@ import { mimeOf } from '../middle/media.ts'
 import type { WireNames } from '../middle/names.ts'
 import type { Notes } from '../middle/notes.ts'
 import { isGoodFor, keyOfText } from '../middle/seal.ts'
+import { isOf } from '../middle/signs.ts'
 import { begun, continued, type Repairs, repaired } from '../middle/turns.ts'
 import { isGood, SKIP } from './proofs.ts'
 
@@ -213,7 +215,8 @@ function otherParts(part: Part, by: Encoding): Written[] {
 
 const titled = ({ title }: Media): Written[] => (title ? [{ text: `${title}:` }] : [])
 
-function mediaOf(media: Media, { ask, target, notes }: Encoding): Written[] {
+function mediaOf(media: Media, by: Encoding): Written[] {
+  const { ask, target, notes } = by
   const { at, kind } = media
   const field = `${fieldsOf(ask).history}.${kind}`
   if ('text' in at) return [...titled(media), { text: at.text }]
@@ -227,10 +230,24 @@ function mediaOf(media: Media, { ask, target, notes }: Encoding): Written[] {
     return ask.dialect === 'gemini' && target.own
       ? [{ fileData: { ...mime, fileUri: at.file } }]
       : notes.refuse(field, 'a file that lives at another vendor cannot be read by this account')
-  if (fetched.test(at.url)) return [{ fileData: { ...mime, fileUri: at.url } }]
-  return notes.refuse(field, 'this account reads no addresses: send the bytes, as base64')
+  if (isRead(at.url)) return [{ fileData: { ...mime, fileUri: at.url } }]
+  return isAtUrl(media) ? fetchedOf(media, field, by) : []
 }
 
-// What Gemini fetches itself.
-const fetched = /^(?:https:\/\/(?:www\.|m\.)?youtube\.com\/|https:\/\/youtu\.be\/|gs:\/\/)/
+/** What Gemini fetches itself. */
+export const isRead = (url: string): boolean =>
+  /^(?:https:\/\/(?:www\.|m\.)?youtube\.com\/|https:\/\/youtu\.be\/|gs:\/\/)/.test(url)
+
+function fetchedOf(media: AtUrl, field: string, { target, notes }: Encoding): Written[] {
+  const got = target.fetched?.get(keyOfUrl(media))
+  if (!got) return notes.refuse(field, 'this account reads no addresses: send the bytes, as base64')
+  if ('why' in got) return notes.refuse(field, got.why)
+  const { fetchedMedia: taken } = target.facts
+  if (taken && !taken.includes(got.mime)) {
+    const may = taken.filter(type => isOf(media.kind, type)).join(', ')
+    return notes.refuse(field, `what its URL gives is ${got.mime}, and this model takes ${may || `no ${media.kind}`}`)
+  }
+  return [...(media.kind === 'document' ? titled(media) : []), { inlineData: { mimeType: got.mime, data: got.base64 } }]
+}
+
 const mimes = { image: 'image/png', audio: 'audio/wav', video: 'video/mp4', document: 'application/pdf' }

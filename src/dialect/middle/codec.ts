@@ -1,4 +1,5 @@
 // Codec: the two halves of a dialect, to the middle form and from it. Four of them make every translation.
+import type { AtUrl, Fetched } from './at-url.ts'
 import type { ModelFacts } from './facts.ts'
 import type { Ask, Event, Fault, Head, Issuer, Part, Seal, Tokens, Why } from './form.ts'
 import type { Wires } from './names.ts'
@@ -18,6 +19,8 @@ export interface Codec {
    * Every repair that this dialect needs (pairs of calls and results, roles in turn, legal ids and names) is made here.
    */
   encodeAsk(ask: Ask, target: Target, notes: Notes): Asking
+  /** Of a request: the media whose bytes upstreams of this dialect must be given; undefined: they fetch all themselves. */
+  wanted?(ask: Ask): readonly AtUrl[]
   /** Reads the stream of an upstream. */
   decoder(from: Issuer): Decoder
   /** The events of a whole answer, or one `fail`. Never throws. */
@@ -62,6 +65,8 @@ export interface Target {
   kept(key: string): Kept | undefined
   /** whether seals may be sent at all: after a refusal of one, a request is sent once without */
   seals: boolean
+  /** what became of the media that are `wanted`, by `keyOfUrl`; undefined: nothing is fetched */
+  fetched?: ReadonlyMap<string, Fetched> | undefined
   /** settings that translators ask for */
   settings: Settings
 }

@@ -43,6 +43,8 @@ export interface ModelFacts {
   callSeals: boolean
   /** a tool's result may carry media */
   resultMedia: boolean
+  /** the types of media by URL that are fetched for it (docs/dialects.md); undefined: any */
+  fetchedMedia?: readonly string[]
   /** functions and its own search at once */
   searchWithTools: boolean
   /** its server wants the reasoning of earlier turns back, as `reasoning_content` */

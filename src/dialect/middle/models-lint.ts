@@ -51,6 +51,13 @@ const checks: Record<keyof ModelFacts, Check> = {
   version: text,
   callSeals: flag,
   resultMedia: flag,
+  fetchedMedia: {
+    allowed: 'a list of media types such as "image/png", each once',
+    is: value =>
+      Array.isArray(value) &&
+      value.every(type => typeof type === 'string' && /^[a-z]+\/[a-z0-9][a-z0-9.+-]*$/.test(type)) &&
+      new Set(value).size === value.length,
+  },
   searchTool: text,
   searchWithTools: flag,
   thoughtsBack: flag,
@@ -59,7 +66,7 @@ const checks: Record<keyof ModelFacts, Check> = {
   validated: flag,
 }
 // What a row `*` may leave out.
-const optional = new Set<string>(['offUpTo', 'validated'] satisfies (keyof ModelFacts)[])
+const optional = new Set<string>(['offUpTo', 'fetchedMedia', 'validated'] satisfies (keyof ModelFacts)[])
 
 const list = (words: readonly string[]) => words.join(', ')
 const isNamed = (value: unknown): value is Record<string, unknown> =>

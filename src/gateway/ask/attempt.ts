@@ -18,8 +18,9 @@ import type { Gateway } from '../gateway.ts'
 import { type Proofs, proofsFor, proofsOf } from './asked.ts'
 import { answerEstimate } from './estimate.ts'
 import { type ExchangeOptions, exchange, type Refused } from './exchange.ts'
+import { type FetchedMedia, fetchMedia } from './fetch.ts'
 import { exhaustedBy, nodeTrouble, type Refusal } from './refusals.ts'
-import { counts, isAlike, isTranslated } from './way.ts'
+import { counts, isAlike, isTranslated, wantedBy } from './way.ts'
 
 /** What is asked of the store before an account can be chosen. */
 export interface LookedUp {
@@ -59,6 +60,7 @@ export async function attempt(
   const beside = isBeside(call)
   let refusals: Refusal[] | undefined
   let translated: Promise<Proofs> | undefined
+  let fetched: FetchedMedia | undefined
   let passed: Proofs | Promise<Proofs> | undefined
   for (let switches = 0; ; ) {
     down.check()
@@ -96,11 +98,13 @@ export async function attempt(
         outcome.intercepted = true
         return await answerWarmup(call, down)
       }
-      const wanted = isTranslated(call, candidate)
-        ? (translated ??= proofsFor(gw, call, caller))
-        : (passed ??= proofsOf(gw, call))
+      const translates = isTranslated(call, candidate)
+      const wanted = translates ? (translated ??= proofsFor(gw, call, caller)) : (passed ??= proofsOf(gw, call))
       const proofs = wanted instanceof Promise ? await wanted : wanted
-      const refused = await ask({ gw, call, caller, candidate, down, outcome, bill, standing, proofs })
+      const media = translates && !fetched ? wantedBy(call, candidate) : []
+      // Once for all who are asked.
+      if (media.length > 0) fetched = await fetchMedia(gw, media, call, down)
+      const refused = await ask({ gw, call, caller, candidate, down, outcome, bill, standing, proofs, fetched })
       if (!refused) return
       // Before the place is given back: a waiter woken by that must already see the account as out.
       const { proxy } = account

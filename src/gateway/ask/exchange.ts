@@ -31,6 +31,7 @@ import type { Gateway } from '../gateway.ts'
 import type { Proofs } from './asked.ts'
 import { Backlog } from './backlog.ts'
 import type { Head } from './engine/engine.ts'
+import type { FetchedMedia } from './fetch.ts'
 import { idField, patience, relayedFields } from './hop.ts'
 import type { Rendition } from './rendition/rendition.ts'
 import { type Listener, Upstream } from './upstream.ts'
@@ -77,6 +78,8 @@ export interface ExchangeOptions {
   standing: { answered(): void }
   /** what is kept for the client, of a call that is translated */
   proofs: Proofs
+  /** media that the client named by URL */
+  fetched: FetchedMedia | undefined
   /** over a connection that nobody has used */
   fresh?: boolean
   /** without the proofs of reasoning, which were refused */
@@ -126,9 +129,9 @@ class Exchange implements Listener, Watcher {
   }
 
   start(): Promise<Refused | undefined> {
-    const { gw, call, caller, candidate, down, outcome, proofs, fresh, unsealed = false } = this.#by
+    const { gw, call, caller, candidate, down, outcome, proofs, fetched, fresh, unsealed = false } = this.#by
     try {
-      this.#way = wayTo({ gw, call, caller, candidate, proofs, unsealed })
+      this.#way = wayTo({ gw, call, caller, candidate, proofs, fetched, unsealed })
     } catch (error) {
       this.#tried.error = (error as Error).message
       this.#tried.endedMs = gw.now() - outcome.at

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import { type AccountFacts, credentialOf } from '../../core/snapshot.ts'
 import type { Body, Dialect, DialectName } from '../../dialect/dialect.ts'
+import type { AtUrl } from '../../dialect/middle/at-url.ts'
 import type { Asking, Settings, Target } from '../../dialect/middle/codec.ts'
 import { fieldsOf } from '../../dialect/middle/fields.ts'
 import type { Issuer } from '../../dialect/middle/form.ts'
@@ -20,6 +21,7 @@ import type { Call } from '../enter/receive.ts'
 import { isMetered, pathFor } from '../enter/routes.ts'
 import type { Gateway } from '../gateway.ts'
 import { askOf, learnProofs, type Proofs } from './asked.ts'
+import type { FetchedMedia } from './fetch.ts'
 import { endToEnd } from './hop.ts'
 import { learning, opened, rendition } from './rendition/made.ts'
 import type { Rendition } from './rendition/rendition.ts'
@@ -51,6 +53,8 @@ export interface Going {
   candidate: Candidate
   /** what was kept for the call's client */
   proofs: Proofs
+  /** what was fetched for this call of what its upstream wants; undefined: nothing */
+  fetched: FetchedMedia | undefined
   /** no proofs of reasoning are sent: they were refused */
   unsealed: boolean
 }
@@ -70,6 +74,12 @@ export function isAlike({ route }: Call, one: AccountFacts, other: AccountFacts)
     enveloped(one) === enveloped(other)
   )
 }
+
+/** The media of a translated call whose bytes the account's upstream must be given. @throws Failure BODY_INVALID */
+export function wantedBy(call: Call, { account }: Candidate): readonly AtUrl[] {
+  return dialectNamed(platformOf(account).speaks(account, call.route)).codec?.wanted?.(askOf(call)) ?? none
+}
+const none: readonly AtUrl[] = []
 
 // What nobody can translate passes, and embeddings are asked only where they are understood.
 const passes = ({ dialect, route }: Call, name: DialectName): boolean =>
@@ -235,7 +245,7 @@ function settingsOf({ gw, call, caller }: Going): Settings {
 const platformOf = ({ platform }: AccountFacts): Platform => platformTable[platform]
 
 function targetOf(going: Going, envelope: Envelope | undefined): Target {
-  const { candidate, proofs, unsealed } = going
+  const { candidate, proofs, fetched, unsealed } = going
   const { account, upstreamModel: model } = candidate
   return {
     model,
@@ -245,6 +255,7 @@ function targetOf(going: Going, envelope: Envelope | undefined): Target {
     issuer: issuerOf(going),
     kept: key => proofs.kept.get(key),
     seals: !unsealed,
+    fetched,
     settings: settingsOf(going),
   }
 }

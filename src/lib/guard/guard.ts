@@ -8,8 +8,8 @@ import { bare, type UrlRules, urlProblem } from './url.ts'
 export type Resolve = (host: string) => Promise<readonly string[]>
 
 export interface GuardOptions extends UrlRules {
-  /** the setting that would allow it, for messages: `notify.allow_private` */
-  setting: string
+  /** the setting that would allow it, for messages: `notify.allow_private`; undefined: none would */
+  setting?: string
   /** default: the system's, /etc/hosts and all */
   resolve?: Resolve
   /** what is wrong with an address; default: what is not of the public internet (ranges.ts) */
@@ -42,7 +42,7 @@ export function createGuard(options: GuardOptions): Guard {
   const { allowPrivate, setting, resolve = systems } = options
   const refused = options.refused ?? (address => refusedAddress(address, allowPrivate))
   const fault = (what: string) => {
-    const remedy = allowPrivate ? '' : ` (${setting} is false)`
+    const remedy = allowPrivate || setting === undefined ? '' : ` (${setting} is false)`
     return Object.assign(new Error(`${what}${remedy}`), { code: GUARD_CODE })
   }
 

@@ -7,6 +7,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { ask } from '../../../src/egress/ask.ts'
+import { clientGuard } from '../../../src/lib/guard/client.ts'
 import { createGuard, type GuardOptions } from '../../../src/lib/guard/guard.ts'
 import { canonical, refusedAddress } from '../../../src/lib/guard/ranges.ts'
 import { readUrl } from '../../../src/lib/guard/url.ts'
@@ -354,4 +355,17 @@ t.test('what the environment says of proxies is not heard', async t => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env })
   t.equal(stdout, 'hello from 127.0.0.2\n')
   t.equal(proxy.connections, 0)
+})
+
+t.test('what a client names is the public internet by https, and no setting is told that would allow more', async t => {
+  const guard = clientGuard()
+  for (const url of [
+    'http://example.com',
+    'https://127.0.0.1',
+    'https://10.0.0.1',
+    'https://localhost',
+    'https://[::1]',
+  ])
+    await t.rejects(guard.check(new URL(url)), { code: 'EGUARD', message: /^the URL [^()]+$/ }, url)
+  t.equal(guard.problem(new URL('https://example.com')), undefined)
 })
