@@ -132,7 +132,7 @@ t.test('what is settled is booked in a thread, and told', async t => {
   settle(books, lines)
   t.equal(books.state().waiting, 100)
   await books.drain(20_000)
-  t.strictSame(books.state(), { waiting: 0, error: undefined, trouble: undefined, refused: 0 })
+  t.strictSame(books.state(), { waiting: 0, oldest: undefined, error: undefined, trouble: undefined, refused: 0 })
   t.equal(workers.length, 1)
   await agrees(t, lines)
   await books.close()

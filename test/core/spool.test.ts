@@ -39,7 +39,7 @@ const NEVER = 1e9
 t.test('lines reach the table once, and the spool is empty then', async t => {
   const place = await placeFor(t)
   const spool = place.open({ batch: 3 })
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   const sent = lines(10)
   for (const line of sent) spool.append(line)
   t.equal(spool.state().waiting, 10)
@@ -140,7 +140,7 @@ t.test('the unfinished end of the last segment is no line, and no damage', async
   place.segment('1-1-3', [], '')
   const spool = place.open({ batch: 1 })
   await spool.drain(10_000)
-  t.strictSame(spool.state(), { waiting: 0, error: undefined })
+  t.strictSame(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.strictSame(await place.rows(), idsOf([...first, ...last]))
   t.match(place.log.at(-1), /^info .*1-1-2.ndjson ends with 50 bytes of a line that was never finished/)
   await spool.close()
@@ -172,7 +172,7 @@ t.test('lines that cannot be read are set aside with what is wrong in them, and 
   appendFileSync(path.join(place.folder, '1-1-0.ndjson'), Buffer.concat([Buffer.from('\n'), bytes, Buffer.from('\n')]))
   const spool = place.open({ batch: 3 })
   await spool.drain(10_000)
-  t.strictSame(spool.state(), { waiting: 0, error: undefined })
+  t.strictSame(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.strictSame(await place.rows(), idsOf(good))
   const refused = readRefused(place.refused)
   t.strictSame(
@@ -254,7 +254,7 @@ t.test('rows that Postgres will never take are set aside, and the others written
   for (const [i, one] of bad.entries()) sent.splice(i * 4, 0, one)
   for (const one of sent) spool.append(one)
   await spool.drain(10_000)
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.same(await place.rows(), idsOf(good))
   t.strictSame(
     readRefused(place.refused)
@@ -287,7 +287,7 @@ t.test('while Postgres is away lines wait, and then all arrive once', async t =>
   t.match(spool.state(), { waiting: 5, error: String })
   await place.postgres.up()
   await place.heard(/^info usage is being written to Postgres again/)
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
 
   await place.postgres.down()
   for (const one of sent.slice(8)) spool.append(one)
@@ -295,7 +295,7 @@ t.test('while Postgres is away lines wait, and then all arrive once', async t =>
   t.match(spool.state(), { waiting: 32, error: String })
   await place.postgres.up()
   await spool.drain(10_000)
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.same(await place.rows(), idsOf(sent))
   matchAll(t, place.log, [/^error usage waits/, /^info usage is/, /^error usage waits/, /^info usage is/])
   t.equal(place.log.length, 4)
@@ -315,7 +315,7 @@ t.test('connections that break in the middle of a batch lose nothing', async t =
     }
   }
   await spool.drain(20_000)
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.same(await place.rows(), idsOf(sent))
 })
 
@@ -348,7 +348,7 @@ t.test('a drain outlasts an outage that ends in time', async t => {
   await place.heard(/^error usage waits/)
   await place.postgres.up()
   await drained
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.same(await place.rows(), idsOf(sent))
 })
 
@@ -405,7 +405,7 @@ t.test('a large backlog lies in several files, which go as they are moved', asyn
 
   await place.postgres.up()
   await spool.drain(60_000)
-  t.same(spool.state(), { waiting: 0, error: undefined })
+  t.same(spool.state(), { waiting: 0, oldest: undefined, error: undefined })
   t.ok(place.segments().length <= 1, 'only the one that is written to is left')
   t.same(await place.rows(), idsOf(sent))
   const after = lines(2)
