@@ -52,6 +52,12 @@ export async function listRules(db: Db): Promise<Rule[]> {
   return (await db.selectFrom('alert_rules').selectAll().orderBy('name').execute()).map(ruleOf)
 }
 
+/** All of them, by name, with their rows locked in the order in which evaluation locks them. */
+export async function lockRules(tx: Db): Promise<Map<string, Rule>> {
+  const rows = await tx.selectFrom('alert_rules').selectAll().orderBy('id').forUpdate().execute()
+  return new Map(rows.map(row => [row.name, ruleOf(row)]))
+}
+
 /** @throws Refusal `missing`, with the nearest name there is */
 export async function findRule(db: Db, ref: string): Promise<Rule> {
   return pick('alert rule', await listRules(db), ref)

@@ -4,7 +4,7 @@ import type { Db } from '../../db/connect.ts'
 import type { Tables } from '../../db/schema.ts'
 import type { RuleFile } from './read-file.ts'
 import type { Rule, RuleFields } from './rule.ts'
-import { addRule, changeRule, dropRule, listRules, same } from './rules.ts'
+import { addRule, changeRule, dropRule, lockRules, same } from './rules.ts'
 
 /** What became of one rule. */
 export interface Synced {
@@ -31,7 +31,7 @@ export function syncFiles(db: Kysely<Tables>, files: { shipped: RuleFile; file: 
         own.has(fields.name) ? [] : [{ fields, source: 'shipped' as const }],
       ),
     ]
-    const rows = new Map((await listRules(tx)).map(rule => [rule.name, rule]))
+    const rows = await lockRules(tx)
     const done: Synced[] = []
     for (const { fields, source } of wanted) {
       done.push(await put(tx, rows.get(fields.name), fields, source))
@@ -75,7 +75,7 @@ export async function importRules(
   tx: Db,
   file: RuleFile,
 ): Promise<{ rule: Rule; change: 'added' | 'changed' | 'same' }[]> {
-  const rows = new Map((await listRules(tx)).map(rule => [rule.name, rule]))
+  const rows = await lockRules(tx)
   const done: { rule: Rule; change: 'added' | 'changed' | 'same' }[] = []
   for (const { fields } of file.rules) {
     const there = rows.get(fields.name)

@@ -3,16 +3,17 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { evaluate } from '../../../src/core/alert/evaluate.ts'
-import { ackEvent, listEvents, resolveByHand } from '../../../src/core/alert/event.ts'
+import { ackEvent, fire, listEvents, resolveByHand } from '../../../src/core/alert/event.ts'
 import { measure } from '../../../src/core/alert/measure.ts'
 import { parseRuleFile, shippedRules } from '../../../src/core/alert/read-file.ts'
 import { defaults, type Rule, type RuleFields } from '../../../src/core/alert/rule.ts'
-import { addRule, findRule, listRules, removeRule, setRule } from '../../../src/core/alert/rules.ts'
+import { addRule, findRule, listRules, removeRule, ruleOf, setRule } from '../../../src/core/alert/rules.ts'
 import { addSilence, endSilence } from '../../../src/core/alert/silence.ts'
 import { evaluated, statesOf } from '../../../src/core/alert/states.ts'
 import { importRules, syncFiles } from '../../../src/core/alert/sync.ts'
 import { type Database, openDatabase } from '../../../src/db/connect.ts'
 import { freshDatabase } from '../../helpers/database.ts'
+import { until } from '../../helpers/gateway.ts'
 import { countsOf, measured, type Rolled } from '../../helpers/watch.ts'
 
 const MINUTE = 60_000
@@ -429,6 +430,32 @@ t.test('12.8 seeds: what an operator set of a shipped rule stands, and a file go
   )
   t.strictSame(await sync(file(one('c', 2))), ['taken c'])
   t.equal((await findRule(db, 'c')).threshold, 5)
+})
+
+t.test('12.8 seeds: a rule that goes while it is evaluated leaves nothing that fires', async t => {
+  const url = await freshDatabase(t)
+  const [one, two] = [await opened(t, url), await opened(t, url)]
+  const shipped = parseRuleFile('f.yaml', 'rules: [{ name: a, metric: error_rate, op: ">", threshold: 1 }]')
+  await syncFiles(one.db, { shipped, file: none })
+  const evaluation = Promise.withResolvers<void>()
+  const fired = one.db.transaction().execute(async tx => {
+    const row = await tx.selectFrom('alert_rules').selectAll().forNoKeyUpdate().executeTakeFirstOrThrow()
+    evaluation.resolve()
+    await until(t, 'the other waits for the row', async () => {
+      const { rows } =
+        await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+          tx,
+        )
+      return rows.length > 0
+    })
+    await fire(tx, ruleOf(row), { dimension: '', value: 5, at: new Date(start), silenced: false })
+  })
+  await evaluation.promise
+  await Promise.all([fired, syncFiles(two.db, { shipped: none, file: none })])
+  t.strictSame(
+    (await listEvents(one.db)).map(event => event.status),
+    ['resolved'],
+  )
 })
 
 t.test('12.8 seeds: one request that fails or is slow in an idle night wakes nobody', async t => {
