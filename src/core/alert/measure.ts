@@ -1,7 +1,8 @@
 // The value of a rule's metric at a boundary: read off what all processes wrote of the window that ends there.
+import { setImmediate as turn } from 'node:timers/promises'
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
-import { createSketch, mergeEncoded, type Sketch } from '../watch/sketch.ts'
+import { type Quantiles, quantilesOf } from '../watch/sketch.ts'
 import { type AccountsCounted, type CountedMetric, type FilterName, type GaugeMetric, metrics } from './metrics.ts'
 import { dimensionOf, dimensionsOf, type Rule } from './rule.ts'
 
@@ -72,7 +73,7 @@ type Sums = Record<(typeof sums)[number], number>
 interface Counts extends Sums {
   /** rows that anybody wrote of the window: where there are none nothing is known, and 0 would be a guess */
   written: number
-  sketches: Buffer[] | null
+  quantiles: Quantiles | undefined
   dims: string[]
 }
 
@@ -89,10 +90,9 @@ async function counted(
   let reading = readings.get(key)
   if (reading === undefined) readings.set(key, (reading = readCounts(db, metric.sketch, rule, window)))
   const values = new Map<string, number>()
-  for (const { written, sketches, dims, ...sum } of await reading) {
+  for (const { written, quantiles, dims, ...sum } of await reading) {
     if (written === 0 || dims.includes('')) continue
-    const merged = merge(sketches)
-    const value = metric.value({ ...sum, duration: merged, first_token: merged }, window.ms)
+    const value = metric.value({ ...sum, duration: quantiles, first_token: quantiles }, window.ms)
     if (value !== undefined) values.set(dimensionOf(names, dims), value)
   }
   return values
@@ -106,7 +106,7 @@ async function readCounts(
 ): Promise<readonly Counts[]> {
   const names = dimensionsOf(rule.where)
   const added = sql.join(sums.map(name => sql`coalesce(sum(${sql.ref(name)}), 0)::float8 as ${sql.ref(name)}`))
-  const { rows } = await sql<Counts>`
+  const { rows } = await sql<Omit<Counts, 'quantiles'> & { sketches: Buffer[] | null }>`
     select (select count(*) from watch_metrics where at > ${from} and at <= ${to})::float8 as written, ${added},
       ${sketch === undefined ? sql`null::bytea[]` : sql`array_agg(${sql.ref(sketch)})`} as sketches,
       ${arrayOf(names, cellNames)} as dims
@@ -114,15 +114,19 @@ async function readCounts(
     where c.at > ${from} and c.at <= ${to} and ${narrowing(rule, cellNames)}
     ${names.length > 0 ? sql`group by ${sql.join(names.map(name => cellNames[name]))}` : sql``}
     order by requests desc limit ${MOST_DIMENSIONS}`.execute(db)
-  return rows
+  const counts: Counts[] = []
+  let merged = 0
+  for (const { sketches, ...row } of rows) {
+    counts.push({ ...row, quantiles: sketches === null ? undefined : quantilesOf(sketches) })
+    // Requests are served between them.
+    if ((merged += sketches?.length ?? 0) < MERGED_AT_ONCE) continue
+    merged = 0
+    await turn()
+  }
+  return counts
 }
 
-function merge(all: readonly Buffer[] | null): Sketch | undefined {
-  if (all === null) return undefined
-  const sketch = createSketch()
-  for (const bytes of all) mergeEncoded(sketch, bytes)
-  return sketch
-}
+const MERGED_AT_ONCE = 500
 
 const cells = sql`watch_cells c left join groups g on g.id = c.group_id left join accounts a on a.id = c.account_id`
 const cellNames: Record<FilterName, Sql> = {

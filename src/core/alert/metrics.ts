@@ -1,6 +1,6 @@
 // What alert rules can watch: each metric with its unit, where its value comes from, and what it can be narrowed by.
 import type { WatchGauges } from '../../db/schema-watch.ts'
-import { quantiles, type Sketch } from '../watch/sketch.ts'
+import type { Quantiles } from '../watch/sketch.ts'
 
 export const filterNames = ['platform', 'group', 'model', 'account', 'node'] as const
 export type FilterName = (typeof filterNames)[number]
@@ -21,8 +21,8 @@ export interface Counted {
   input_tokens: number
   /** nano-USD */
   cost: number
-  duration: Sketch | undefined
-  first_token: Sketch | undefined
+  duration: Quantiles | undefined
+  first_token: Quantiles | undefined
 }
 
 interface Common {
@@ -75,11 +75,7 @@ const count = (unit: string, text: string, value: CountedMetric['value']): Count
 }
 const share = (part: number, whole: number) => (whole === 0 ? undefined : (part / whole) * 100)
 const quantile = (of: 'duration' | 'first_token', q: 'p50' | 'p95' | 'p99', text: string): CountedMetric => {
-  const value = (counted: Counted) => {
-    const seen = counted[of]
-    return seen && quantiles(seen)?.[q]
-  }
-  return { ...count('ms', text, value), sketch: of }
+  return { ...count('ms', text, counted => counted[of]?.[q]), sketch: of }
 }
 const gauge = (
   unit: string,
