@@ -64,14 +64,13 @@ export interface Problem {
 }
 
 /** The name of the metric that a rule means. */
-export const metricOf = (name: string): string => aliases[name] ?? name
+export const metricOf = (name: string): string => (Object.hasOwn(aliases, name) ? aliases[name]! : name)
 
 /** Everything that is wrong with a rule, in words. Its name is `checkName`'s to judge. */
 export function problemsOf(rule: Omit<RuleFields, 'name'>): Problem[] {
   const problems: Problem[] = []
   const wrong = (field: Problem['field'], text: string) => void problems.push({ field, text })
-  const metric = metrics[rule.metric]
-  if (metric === undefined)
+  if (!metricNames.includes(rule.metric))
     wrong(
       'metric',
       `"${rule.metric}" is not a metric${didYouMean(rule.metric, [...metricNames, ...Object.keys(aliases)]) || '; gw alert rule metrics lists them'}`,
@@ -95,7 +94,7 @@ export function problemsOf(rule: Omit<RuleFields, 'name'>): Problem[] {
 }
 
 function filterProblem(name: string, value: string, metric: string): string | undefined {
-  const known = metrics[metric]
+  const known = metricNames.includes(metric) ? metrics[metric] : undefined
   if (!filterNames.includes(name as FilterName))
     return `cannot be narrowed by "${name}"${didYouMean(name, filterNames) || `; it can by ${filterNames.join(', ')}`}`
   if (known && !known.filters.includes(name as FilterName))

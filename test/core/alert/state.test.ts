@@ -220,6 +220,7 @@ t.test('each mistake in a file is told with its line, its column, and what was m
       'a.yaml:1:27 metric "eror_rate" is not a metric; did you mean "error_rate"?',
       'a.yaml:1:42 op must be one of > >= < <= == !=, got "=>"',
     ],
+    ['rules: [{name: a, metric: constructor, op: ">", threshold: 5}]', /1:27 metric "constructor" is not a metric/],
     [
       rule('') + '  - { name: a, metric: qps, op: ">", threshold: 1 }\n',
       'a.yaml:3:13 rule "a" is there twice, first at a.yaml:2:13; names are unique',
