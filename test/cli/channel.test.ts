@@ -42,6 +42,11 @@ t.test('a channel is added, found, changed and taken away; its URL and secret ar
   const key = openSecret(`${here.dataDir}/secret.key`)
   t.strictSame([key.decrypt(url!), key.decrypt(secret!)], [`http://127.0.0.1:9/${hidden}`, `${hidden}-hmac`])
   t.match(await json('alert channel set pager --secret-file none --disable'), { secret: false, enabled: false })
+  t.match(
+    await json('alert channel set slack --disable', { env: { GW_NOTIFY_ALLOW_PRIVATE: 'false' } }),
+    { enabled: false },
+    'though its URL would be refused by now',
+  )
   t.match(await json('alert channel rm slack --yes'), { name: 'slack' })
   t.match(await gw('alert channel show slack'), { code: 6 })
 })
