@@ -34,6 +34,8 @@ const LONGEST_DIGEST = 50
 /** Exact over processes: a channel is looked at by one at a time, and Postgres' clock is everybody's. */
 export function claim(db: Db, options: ClaimOptions): Promise<Claimed[]> {
   return db.transaction().execute(async tx => {
+    // A process that stands still in the middle, or whose network is gone, must not keep the others from telling.
+    await sql`select set_config('idle_in_transaction_session_timeout', '15s', true)`.execute(tx)
     const claimed: Claimed[] = []
     for (const channel of await channelsWithWork(tx)) claimed.push(...(await claimOf(tx, channel, options)))
     return claimed
