@@ -3,6 +3,7 @@ import { listEvents } from '../core/alert/event.ts'
 import { listRules } from '../core/alert/rules.ts'
 import { listSilences } from '../core/alert/silence.ts'
 import { evaluated, missedEvaluations, statesOf } from '../core/alert/states.ts'
+import { countFiring } from '../core/alert/tally.ts'
 import type { Database } from '../db/connect.ts'
 import { severities } from '../db/schema-watch.ts'
 import { instant, oneOf, parameters, text, whole, yesOrNo } from './query.ts'
@@ -24,7 +25,7 @@ export const alertRoutes = ({ db }: { db: Database['db'] }): OpsRoutes => ({
     // One more tells whether there is a next page.
     const events = await listEvents(db, { ...filter, limit: limit + 1 })
     const [firing, rules, states, silences, missed] = [
-      await listEvents(db, { firing: true, limit: 1000 }),
+      await countFiring(db),
       await listRules(db),
       await evaluated(db),
       await listSilences(db),
@@ -33,7 +34,7 @@ export const alertRoutes = ({ db }: { db: Database['db'] }): OpsRoutes => ({
     const page = events.slice(0, limit)
     return {
       at: new Date(),
-      firing: firing.length,
+      firing,
       alerts: page,
       next_before: events.length > limit ? page.at(-1)!.id : null,
       rules: rules.map(rule => ({ ...rule, ...statesOf(rule, states) })),

@@ -8,6 +8,16 @@ export interface AlertTally {
   deliveries: [string, number][]
 }
 
+/** All that fires now. */
+export async function countFiring(db: Db): Promise<number> {
+  const { count } = await db
+    .selectFrom('alert_events')
+    .where('status', '=', 'firing')
+    .select(db.fn.countAll<string>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
 export async function alertTally(db: Db): Promise<AlertTally> {
   const count = db.fn.countAll<string>().as('count')
   const [firing, deliveries] = await Promise.all([
