@@ -1,5 +1,5 @@
 // gw alert test: what a rule finds now, and a notice for trying its channels.
-import { boundaryAt } from '../../core/alert/evaluate.ts'
+import { boundaryAt, clockOf } from '../../core/alert/evaluate.ts'
 import { measure } from '../../core/alert/measure.ts'
 import { testMessage } from '../../core/alert/message.ts'
 import { compare, metrics } from '../../core/alert/metrics.ts'
@@ -26,7 +26,7 @@ export async function test(gw: Invocation, ref: string, notify: boolean): Promis
   const [db, config] = [await gw.db(), await gw.config()]
   const rule = await findRule(db, ref)
   const intervalMs = config['ops.interval']
-  const boundary = boundaryAt(Date.now(), { intervalMs, lagMs: Math.min(1_000, intervalMs / 2) })
+  const boundary = boundaryAt(await clockOf(db), { intervalMs, lagMs: Math.min(1_000, intervalMs / 2) })
   const values = await measure(db, rule, { boundary, intervalMs })
   const states = new Map(((await evaluated(db)).get(rule.id) ?? []).map(state => [state.dimension, state]))
   const starred = Object.values(rule.where).includes('*')

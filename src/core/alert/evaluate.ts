@@ -79,7 +79,8 @@ export async function evaluate(db: Kysely<Tables>, rhythm: Rhythm): Promise<Eval
   return done
 }
 
-async function clockOf(db: Kysely<Tables>): Promise<number> {
+/** Postgres' clock, Unix ms. */
+export async function clockOf(db: Kysely<Tables>): Promise<number> {
   const now = sql<{ now: number }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`
   return (await now.execute(db)).rows[0]!.now
 }
