@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import { evaluate, type Rhythm } from '../core/alert/evaluate.ts'
 import { type RuleFile, readRuleFile, shippedRules } from '../core/alert/read-file.ts'
+import { absentChannels } from '../core/alert/states.ts'
 import { syncFiles } from '../core/alert/sync.ts'
 import type { Database } from '../db/connect.ts'
 import type { OwnJob } from './jobs.ts'
@@ -24,6 +25,9 @@ export async function readAlertFiles(database: Database, file: string | undefine
     else if (change === 'kept') log.info(`alert rule ${rule} is not shipped any more; it was changed here, and is kept`)
     else if (source === 'file' && change !== 'same') log.info(`alert rule ${rule} of alerts.file: ${change}`)
   }
+  const own = files.file.rules.map(({ fields }) => fields)
+  for (const { rule, channel } of await absentChannels(database.db, own))
+    log.warn(`alerts.file: rule ${rule} names the channel "${channel}", which is not there (gw alert channel list)`)
 }
 
 /** Evaluates at each multiple of `intervalMs`, when the rows of all are there. */

@@ -144,6 +144,14 @@ t.test('gw alert, as an operator types it', async t => {
     imported.map(({ name, change }) => [name, change]),
     [['slow', 'added']],
   )
+  const lost = await gw.file(
+    'lost.yaml',
+    'rules:\n  - { name: l, metric: qps, op: "<", threshold: 1, notify: [osp] }\n',
+  )
+  t.match(await gw.gw(['alert', 'rule', 'import', lost]), {
+    code: 6,
+    stderr: /lost.yaml:2:13 no alert channel "osp"; did you mean "ops"/,
+  })
   t.match((await gw.gw(['alert', 'rule', 'check', file])).stdout, /^1 rule, 0 tests\n$/)
   const shipped = await gw.gw([
     'alert',

@@ -2,6 +2,7 @@
 import path from 'node:path'
 import { checkRules } from '../../core/alert/check.ts'
 import { readRuleFile } from '../../core/alert/read-file.ts'
+import { checkNames } from '../../core/alert/states.ts'
 import { importRules } from '../../core/alert/sync.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Invocation } from '../command.ts'
@@ -18,7 +19,10 @@ function read(gw: Invocation, file: string) {
 export async function importFile(gw: Invocation, file: string): Promise<void> {
   const found = read(gw, file)
   if (found.rules.length === 0) throw new Refusal('usage', `${file} has no rules; they stand in a list under "rules:"`)
-  const done = await gw.write(db => importRules(db, found))
+  const done = await gw.write(async db => {
+    for (const { fields, at } of found.rules) await checkNames(db, fields, `${at} `)
+    return importRules(db, found)
+  })
   gw.out.list(
     done.map(({ rule, change }) => ({ ...rule, change })),
     ({ change, ...rule }) => {

@@ -64,9 +64,14 @@ export async function missedEvaluations(db: Db): Promise<{ rules: number; evalua
 
 /**
  * That the groups, accounts and channels which a rule names are there: one that is misspelt would never fire, or tell nobody.
+ * @param at where it stands, for the message: `alerts.yaml:4:9 `
  * @throws Refusal `missing`
  */
-export async function checkNames(db: Db, { where = {}, notify = [], fallback }: Partial<RuleFields>): Promise<void> {
+export async function checkNames(
+  db: Db,
+  { where = {}, notify = [], fallback }: Partial<RuleFields>,
+  at = '',
+): Promise<void> {
   const named = [
     ['group', 'groups', [where.group ?? '*']],
     ['account', 'accounts', [where.account ?? '*']],
@@ -78,6 +83,7 @@ export async function checkNames(db: Db, { where = {}, notify = [], fallback }: 
       noun,
       name,
       rows.map(row => row.name),
+      at,
     )
   }
   const channels = [...notify, ...(fallback ? [fallback] : [])]
@@ -88,10 +94,25 @@ export async function checkNames(db: Db, { where = {}, notify = [], fallback }: 
       'alert channel',
       name,
       rows.map(row => row.name),
+      at,
     )
 }
 
-function known(noun: string, name: string, names: readonly string[]): void {
+/** The channels that rules name and that are not there: what is to be told in them is told in the fallback, or nowhere. */
+export async function absentChannels(
+  db: Db,
+  rules: readonly RuleFields[],
+): Promise<{ rule: string; channel: string }[]> {
+  const rows = await db.selectFrom('alert_channels').select('name').execute()
+  const names = new Set(rows.map(row => row.name))
+  return rules.flatMap(({ name: rule, notify, fallback }) =>
+    [...notify, ...(fallback === null ? [] : [fallback])]
+      .filter(channel => !names.has(channel))
+      .map(channel => ({ rule, channel })),
+  )
+}
+
+function known(noun: string, name: string, names: readonly string[], at: string): void {
   if (!names.includes(name))
-    throw new Refusal('missing', `no ${noun} "${name}"${didYouMean(name, names)} (gw ${noun} list shows them)`)
+    throw new Refusal('missing', `${at}no ${noun} "${name}"${didYouMean(name, names)} (gw ${noun} list shows them)`)
 }
