@@ -82,12 +82,16 @@ async function rollTo(db: Kysely<Tables>, level: Level, limit: number, signal?: 
   for (const { at } of late) {
     if (signal?.aborted) return count
     await makePartition(db, level.table, at.getTime())
-    await db.transaction().execute(async tx => {
+    const summed = await db.transaction().execute(async tx => {
       await lock(tx, level.table)
       // First, so that who marks it from now on does so anew.
       await tx.deleteFrom('watch_late').where('name', '=', level.table).where('at', '=', at).execute()
+      // What it was made of is gone: a process whose clock is wrong must not put its few rows in the place of all.
+      if (at.getTime() < (await keptSince(tx, level.from))) return false
       await sumBucket(tx, level, at.getTime())
+      return true
     })
+    if (!summed) continue
     count.all++
     count.late++
   }
@@ -144,9 +148,16 @@ const advance = (tx: Kysely<Tables>, table: Level['table'], until: number) =>
     .where('name', '=', table)
     .execute()
 
+/** Retention has dropped what was before (Unix ms). */
+async function keptSince(tx: Kysely<Tables>, table: Level['from']): Promise<number> {
+  const row = await tx.selectFrom('usage_kept').select('since').where('name', '=', table).executeTakeFirst()
+  return row?.since.getTime() ?? -Infinity
+}
+
 async function sumBucket(tx: Kysely<Tables>, level: Level, at: number): Promise<void> {
   const { table, ms } = level
-  await tx.deleteFrom(table).where('at', '=', new Date(at)).execute()
+  // By dimension, as their index goes: a partition is a whole month.
+  await tx.deleteFrom(table).where('dimension', 'in', dimensions).where('at', '=', new Date(at)).execute()
   const { rows: counted } = await sql<{
     some: boolean
   }>`select count(*) <= ${AT_ONCE} as some from ${sql.table(level.from)}

@@ -204,7 +204,24 @@ t.test('roll-ups equal the sums of minutes, late rows included, however often th
   t.strictSame(await quantilesOf(db, 'watch_hour'), await quantilesOf(db, 'watch_minute'))
   t.strictSame(await rollUp(db, { now }), { hours: 0, days: 0, late: 0 })
 
-  t.test('interrupted anywhere, the next run goes on', async t => {
+  await t.test('what comes late for minutes that are dropped already replaces no hour and no day', async t => {
+    const before = { hours: await whole('watch_hour', midnight + DAY), days: await whole('watch_day', midnight + DAY) }
+    await sql`create table minutes as select * from watch_minute`.execute(db)
+    await sql`delete from watch_minute where at < ${new Date(midnight + DAY)}`.execute(db)
+    await sql`insert into usage_kept (name, since) values ('watch_minute', ${new Date(midnight + DAY)})`.execute(db)
+    const astray = life('astray', midnight + 5 * HOUR)
+    astray.see({ at: midnight + 5 * HOUR })
+    astray.clock.now += MINUTE
+    await astray.write(db)
+    t.strictSame(await rollUp(db, { now }), { hours: 0, days: 0, late: 0 })
+    t.strictSame(await whole('watch_hour', midnight + DAY), before.hours)
+    t.strictSame(await whole('watch_day', midnight + DAY), before.days)
+    await sql`delete from usage_kept where name = 'watch_minute'`.execute(db)
+    await sql`truncate watch_minute`.execute(db)
+    await sql`insert into watch_minute select * from minutes`.execute(db)
+  })
+
+  await t.test('interrupted anywhere, the next run goes on', async t => {
     await sql`truncate watch_hour, watch_day`.execute(db)
     await sql`update watch_rolled set until = 'epoch'`.execute(db)
     for (let runs = 0; runs < 10; runs++) {
