@@ -168,6 +168,8 @@ async function clean() {
   return db
 }
 
+const noKeep = Object.fromEntries(keptNames.map(name => [name, 0])) as Record<(typeof keptNames)[number], number>
+
 t.test('§12.1 retention: every table has its time, in the settings or set by an operator', async t => {
   const db = await clean()
   const now = await clockOf(db)
@@ -193,6 +195,11 @@ t.test('§12.1 retention: every table has its time, in the settings or set by an
     await sql`select time_partition(${table}, ${new Date(now - keep[name] - 40 * DAY)}, ${width})`.execute(db)
     await sql`select time_partition(${table}, ${new Date(now - keep[name] + DAY)}, ${width})`.execute(db)
   }
+  // The roll-up stood still for a month and more.
+  await sql`update watch_rolled set until = ${new Date(now - keep.watch_hour - 90 * DAY)}`.execute(db)
+  const early = await runRetention(db, { hostNow: now, keep: { ...noKeep, watch_minute: DAY, watch_hour: DAY } })
+  t.strictSame(early.dropped, [], 'what is not summed yet stays, however old it is')
+  await sql`update watch_rolled set until = ${new Date(now)}`.execute(db)
   const first = await runRetention(db, { hostNow: now, keep })
   t.strictSame([first.doubt, first.failed, first.busy], [undefined, [], []])
   t.strictSame(
@@ -341,4 +348,12 @@ t.test('retention is made at the start, then daily by one process of all, and so
   const held = await last()
   await run()
   t.ok((await last())! > held!, 'and it tries again within the hour')
+
+  await sql`update retention set last_run_at = now() - interval '1 hour'`.execute(db)
+  const quiet = await last()
+  await run()
+  t.strictSame(await last(), quiet)
+  await sql`update retention set last_error = 'no' where name = 'usage_day'`.execute(db)
+  await run()
+  t.ok((await last())! > quiet!, "after another process's trouble, too: it is not told as a success")
 })

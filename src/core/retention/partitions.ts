@@ -31,9 +31,10 @@ export async function dropOld(
 ): Promise<Retained> {
   const retained: Retained = { dropped: [], busy: [] }
   if (keepMs === 0) return retained
+  const before = Math.min(now - keepMs, await summedUntil(db, name))
   for (const table of kept[name].tables) {
     for (const { partition, until } of await partitionsOf(db, table)) {
-      if (until.getTime() > now - keepMs) break
+      if (until.getTime() > before) break
       if (await drop(db, name, partition, until, signal)) retained.dropped.push({ name, partition, until })
       else {
         retained.busy.push(partition)
@@ -42,6 +43,14 @@ export async function dropOld(
     }
   }
   return retained
+}
+
+/** Up to where (Unix ms) their sums are made: a roll-up that stood still for days must find its minutes when it goes on. */
+async function summedUntil(db: Kysely<Tables>, name: KeptName): Promise<number> {
+  const sums = name === 'watch_minute' ? 'watch_hour' : name === 'watch_hour' ? 'watch_day' : undefined
+  if (sums === undefined) return Infinity
+  const row = await db.selectFrom('watch_rolled').select('until').where('name', '=', sums).executeTakeFirst()
+  return row?.until.getTime() ?? -Infinity
 }
 
 /** The same for all that are named; what cannot be had in that time stays for the next run. */

@@ -76,13 +76,13 @@ export async function clockOf(db: Kysely<Tables>): Promise<number> {
   return rows[0]!.now.getTime()
 }
 
-/** When the last run was, Unix ms by Postgres's clock; undefined when there was none. */
-export async function lastRun(db: Kysely<Tables>): Promise<number | undefined> {
+/** When the last run was, Unix ms by Postgres's clock (undefined: there was none), and whether all went well with it. */
+export async function lastRun(db: Kysely<Tables>): Promise<{ at: number | undefined; well: boolean }> {
   const row = await db
     .selectFrom('retention')
-    .select(({ fn }) => fn.max('last_run_at').as('at'))
-    .executeTakeFirst()
-  return row?.at?.getTime()
+    .select(({ fn }) => [fn.max('last_run_at').as('at'), fn.count<string>('last_error').as('errors')])
+    .executeTakeFirstOrThrow()
+  return { at: row.at?.getTime(), well: Number(row.errors) === 0 }
 }
 
 async function doubtOf(db: Kysely<Tables>, now: number, hostNow: number): Promise<string | undefined> {
