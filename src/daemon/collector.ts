@@ -37,7 +37,6 @@ const ROLLUP_MS = 60_000
 const MINUTE_MS = 60_000
 /** A process dies with what an absent Postgres did not take. */
 const FAREWELL_MS = 5_000
-const DEAD_MS = 3_600_000
 
 export function createCollector(options: CollectorOptions): Collector {
   const { database, process, intervalMs, snapshot, log } = options
@@ -89,7 +88,7 @@ export function createCollector(options: CollectorOptions): Collector {
     lease: ROLLUP_LOCK,
     async run(leaving, own) {
       await rollUp(own, { signal: leaving })
-      await forgetDead(own, DEAD_MS)
+      await forgetDead(own)
     },
   }
   return {

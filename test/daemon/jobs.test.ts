@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import { forgetDead } from '../../src/daemon/heart.ts'
 import { startJobs } from '../../src/daemon/jobs.ts'
 import { alone } from '../../src/db/alone.ts'
 import { openDatabase } from '../../src/db/connect.ts'
@@ -101,3 +102,21 @@ t.test('a job with a lease is done by one process, and by another once that is o
   await jobs!.close()
   t.equal(await alone(db, LEASE, async () => 'free'), 'free', 'and it is given back')
 })
+
+t.test(
+  'jobs of processes that died are forgotten within the hour, and those that nobody has any more after a week',
+  async t => {
+    const db = await connected(t)
+    await sql`insert into jobs (name, process, node, every_ms, last_run_at) values
+    ('own', 'lives', 'n', 1000, now() - interval '50 minutes'), ('own', 'died', 'n', 1000, now() - interval '70 minutes'),
+    ('shared', '', 'n', 1000, now() - interval '6 days'), ('renamed', '', 'n', 1000, now() - interval '8 days')`.execute(
+      db,
+    )
+    await forgetDead(db)
+    const { rows } = await sql`select name, process from jobs order by name`.execute(db)
+    t.strictSame(rows, [
+      { name: 'own', process: 'lives' },
+      { name: 'shared', process: '' },
+    ])
+  },
+)
