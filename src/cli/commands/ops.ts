@@ -174,7 +174,7 @@ export function define(noun: Command, act: Act): void {
   noun
     .command('health')
     .description('one number from 0 to 100, and the reason for each point that it lacks')
-    .option('--since <when>', 'a duration back, or a date; default: 5m', read.since('--since'))
+    .option('--since <when>', 'a duration back, or a date, at most 24h; default: 5m', read.since('--since'))
     .action(
       act(async (gw, options: { since?: Date }) => {
         const { health } = await import('../ops/health.ts')

@@ -2,7 +2,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { Nano } from '../../lib/money.ts'
-import { partsOf, reachOf, type Span } from './range.ts'
+import { partsOf, reachOf, type Span, writtenUntil } from './range.ts'
 import type { dimensionNames } from './scope.ts'
 import { createSketch } from './sketch.ts'
 import {
@@ -68,12 +68,16 @@ export async function dimensions(db: Db, asked: DimensionsAsked): Promise<Dimens
   const { by, sort, limit, offset } = asked
   const parts = partsOf(asked, await reachOf(db))
   const since = Math.min(asked.since, ...parts.map(part => part.from))
-  const seconds = Math.max(1, (asked.until - since) / 1000)
+  const seconds = Math.max(1, ((await writtenUntil(db, asked.until)) - since) / 1000)
   const counts = [...(await countsBy(db, parts, { dimension: by }))].map(([value, counts]) => ({ value, counts }))
   const names = await namesOf(db, by)
   const named = (value: string) => names.get(value) ?? (value === '' || value === '0' ? '-' : value)
   const measure = sort === 'name' ? () => 0 : measures[sort]
-  counts.sort((a, b) => measure(b.counts) - measure(a.counts) || (named(a.value) < named(b.value) ? -1 : 1))
+  // Keys of several users may have one name: pages follow each other only where nothing is left to chance.
+  const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  counts.sort(
+    (a, b) => measure(b.counts) - measure(a.counts) || order(named(a.value), named(b.value)) || order(a.value, b.value),
+  )
   const page = counts.slice(offset, offset + limit)
   const seen = await seenBy(db, parts, { dimension: by, values: page.map(({ value }) => value) })
   const rows = page.map(({ value, counts }) => ({

@@ -12,7 +12,7 @@ export interface Process extends WatchGauges {
   interval_ms: number
 }
 
-/** The processes that live: those whose last row is no older than two intervals and a bit. */
+/** The processes that lived at `now` (Unix ms): those with a row no older than two intervals and a bit, nor younger. */
 export async function living(db: Db, now: number): Promise<Process[]> {
   // `ops.interval` is at most an hour.
   const { rows } = await sql<Process>`
@@ -22,6 +22,7 @@ export async function living(db: Db, now: number): Promise<Process[]> {
     from watch_metrics
     where at > ${new Date(now - 3 * 60 * MINUTE)}
       and at > ${new Date(now)}::timestamptz - (2 * interval_ms + 30000) * interval '1 millisecond'
+      and at <= ${new Date(now)}::timestamptz + (2 * interval_ms + 30000) * interval '1 millisecond'
     order by process, at desc`.execute(db)
   return rows
 }

@@ -6,8 +6,9 @@
 //   infrastructure = 0.4 storage + 0.3 compute (mean of CPU: 100 to 80 %, and memory: 100 to 85 %) + 0.3 jobs
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
+import { Refusal } from '../../lib/refusal.ts'
 import { type JobState, jobStates, living, most } from './gauges.ts'
-import { MINUTE, type Span } from './range.ts'
+import { DAY, MINUTE, type Span } from './range.ts'
 import { createSketch, mergeEncoded, quantiles } from './sketch.ts'
 import { round } from './sums.ts'
 
@@ -56,7 +57,15 @@ export interface Health {
 /** How far back one looks where nothing is said: long enough to judge by, short enough to be about now. */
 export const healthBack = (intervalMs: number): number => Math.max(5 * MINUTE, 2 * intervalMs)
 
+/** @throws Refusal `usage` for a time to come, and for more than a day: all intervals of it are looked at */
 export async function health(db: Db, span: Span, { redis }: { redis: boolean }): Promise<Health> {
+  const back = span.until - span.since
+  // What was asked as 24h is a moment more by now.
+  if (back < 0 || back > DAY + MINUTE)
+    throw new Refusal(
+      'usage',
+      `since (${new Date(span.since).toISOString()}) must lie within the last 24h: health is of now; gw ops overview and history look further back`,
+    )
   const vitals = await vitalsOf(db, span, redis)
   return { at: new Date(span.until), since: new Date(span.since), ...scored(vitals) }
 }

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { Nano } from '../../lib/money.ts'
-import { DAY, floor, HOUR, MINUTE, partsOf, reachOf, type Span } from './range.ts'
+import { DAY, floor, HOUR, MINUTE, partsOf, reachOf, type Span, writtenUntil } from './range.ts'
 import { quantilesOf } from './sketch.ts'
 import {
   type Counts,
@@ -104,9 +104,11 @@ export async function history(db: Db, asked: HistoryAsked, scope: Scope): Promis
   // Gauges are of processes, which serve everybody.
   if (scope.dimension === 'total') await addGauges(db, { since, until }, ms, at)
   const list = [...rows].sort(([a], [b]) => a - b)
+  const written = await writtenUntil(db, until)
+  const seconds = (start: number) => Math.min(ms, Math.max(1_000, (start < written ? written : until) - start)) / 1000
   const done: HistoryRow[] = []
   for (const [start, row] of list) {
-    done.push(row.done(start, Math.min(ms, Math.max(1_000, until - start)) / 1000))
+    done.push(row.done(start, seconds(start)))
     // This process has requests to serve, too.
     if (done.length % 200 === 0) await turn()
   }

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { diskPercent, jobStates, living, most, together } from './gauges.ts'
 import { health, healthBack } from './health.ts'
-import { DAY, floor, MINUTE, partsOf, reachOf, type Span } from './range.ts'
+import { ceil, DAY, floor, MINUTE, partsOf, reachOf, type Span, writtenUntil } from './range.ts'
 import { countsBy, errorRate, type Milliseconds, milliseconds, round, type Scope, successRate, sumOf } from './sums.ts'
 
 type Status = 'healthy' | 'warning' | 'critical'
@@ -73,7 +73,8 @@ const SLOW = { latency: 120_000, ttft: 1_000 }
 
 export async function overview(db: Db, span: Span, scope: Scope, options: OverviewOptions): Promise<Overview> {
   const reach = await reachOf(db)
-  const earlier = { since: span.since - DAY, until: span.until - DAY }
+  const written = await writtenUntil(db, span.until)
+  const earlier = { since: span.since - DAY, until: written - DAY }
   const sum = await sumOf(db, partsOf(span, reach), scope)
   const before = [...(await countsBy(db, partsOf(earlier, reach), scope)).values()]
   const yesterday = { success: 0, errors: 0, requests: 0 }
@@ -82,12 +83,14 @@ export async function overview(db: Db, span: Span, scope: Scope, options: Overvi
     yesterday.errors += one.errors
     yesterday.requests += one.requests
   }
-  const minutes = await minutesOf(db, span, scope)
+  const minutes = await minutesOf(db, { since: span.since, until: span.until, written }, scope)
   const processes = await living(db, span.until)
   const jobs = await jobStates(db, processes, span.until)
   const ill = jobs.filter(job => !job.well)
   const { score } = await health(db, { since: span.until - healthBack(options.intervalMs), until: span.until }, options)
-  const seconds = Math.max(1, (span.until - span.since) / 1000)
+  const seconds = Math.max(1, (written - span.since) / 1000)
+  // Of that day its minutes are whole.
+  const secondsBefore = Math.max(1, (ceil(written, MINUTE) - span.since) / 1000)
   const tokens = sum.input_tokens + sum.output_tokens
   const [rate, rateBefore] = [successRate(sum), successRate(yesterday)]
   const change = rate === null || rateBefore === null ? null : round(rate - rateBefore, 2)
@@ -109,7 +112,7 @@ export async function overview(db: Db, span: Span, scope: Scope, options: Overvi
       current: round(minutes.last.requests / 60, 1),
       peak_1h: round(minutes.most.requests / 60, 1),
       avg_1h: round(sum.requests / seconds, 1),
-      change_vs_yesterday: changed(sum.requests, yesterday.requests),
+      change_vs_yesterday: changed(sum.requests / seconds, yesterday.requests / secondsBefore),
     },
     tps: {
       current: round(minutes.last.tokens / 60, 1),
@@ -166,12 +169,13 @@ interface Minute {
   tokens: number
 }
 
-// Rows of a minute come a moment after it.
-const LAG_MS = 2_000
-
 /** The last minute that is over, and the most of any. */
-async function minutesOf(db: Db, span: Span, scope: Scope): Promise<{ last: Minute; most: Minute }> {
-  const last = floor(span.until - LAG_MS, MINUTE) - MINUTE
+async function minutesOf(
+  db: Db,
+  span: Span & { written: number },
+  scope: Scope,
+): Promise<{ last: Minute; most: Minute }> {
+  const last = floor(span.written, MINUTE) - MINUTE
   const some = scope.values === undefined ? sql`` : sql` and value = any(${scope.values})`
   const { rows } = await sql<Minute & { last_requests: number | null; last_tokens: number | null }>`
     select coalesce(max(requests), 0)::float8 as requests, coalesce(max(tokens), 0)::float8 as tokens,

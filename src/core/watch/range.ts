@@ -97,5 +97,19 @@ function cover(from: number, till: number, grain: number, reach: Reach): Part[] 
   ]
 }
 
+// Rows of a minute come a moment after it.
+const LAG_MS = 2_000
+
+/**
+ * Up to where (Unix ms, no later than `until`) processes have written. What ended since then is in no row yet, so that a rate is
+ * of the time up to here.
+ */
+export async function writtenUntil(db: Db, until: number): Promise<number> {
+  // `ops.interval` is at most an hour.
+  const { rows } = await sql<{ at: Date | null }>`select max(at) as at from watch_metrics
+    where at > ${new Date(until - 2 * HOUR)} and at <= ${new Date(until)}`.execute(db)
+  return Math.max(rows[0]?.at?.getTime() ?? 0, floor(until - LAG_MS, MINUTE))
+}
+
 export const floor = (at: number, ms: number): number => Math.floor(at / ms) * ms
 export const ceil = (at: number, ms: number): number => Math.ceil(at / ms) * ms

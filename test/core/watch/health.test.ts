@@ -141,4 +141,15 @@ t.test('health is of what processes wrote last: one that is gone leaves nothing 
   t.equal((await of()).score, 91, 'a job of one that lives counts')
   await measured(db, [{ at: now - 1000, process: 'p3', errors: 200, attempts: 200, attempt_errors: 200 }])
   t.match(await of(), { score: 56, idle: false })
+  const at = (since: number) => health(db, { since, until: now }, { redis: false })
+  await t.rejects(
+    at(now + 1),
+    { kind: 'usage', message: /must lie within the last 24h/ },
+    'what is to come is not idle',
+  )
+  await t.rejects(
+    at(now - 90_000_000),
+    { message: /must lie within the last 24h/ },
+    'nor are all intervals of long ago now',
+  )
 })

@@ -95,6 +95,42 @@ t.test('§12.5 overview: every field, merged over processes', async t => {
   t.type(found.health_score, 'number')
 })
 
+t.test('rates are of the time that is counted: even traffic is even at any moment', async t => {
+  const db = await database()
+  const even = (at: number, success = 60) => ({ at, success, output_tokens: 2 * success })
+  const minutes = upTo(20).map(n => minute - n * MINUTE)
+  await roll(db, 'watch_minute', [
+    ...minutes.map(at => even(at)),
+    ...[minute - DAY, minute - DAY + MINUTE, ...minutes.map(at => at - DAY)].map(at => even(at)),
+  ])
+  await measured(db, [{ at: minute, process: 'p1' }])
+  const look = async () => {
+    const found = await overview(db, spanOf({ range: '5m' }, HOUR, now), total, options)
+    const { rows } = await history(db, { ...spanOf({}, HOUR, now), window: '5m', limit: 3 }, total)
+    return { qps: found.qps, tps: found.tps, history: rows.map(row => row.qps) }
+  }
+  const wanted = {
+    qps: { current: 1, peak_1h: 1, avg_1h: 1, change_vs_yesterday: 0 },
+    tps: { current: 2, peak_1h: 2, avg_1h: 2 },
+  }
+  t.strictSame(await look(), { ...wanted, history: [1, 1] }, 'the minute that has begun is not written yet')
+  await roll(db, 'watch_minute', [even(minute, 30)])
+  await measured(db, [{ at: now, process: 'p1', interval_ms: 1000 }])
+  t.strictSame(await look(), { ...wanted, history: [1, 1, 1] }, 'it is as far as it has come')
+})
+
+t.test('an overview of the past is of the processes that lived then', async t => {
+  const db = await database()
+  await measured(db, [
+    { at: minute - 3 * HOUR, process: 'then' },
+    { at: minute - HOUR, process: 'between' },
+    { at: minute, process: 'now' },
+  ])
+  const past = await overview(db, { since: now - 4 * HOUR, until: now - 3 * HOUR }, total, options)
+  t.equal(past.resources.processes, 1)
+  t.equal((await overview(db, hourAgo, total, options)).resources.processes, 1)
+})
+
 t.test('§12.5 overview: without traffic there is no rate, and nothing is wrong', async t => {
   const db = await database()
   const found = await overview(db, hourAgo, total, options)
