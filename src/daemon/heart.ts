@@ -1,5 +1,4 @@
 // Heartbeats: when each job last ran and how it went, in table `jobs`; written seldom, since most of them go on as they went.
-import { sql } from 'kysely'
 import type { Database } from '../db/connect.ts'
 
 export interface Beats {
@@ -96,12 +95,3 @@ export function createHeart({ db, process, node }: Beats): Heart {
     },
   }
 }
-
-/**
- * Forgets the jobs of processes that died without a word within the hour, and after a week those of all processes that nobody
- * does any more: another version has other ones.
- */
-export const forgetDead = (db: Database['db']) =>
-  sql`delete from jobs where last_run_at < now() - case process when '' then interval '7 days' else interval '1 hour' end`.execute(
-    db,
-  )

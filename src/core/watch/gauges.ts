@@ -46,6 +46,15 @@ export async function jobStates(db: Db, processes: readonly Process[], now: numb
   })
 }
 
+/**
+ * Forgets the jobs of processes that died without a word within the hour, and after a week those of all processes that nobody
+ * does any more: another version has other ones.
+ */
+export const forgetDead = (db: Db) =>
+  sql`delete from jobs where last_run_at < now() - case process when '' then interval '7 days' else interval '1 hour' end`.execute(
+    db,
+  )
+
 interface Heartbeat {
   every_ms: bigint
   last_run_at: Date
