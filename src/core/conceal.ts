@@ -12,13 +12,7 @@ export class Concealer {
 
   constructor(credential: Credential) {
     const secrets = secretsOf(credential.reveal()).filter(secret => secret.length >= SHORTEST)
-    // Also as JSON within JSON, which an error that quotes a whole request is.
-    const forms = secrets.flatMap(secret => [
-      secret,
-      inJson(secret),
-      inJson(inJson(secret)),
-      encodeURIComponent(secret),
-    ])
+    const forms = secrets.flatMap(formsOf)
     // The longest first: a secret may begin like another.
     this.#forms = [...new Set(forms)].sort((a, b) => b.length - a.length)
     this.#longest = this.#forms[0]?.length ?? 0
@@ -42,6 +36,12 @@ export class Concealer {
   pieces(): Pieces {
     return new Pieces(this, Math.max(0, 3 * this.#longest - 1))
   }
+}
+
+/** A secret as it is, as JSON has it, as JSON within JSON, which an error that quotes a whole request is, and as URLs write it. */
+export function formsOf(secret: string): string[] {
+  const json = inJson(secret)
+  return [secret, json, inJson(json), encodeURIComponent(secret.toWellFormed())]
 }
 
 const inJson = (text: string): string => JSON.stringify(text).slice(1, -1)

@@ -1,14 +1,18 @@
 // §12.12: a secret of its own in every credential, quoted back and put where none belongs; then all that gw writes and tells is searched for them.
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { sql } from 'kysely'
 import t from 'tap'
 import { WebSocket } from 'ws'
+import { addRule } from '../../src/core/alert/rules.ts'
+import { addChannel, listChannels, type NewChannel } from '../../src/core/notify/channel.ts'
 import { addAccount } from '../../src/core/record/account.ts'
 import { createKey } from '../../src/core/record/key.ts'
 import { addProxy } from '../../src/core/record/proxy.ts'
 import { createLog } from '../../src/lib/log.ts'
+import { collector } from '../helpers/collector.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
+import { mailServer, receiver } from '../helpers/receiver.ts'
 import { redisServer } from '../helpers/redis.ts'
 
 const hex = (text: string) => Buffer.from(text).toString('hex')
@@ -23,6 +27,11 @@ const secrets: Record<string, string> = {
   'ops token': 'c4n4ry-ops-token-0006',
   'unknown client key': 'sk-c4n4ryUnknownClientKey000000000007',
   'key of another vendor': 'AIzac4n4ryOfAnotherVendor0000000008',
+  'smtp password': 'c4n4ry-smtp-password-0009',
+  'path of a hook': 'c4n4ry-path-of-a-hook-0010',
+  'query of a hook': 'c4n4ry-query-of-a-hook-0011',
+  'what signs': 'c4n4ry-what "signs"-0012',
+  "a bot's token": '123456789:c4n4ry-token-of-a-bot-000000000013',
 }
 const key = (name: string) => secrets[name]!
 
@@ -30,10 +39,23 @@ t.test('no credential is in anything that gw writes or tells', async t => {
   const lines: string[] = []
   const { log } = createLog({ level: 'trace', format: 'json', out: { write: line => void lines.push(line) } })
   const redis = await redisServer(t)
+  const otel = await collector(t)
+  const mail = await mailServer(t, { user: 'gw', password: 'another' })
+  const passwordFile = path.join(t.testdir(), 'smtp.password')
+  writeFileSync(passwordFile, key('smtp password'))
   const gw = await gateway(t, {
     log,
     accounts: [{ name: 'plain', models: { quiet: 'quiet' } }],
-    config: { 'redis.url': redis.url, 'ops.token': key('ops token'), 'ops.interval': 1000 },
+    config: {
+      'redis.url': redis.url,
+      'ops.token': key('ops token'),
+      'ops.interval': 1000,
+      'otel.endpoint': otel.url,
+      'smtp.url': mail.url,
+      'smtp.password_file': passwordFile,
+      'smtp.from': 'gw@example.com',
+      'notify.allow_private': true,
+    },
   })
   const { db } = gw.database
   await addProxy(db, gw.secret, { name: 'egress', url: `http://gw:${key('proxy login')}@127.0.0.1:1` })
@@ -72,6 +94,35 @@ t.test('no credential is in anything that gw writes or tells', async t => {
   })
   secrets['client key'] = client
   await gw.inForce()
+
+  // Who is told of alerts refuses, and says what it was told with.
+  const hook = await receiver(t, (_n, { path }) => ({
+    status: 400,
+    body: path.includes('unsigned')
+      ? `${path} ${decodeURIComponent(path)}`
+      : `${key('what signs')} ${JSON.stringify([key('what signs'), path])}`,
+  }))
+  const url = `${hook.url}/${key('path of a hook')}?to=${key('query of a hook')}`
+  const channels: NewChannel[] = [
+    { name: 'hook', type: 'webhook', url, secret: key('what signs') },
+    { name: 'chat', type: 'slack', url: `${url}&unsigned` },
+    { name: 'signed-chat', type: 'feishu', url, secret: key('what signs') },
+    {
+      name: 'bot',
+      type: 'telegram',
+      url: `${hook.url}/unsigned`,
+      secret: key("a bot's token"),
+      recipients: ['@canary'],
+    },
+    { name: 'mail', type: 'email', recipients: ['ops@example.org'] },
+  ]
+  for (const channel of channels) await addChannel(db, gw.secret, channel, { allowPrivate: true })
+  await db.updateTable('alert_rules').set({ enabled: false }).execute()
+  await addRule(db, {
+    ...{ name: 'canary', description: '', enabled: true, severity: 'P1', cooldown_ms: 600_000 },
+    ...{ metric: 'error_rate', op: '>', threshold: 0, window_minutes: 1, sustained: 1 },
+    ...{ where: {}, notify: [], fallback: null },
+  })
 
   // An upstream that says what it was sent, in every way in which it may.
   const quoting = (secret: string) =>
@@ -123,6 +174,16 @@ t.test('no credential is in anything that gw writes or tells', async t => {
     (await fetch(ops + path, { headers })).text()
   const errors = async () => JSON.parse(await told('/ops/errors?limit=1000')).rows as { account: string | null }[]
   await until(t, 'the error log has them', async () => (await errors()).length >= 24)
+  await until(t, 'each channel refused the alert', async () => {
+    const { rows } = await sql<{ channel: number }>`
+      select distinct channel_id as channel from alert_deliveries where error is not null`.execute(db)
+    return rows.length === 5
+  })
+  await until(t, 'traces and metrics are sent', () =>
+    ['gw.account', 'shapeless', 'gen_ai.client.operation.duration'].every(mark =>
+      otel.raw.some(sent => sent.includes(mark)),
+    ),
+  )
   await told(`/ops/nothing?token=${key('ops token')}`)
   await told('/ops/overview', { authorization: `Bearer ${key('unknown client key')}` })
   const frame = await new Promise<string>((resolve, reject) => {
@@ -157,6 +218,9 @@ t.test('no credential is in anything that gw writes or tells', async t => {
   for (const by of ['account', 'model', 'user', 'key', 'path'])
     haystacks[`/ops/dimensions?by=${by}`] = await told(`/ops/dimensions?by=${by}`)
   haystacks['/ops/explain'] = (await Promise.all(ids.map(id => told(`/ops/explain/${id}`)))).join('\n')
+  haystacks['what OpenTelemetry sends'] = otel.raw.join('\n')
+  haystacks['what channels are told'] = hook.got.map(({ body }) => body).join('\n')
+  haystacks['gw alert channel list'] = JSON.stringify(await listChannels(db, gw.secret))
   haystacks['files'] = filesBelow(gw.config['data_dir'])
   haystacks['Redis'] = await redisDump(redis.client())
   haystacks['the database'] = await databaseDump(db)
@@ -171,6 +235,10 @@ t.test('no credential is in anything that gw writes or tells', async t => {
     '/ops/explain': 'shapeless',
     files: 'shapeless',
     'the database': 'bad credential ***',
+    'what OpenTelemetry sends': 'shapeless',
+    'what channels are told': 'canary',
+    'gw alert channel list': 'answered 400',
+    '/ops/alerts': 'wrong password ***',
     Redis: 'gw',
   }
   for (const [where, mark] of Object.entries(marks)) t.ok(haystacks[where]!.includes(mark), `${where} has ${mark}`)
@@ -190,6 +258,11 @@ function found(text: string, secret: string): string[] {
     JSON.stringify(secret).slice(1, -1),
     encodeURIComponent(secret),
     hex(secret),
+    // Behind whatever it follows, as in Basic.
+    ...[0, 1, 2].map(before => {
+      const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(secret)])
+      return bytes.toString('base64').slice(before === 0 ? 0 : 4, -4)
+    }),
   ])
   return [...forms].flatMap(form => {
     const at = text.indexOf(form)

@@ -58,7 +58,10 @@ export async function mailServer(t: Test, login: { user: string; password: strin
     logger: false,
     onAuth({ username, password }, _session, done) {
       if (username === login.user && password === login.password) done(null, { user: username })
-      else done(new Error(`wrong password ${password}`))
+      else {
+        const sent = Buffer.from(`\0${username}\0${password}`).toString('base64')
+        done(new Error(`wrong password ${password}, AUTH PLAIN ${sent}`))
+      }
     },
     onRcptTo({ address }, _session, done) {
       done(address.startsWith('nobody') ? new Error('no such mailbox') : null)

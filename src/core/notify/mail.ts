@@ -73,13 +73,19 @@ export async function sendMail(
   } catch (error) {
     const { code, response, message: said } = error as NodeJS.ErrnoException & { response?: string }
     const words = oneLine(String(response ?? said))
-    const told = pass === '' ? words : words.replaceAll(pass, '***')
+    const told = pass === '' ? words : sentAs(user, pass).reduce((left, form) => left.replaceAll(form, '***'), words)
     throw new Untaken(code === undefined || told.includes(code) ? told : `${code}: ${told}`)
   } finally {
     clearTimeout(timer)
     leaving?.removeEventListener('abort', leave)
     transport.close()
   }
+}
+
+/** A password as a server may quote it: as it is, and as AUTH LOGIN and AUTH PLAIN carry it. */
+function sentAs(user: string, pass: string): string[] {
+  const base64 = [pass, `\0${user}\0${pass}`].map(text => Buffer.from(text).toString('base64'))
+  return [pass, ...base64, ...base64.map(text => text.replace(/=+$/, ''))]
 }
 
 function passwordOf({ passwordFile }: Smtp, inUrl: string): string {

@@ -1,6 +1,7 @@
 // Sends one message to one channel, once.
 import type { AlertMessage, ChannelType } from '../../db/schema-watch.ts'
 import type { Guard } from '../../lib/guard/guard.ts'
+import { formsOf } from '../conceal.ts'
 import { chats } from './chat.ts'
 import { type Smtp, sendMail } from './mail.ts'
 import { post } from './post.ts'
@@ -58,6 +59,7 @@ const LONGEST_WORDS = 200
 function concealed(text: string, { url = '', secret = '' }: OpenChannel): string {
   const { pathname = '', search = '' } = URL.parse(url) ?? {}
   const parts = [url, secret, pathname + search, ...`${pathname}${search}`.split(/[/?&=]/)]
-  const clean = parts.reduce((left, part) => (part.length < 8 ? left : left.replaceAll(part, '***')), text)
+  const forms = parts.filter(part => part.length >= 8).flatMap(formsOf)
+  const clean = forms.reduce((left, form) => left.replaceAll(form, '***'), text)
   return cutLength(clean, LONGEST_WORDS)
 }
