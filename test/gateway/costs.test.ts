@@ -443,7 +443,7 @@ async function agrees(t: Test, gw: TestGateway, lanes: Lane[], all: Case[]): Pro
 
 // ---- the tests ----
 
-t.test('every way a request can go costs what its provider says', { timeout: 120_000 }, async t => {
+t.test('every way a request can go costs what its provider says', { timeout: 500_000 }, async t => {
   const gw = await gateway(t)
   const sorts = [
     { policy: 'drain', drainMs: 20_000, multiplier: '1', all: true },

@@ -258,7 +258,7 @@ t.test('OpenAI’s writes are of half an hour, unless their lifetime is told, or
 
 t.test(
   'each dialect on each platform costs what its upstream counts, however it goes',
-  { timeout: 120_000 },
+  { timeout: 500_000 },
   async t => {
     const gw = await gateway(t)
     const group = { unknown_model: 'reject', multiplier: MULTIPLIER } as const

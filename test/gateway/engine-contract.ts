@@ -654,7 +654,7 @@ export function engineContract(
     t.strictSame(resumed, [false, differences.resumes])
   })
 
-  t.test('whatever its framing and its cuts, every answer reaches its own request', { timeout: 60_000 }, async t => {
+  t.test('whatever its framing and its cuts, every answer reaches its own request', { timeout: 300_000 }, async t => {
     const engine = await engineOf(t, { idleConnections: 64 })
     const seed = 20_261_128
     const bodyOf = (id: number) => {

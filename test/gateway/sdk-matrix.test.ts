@@ -505,7 +505,7 @@ interface Outcome {
   error: unknown
 }
 
-t.test('every official client on every platform', { timeout: 240_000 }, async t => {
+t.test('every official client on every platform', { timeout: 500_000 }, async t => {
   // The brake on guessed keys is no part of this.
   const gw = await gateway(t, { config: { 'limits.bad_keys': 0 } })
   const { db } = gw.database

@@ -189,7 +189,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
           ? {}
           : { body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
         // A request that hangs fails its own test, and soon.
-        signal: options.signal ?? AbortSignal.timeout(20_000),
+        signal: options.signal ?? AbortSignal.timeout(60_000),
       }),
     live: () => controlClient(config['control.socket']).get<LiveView>('/live'),
     heal: async () => {
@@ -228,7 +228,7 @@ export async function until(
   t: Test,
   fact: string,
   holds: () => boolean | Promise<boolean>,
-  ms = 30_000,
+  ms = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + ms
   while (!(await holds())) {
