@@ -57,13 +57,13 @@ const due = sql`d.state = 'pending' and d.due_at <= now() and (d.lease_until is 
 async function claimOf(tx: Db, channel: number, { holder, cap, room }: ClaimOptions): Promise<Claimed[]> {
   const left = cap === 0 ? Number.POSITIVE_INFINITY : cap - (await toldWithinAnHour(tx, channel))
   if (left > 0) await makeDigest(tx, channel)
-  // That it is over is not told before that it fires is, or is given up.
+  // That it is over is not told before that it fires is, or is given up; of the rest the worst first, while there is room.
   const { rows } = await sql<{ id: bigint; counts: boolean }>`
     select d.id, d.kind in ('firing', 'resolved') as counts from alert_deliveries d
     where d.channel_id = ${channel} and ${due} and not exists (
       select 1 from alert_deliveries e
       where e.event_id = d.event_id and e.channel_id = d.channel_id and e.id < d.id and e.state = 'pending')
-    order by d.kind = 'digest' desc, d.id limit ${PAGE} for update skip locked`.execute(tx)
+    order by d.kind = 'digest' desc, d.message->>'severity', d.id limit ${PAGE} for update skip locked`.execute(tx)
   // What a person asked for and what tells of others is never held.
   const within = rows.filter(row => row.counts).slice(0, Math.max(0, left))
   const over = rows.filter(row => row.counts).slice(within.length)

@@ -159,6 +159,16 @@ t.test('a channel that hangs delays nobody else, and holds four connections at m
   t.equal(dead.length, 4)
 })
 
+t.test('the worst is told first, and is not what is held back', async t => {
+  const { sender, channel, tell, rows } = await world(t, 2)
+  const got = await channel('one')
+  for (const severity of ['P3', 'P2', 'P3', 'P0'] as const)
+    await tell({ ...message('firing', severity), severity }, ['one'])
+  await sender('one').round()
+  await until(t, 'there was room for two', async () => (await rows()).filter(row => row.state === 'sent').length === 2)
+  t.strictSame(got.map(({ json }) => json['rule_name']).sort(), ['P0', 'P2'])
+})
+
 t.test('that it is over is not told before that it fires', async t => {
   const { sender, channel, event, tell, rows, hurry } = await world(t)
   const got = await channel('flaky', n => (n === 0 ? { status: 500 } : undefined))
