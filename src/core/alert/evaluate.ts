@@ -273,8 +273,10 @@ interface Writes {
 
 async function remember(tx: Transaction<Tables>, { keep, forget }: Writes, boundary: number): Promise<void> {
   const at = new Date(boundary)
-  for (const { rule, dimension } of forget)
-    await tx.deleteFrom('alert_states').where('rule_id', '=', rule).where('dimension', '=', dimension).execute()
+  if (forget.length > 0)
+    await sql`delete from alert_states s
+      using unnest(${forget.map(({ rule }) => rule)}::int[], ${forget.map(({ dimension }) => dimension)}::text[]) as gone (rule_id, dimension)
+      where s.rule_id = gone.rule_id and s.dimension = gone.dimension`.execute(tx)
   // A statement takes 65 535 values, and a rule by model may have a thousand dimensions.
   for (let i = 0; i < keep.length; i += MOST_STATES) await rememberAll(tx, keep.slice(i, i + MOST_STATES), at)
 }
