@@ -9,7 +9,7 @@ import { parseRuleFile, shippedRules } from '../../../src/core/alert/read-file.t
 import { defaults, type Rule, type RuleFields } from '../../../src/core/alert/rule.ts'
 import { addRule, findRule, listRules, removeRule, ruleOf, setRule } from '../../../src/core/alert/rules.ts'
 import { addSilence, endSilence } from '../../../src/core/alert/silence.ts'
-import { evaluated, statesOf } from '../../../src/core/alert/states.ts'
+import { evaluated, missedEvaluations, statesOf } from '../../../src/core/alert/states.ts'
 import { importRules, syncFiles } from '../../../src/core/alert/sync.ts'
 import { type Database, openDatabase } from '../../../src/db/connect.ts'
 import { freshDatabase } from '../../helpers/database.ts'
@@ -100,6 +100,12 @@ t.test('the count goes on in another process, and begins again after a gap, whic
   t.strictSame(await minute(one, 11, 9), ['firing errors'])
   const { missed, missed_at } = statesOf({ id, where: {} }, await evaluated(one.db))
   t.strictSame([missed, missed_at?.getTime()], [2, start + 9 * MINUTE])
+  t.match(await missedEvaluations(one.db), { rules: 1, evaluations: 2 })
+  await one.db
+    .updateTable('alert_states')
+    .set({ missed_at: new Date(Date.now() - 2 * 86_400_000) })
+    .execute()
+  t.match(await missedEvaluations(one.db), { rules: 0, evaluations: 0 }, 'not told for ever')
 })
 
 t.test('a clock that was wrong stops nothing', async t => {
