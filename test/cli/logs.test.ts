@@ -35,6 +35,7 @@ t.test('an expression picks lines', async t => {
     ['attempts ~ "no answer"', [2]],
     ['ms>1000', [1, 2]],
     ['ms<=1.5', [3]],
+    ['status~50', [2]],
     ['level=warn', [2]],
     ['level>info', [2]],
     ['account!=a7', [1, 3, 4]],
@@ -53,12 +54,14 @@ t.test('what is wrong with one is told with its place', async t => {
   const cases: [string, string][] = [
     ['stauts>=500', 'no field "stauts"; did you mean "status"? (there are'],
     ['status>=', 'a value is expected after status>=, it ends, at position 9\n'],
-    ['status>= and ms>1', 'and" or "or" is expected, got "ms", at position 14\n'],
+    ['status>= and ms>1', 'status is a number, got "and", at position 10\n'],
     ['(status=1', 'a ")" is missing for the "(" at 1, it ends, at position 10\n'],
     ['status=1 ms=2', '"and" or "or" is expected, got "ms", at position 10\n'],
     ['user="x', 'a text without its end at position 6\n  user="x\n       ^'],
     ['level=loud', 'level is one of trace debug info warn error fatal, got "loud", at position 7\n'],
     ['status=1 or', 'a field is expected, it ends, at position 12\n'],
+    ['status>=40x', 'status is a number, got "40x", at position 9\n'],
+    ['user=a and ms>30s', 'ms is a number, got "30s", at position 15\n'],
     ['status = ! 3', '"!" means nothing at position 10\n'],
     [')', 'a field is expected, got ")", at position 1\n'],
   ]

@@ -33,6 +33,9 @@ export const fields = [
   'error',
 ] as const
 
+// What is compared by its size: by letters 5 would be more than 30.
+const numbers = new Set<string>(['status', 'ms', 'first_token_ms', 'queued_ms', 'in', 'out', 'cached'])
+
 const levels: Record<string, number> = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60 }
 
 interface Token {
@@ -107,6 +110,8 @@ export function parseWhere(text: string): Where {
     next++
     if (field === 'level' && levels[value.text.toLowerCase()] === undefined)
       return fail(`level is one of ${Object.keys(levels).join(' ')}, got ${JSON.stringify(value.text)},`, value.at)
+    if (numbers.has(field) && operator.text !== '~' && Number.isNaN(Number(value.text)))
+      return fail(`${field} is a number, got ${JSON.stringify(value.text)},`, value.at)
     const wanted = field === 'level' ? String(levels[value.text.toLowerCase()]) : value.text
     const compare = comparing(operator.text, wanted)
     return line => {
