@@ -138,7 +138,7 @@ function business(vitals: Vitals, idle: boolean): [Component['name'], Component[
   const measured =
     `${round(ofRequests, 2)} % of ${requests} requests failed, and ${round(ofAttempts, 2)} % of ${vitals.attempts} attempts at accounts` +
     (worst > 1 ? '; above 1 %' : '')
-  const errors = idle ? 'idle: nobody asked anything' : measured
+  const errors = idle ? 'idle: nothing was asked that an account could have answered' : measured
   // Failures alone have no first token: then they are all there is to judge by.
   const seen = idle || vitals.ttft_p99 !== null
   const ttft = vitals.ttft_p99
