@@ -78,10 +78,14 @@ export async function reachOf(db: Db): Promise<Reach> {
  * @param most how long the longest of them may be, ms: a day where nothing is said
  */
 export function partsOf(span: Span, reach: Reach, most: number = DAY): Part[] {
-  let { since } = span
+  let { since, until } = span
   const coarsest = grains.findLastIndex(({ ms }) => ms <= most)
-  for (let i = 0; i < coarsest; i++) if (since < reach.since[i]!) since = floor(since, grains[i + 1]!.ms)
-  return cover(since, span.until, coarsest, reach)
+  for (let i = 0; i < coarsest; i++) {
+    const coarser = grains[i + 1]!.ms
+    if (since < reach.since[i]!) since = floor(since, coarser)
+    if (until < reach.since[i]!) until = ceil(until, coarser)
+  }
+  return cover(since, until, coarsest, reach)
 }
 
 function cover(from: number, till: number, grain: number, reach: Reach): Part[] {

@@ -434,4 +434,9 @@ t.test('spans: ranges, spans of time and dates; parts are days and hours where t
     ['watch_hour 18T22:00 19T00:00'],
     'where the minutes are gone the hours are asked',
   )
+  t.strictSame(
+    words(partsOf({ since: Date.UTC(2026, 10, 18, 20), until: Date.UTC(2026, 10, 18, 22, 30) }, kept)),
+    ['watch_hour 18T20:00 18T23:00'],
+    'at the end as at the beginning',
+  )
 })
