@@ -16,9 +16,9 @@ export interface LiveStream {
   attachControl(server: Server): void
   /** all at once, for who asks only once */
   view(): Promise<LiveView>
-  /** Says goodbye to all who watch. To be closed before the servers. */
   /** how many watch */
   size(): number
+  /** Says goodbye to all who watch. To be closed before the servers. */
   close(): Promise<void>
 }
 

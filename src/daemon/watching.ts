@@ -28,22 +28,21 @@ export function startWatching(
   /** how many want rows of each kind, and how many watch at all */
   const wanted = { accounts: 0, users: 0, groups: 0 }
   let watching = 0
-  let steps = new Steps()
-  let rows = freshRows()
-  let steppedAt = 0
+  let telling = begun()
   let building: Promise<string> | undefined
   // Of the newest frame, as long as somebody watches.
   let current: Promise<string> | undefined
   let next = Promise.withResolvers<void>()
 
   async function build(): Promise<string> {
+    // Whoever watches may leave meanwhile: then this is of nobody's telling, and the next begins anew.
+    const mine = telling
+    const { rows } = mine
     const all = await pulses.all()
     const now = performance.now()
-    const seconds = Math.max(1, Math.round((now - steppedAt) / SECOND))
-    const step = steps.next(all)
-    const first = steppedAt === 0
-    steppedAt = now
-    const per = first ? 1 : seconds
+    const step = mine.steps.next(all)
+    const per = mine.steppedAt === 0 ? 1 : Math.max(1, Math.round((now - mine.steppedAt) / SECOND))
+    mine.steppedAt = now
 
     const states: Partial<Record<AccountState, number>> = {}
     const accounts = new Map<string, AccountView>()
@@ -88,10 +87,12 @@ export function startWatching(
 
   /** One at a time: a frame that takes longer than a second takes the place of the next. */
   function renew(): Promise<string> {
-    building ??= build().finally(() => {
-      building = undefined
+    if (building) return building
+    const mine = build().finally(() => {
+      if (building === mine) building = undefined
     })
-    return building
+    building = mine
+    return mine
   }
 
   async function second(): Promise<void> {
@@ -130,12 +131,16 @@ export function startWatching(
       for (const kind of mine) wanted[kind]++
       watching++
       const seen = { accounts: 0, users: 0, groups: 0 }
+      let told: Promise<string> | undefined
       try {
         while (!gone.aborted) {
           const coming = next.promise
-          await send(await (current ??= renew()))
+          const newest = (current ??= renew())
+          // A frame that took longer than its second is the next one's, too.
+          if (newest !== told) await send(await newest)
+          told = newest
           for (const kind of mine) {
-            const news = rows[kind].since(seen[kind], kind)
+            const news = telling.rows[kind].since(seen[kind], kind)
             seen[kind] = news.seen
             for (const message of news.messages) await send(message)
           }
@@ -145,10 +150,9 @@ export function startWatching(
         for (const kind of mine) wanted[kind]--
         if (--watching === 0) {
           // Nobody counts from here on, and nobody needs what was told.
-          steps = new Steps()
-          rows = freshRows()
-          steppedAt = 0
+          telling = begun()
           current = undefined
+          building = undefined
         }
       }
     },
@@ -160,7 +164,18 @@ export function startWatching(
   }
 }
 
-const freshRows = (): Record<RowKind, Rows> => ({ accounts: new Rows(), users: new Rows(), groups: new Rows() })
+interface Telling {
+  steps: Steps
+  rows: Record<RowKind, Rows>
+  /** when the last frame was made; 0: there was none */
+  steppedAt: number
+}
+
+const begun = (): Telling => ({
+  steps: new Steps(),
+  rows: { accounts: new Rows(), users: new Rows(), groups: new Rows() },
+  steppedAt: 0,
+})
 
 async function* through<T>(parts: AsyncIterable<T[]>, see: (one: T) => void): AsyncGenerator<T[]> {
   for await (const part of parts) {

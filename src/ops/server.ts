@@ -61,6 +61,10 @@ export function createOpsServer(options: {
           return send(500, JSON.stringify({ error: (error as Error).message }))
         }
       }
+      if (path === '/ops/ws') {
+        res.setHeader('upgrade', 'websocket')
+        return send(426, '{"error":"the live stream is a WebSocket: ask for ws://…/ops/ws, or look at /ops/"}')
+      }
       const answer = await answerOps(options.routes, target, options.patienceMs)
       if (answer !== undefined) return send(answer.status, answer.body)
     }

@@ -182,6 +182,8 @@ export function createStream(options: {
 
   return {
     attach(http, door) {
+      // Who offers another protocol beside HTTP/1.1 (h2c, as `curl --http2` and Java do) is answered in this one.
+      upgrading(http).shouldUpgradeCallback = ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket'
       http.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
         // The client may leave at any moment, also before ws listens.
         socket.on('error', () => {})
@@ -206,6 +208,9 @@ export function createStream(options: {
     },
   }
 }
+
+/** Of Node since 24.9; its types do not know it as a property. */
+const upgrading = (http: Server) => http as Server & { shouldUpgradeCallback: (req: IncomingMessage) => boolean }
 
 /** status, why, and after how many seconds it is worth trying again */
 type Refused = readonly [status: number, why: string, retryS?: number]

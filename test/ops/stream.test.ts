@@ -9,6 +9,7 @@ import { Outcome } from '../../src/core/outcome.ts'
 import { createLive } from '../../src/daemon/live.ts'
 import { createPulses, errorRate, Steps } from '../../src/daemon/pulse.ts'
 import { Rows } from '../../src/daemon/rows.ts'
+import { startWatching } from '../../src/daemon/watching.ts'
 import { foreignHost } from '../../src/ops/host.ts'
 import { originAllowed } from '../../src/ops/origin.ts'
 import { createStream, type StreamLimits, type StreamSource, type StreamTimes } from '../../src/ops/stream.ts'
@@ -40,7 +41,7 @@ async function listener(t: Test, { limits = {}, times = {}, source = quiet }: Se
     log: line => lines.push(line),
     times,
   })
-  const server = http.createServer()
+  const server = http.createServer((_req, res) => res.writeHead(204).end())
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const foreign = (host: string | undefined) => foreignHost(server.address(), 'gw.example', host)
   stream.attach(server, { path: '/ops/ws', trusted: false, foreign })
@@ -237,6 +238,20 @@ t.test('who is dead, too slow or too loud is let go; who answers stays', async t
   t.strictSame(lines, [])
 })
 
+t.test('who offers another protocol than a WebSocket is answered in HTTP', async t => {
+  const { port } = await listener(t)
+  const asked = (headers: http.OutgoingHttpHeaders) =>
+    new Promise<number>((resolve, reject) => {
+      const req = http.request({ port, path: '/livez', headers }, res => resolve(res.resume().statusCode!))
+      req.on('error', reject).end()
+    })
+  // As curl --http2 and Java's client do with every first request.
+  const h2c = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' }
+  t.equal(await asked(h2c), 204)
+  t.equal(await asked({}), 204)
+  t.equal(await asked({ connection: 'upgrade', upgrade: 'WebSocket' }), 404, 'the stream is elsewhere')
+})
+
 t.test('who stops says 1001, and when it is worth coming back', async t => {
   const { stream, port } = await listener(t)
   const one = await watch(t, `ws://127.0.0.1:${port}/ops/ws`)
@@ -317,6 +332,80 @@ t.test('the frames of two processes on one Redis are one, and exact', { skip: aw
   t.equal(errorRate(pulses.map(pulse => pulse.all)), 25)
   t.strictSame(steps.next(await one!.all()).all, { requests: 0, tokens: 0 }, 'nothing is told twice')
 })
+
+t.test(
+  'who begins to look is told of the last second, whatever was told before and whoever left meanwhile',
+  async t => {
+    const gw = await gateway(t)
+    const live = createLive(Date.now)
+    const nobody = { waiting: () => 0, waitingBy: () => ({ users: {}, accounts: {}, groups: {} }) }
+    const real = createPulses(live, gw.daemon.gateway.store, { processId: 'one', shared: false, ...nobody })
+    let held = Promise.resolve()
+    let asked = 0
+    const slow = {
+      beat: () => real.beat(),
+      async all() {
+        asked++
+        await held
+        return real.all()
+      },
+    }
+    const watching = startWatching(gw.daemon.gateway, slow, { phase: () => 'ready', shared: false })
+    t.teardown(() => watching.close())
+    const request = () => {
+      const outcome = new Outcome({ id: 'x', at: Date.now(), method: 'POST', path: '/', ip: '' })
+      live.began!(outcome)
+      live.ended(outcome)
+    }
+    const beats = async () => (await real.all())[0]!.beat
+    const later = async (n: number, from: number) =>
+      until(t, `${n} more seconds are over`, async () => (await beats()) >= from + n)
+    function look(take: (text: string, gone: AbortSignal) => Promise<void> = async () => {}) {
+      const leave = new AbortController()
+      const frames: string[] = []
+      const send = (text: string) => {
+        frames.push(text)
+        return take(text, leave.signal)
+      }
+      return { leave, frames, ended: watching.source(new URLSearchParams('rows=none'), send, leave.signal) }
+    }
+
+    const slowly = Promise.withResolvers<void>()
+    held = slowly.promise
+    const first = look()
+    await until(t, 'the first frame is being made', () => asked === 1)
+    await later(1, await beats())
+    slowly.resolve()
+    await until(t, 'it has three', () => first.frames.length > 2)
+    t.equal(new Set(first.frames).size, first.frames.length, 'a frame that took longer than its second is told once')
+    first.leave.abort()
+    await first.ended
+
+    const stuck = look(
+      (_, gone) => new Promise((_, reject) => gone.addEventListener('abort', () => reject(gone.reason))),
+    )
+    await until(t, 'it does not take its first frame', () => stuck.frames.length === 1)
+    const meanwhile = Promise.withResolvers<void>()
+    held = meanwhile.promise
+    const before = asked
+    await until(t, 'the next is being made', () => asked > before)
+    stuck.leave.abort()
+    await t.rejects(stuck.ended)
+    meanwhile.resolve()
+
+    for (let i = 0; i < 50; i++) request()
+    await later(2, await beats())
+    const second = look()
+    await until(t, 'it has two frames', () => second.frames.length > 1)
+    t.strictSame(
+      second.frames.map(text => (JSON.parse(text) as LiveFrame).requests),
+      second.frames.map(() => 0),
+      'what was before is not told',
+    )
+    second.leave.abort()
+    await second.ended
+  },
+)
 
 t.test('the frames are what happened: requests and tokens as they pass, accounts that are out', async t => {
   const lines: string[] = []
