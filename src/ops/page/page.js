@@ -4,6 +4,7 @@ const WAITS_S = [1, 2, 4, 8, 16]
 const SILENT_MS = 5_000
 const LIVE_S = 120
 const REFRESH_MS = 15_000
+const PATIENCE_MS = 8_000
 const MOST_ROWS = 200
 const SVG = 'http://www.w3.org/2000/svg'
 
@@ -25,7 +26,9 @@ let providers = new Map()
 // ---- what is asked ----
 
 async function ask(path) {
-  const answer = await fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {}, cache: 'no-store' })
+  const headers = token ? { authorization: `Bearer ${token}` } : {}
+  // A daemon that hangs would keep us waiting, and what is asked each time would pile up.
+  const answer = await fetch(path, { headers, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) })
   if (answer.status === 401) throw new Denied()
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`)
   return answer.json()
@@ -49,6 +52,8 @@ async function refresh() {
 async function part(path, show, fail = () => {}) {
   try {
     show(await ask(path))
+    // Also where no stream comes through, as behind a proxy that knows no WebSocket.
+    at('board').hidden = !at('ask').hidden
   } catch (error) {
     if (error instanceof Denied) denied()
     else fail()
@@ -114,7 +119,7 @@ function connect() {
     nextTry = Date.now() + wait * 1000
     lost = reason || (code === 1006 ? 'no answer' : `closed with ${code}`)
     // A gap is drawn as one.
-    if (frames.length > 0) frames.push(null)
+    if (frames.length > 0 && frames.at(-1) !== null) frames.push(null)
     tick()
   }
 }
