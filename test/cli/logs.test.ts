@@ -107,7 +107,6 @@ t.test('of a running daemon, and on as they come', async t => {
   const control = await controlServer(`${dataDir}/gw.sock`, 0o600, {
     'POST /logs': body => logsView(recent, body as LogsAsked),
   })
-  t.teardown(() => control.close())
   for (let n = 0; n < 2500; n++) log.info({ status: 200 + (n % 2) }, `line ${n}`)
   log.warn({ token: 'sk-secret' }, 'with a secret')
   const { stdout } = await gw(['logs', '--where', 'status=201'])
@@ -124,6 +123,15 @@ t.test('of a running daemon, and on as they come', async t => {
     log.info(`later ${n++}`)
     return seen.split('\n').length > 3
   })
+  await control.close()
+  const next = createLog({ level: 'info', format: 'journald', out: { write: () => {} } })
+  next.log.info('later, from the next daemon')
+  const again = await controlServer(`${dataDir}/gw.sock`, 0o600, {
+    'POST /logs': body => logsView(next.recent, body as LogsAsked),
+  })
+  t.teardown(() => again.close())
+  await until(t, 'and goes on with the next daemon', () => seen.includes('from the next daemon'))
+  t.equal(seen.split('from the next daemon').length, 2, 'each line once')
   child!.kill('SIGINT')
   t.equal((await following).code, 130)
 })

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
+import type { ControlClient } from '../../control/client.ts'
 import type { LogsAsked, LogsView } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Invocation } from '../command.ts'
@@ -51,12 +52,38 @@ export async function logs(
     if (last.length === 0) gw.out.note('no such line; what is older than a daemon keeps is in its journal or its file')
     return
   }
+  await goOn(gw, control, asked, line => wanted(line) && print(line))
+}
+
+/** Until nobody reads any more. A daemon that ends is waited for, and what the next one wrote is shown from its beginning. */
+async function goOn(
+  gw: Invocation,
+  control: ControlClient,
+  asked: LogsAsked,
+  show: (line: Line) => unknown,
+): Promise<void> {
+  const { stdout } = gw.shell
+  // Its clock is ours.
+  let seen = Date.now()
+  let gone = false
   while (!stdout.destroyed) {
-    const { lines, next, more } = await control.post<LogsView>('/logs', asked)
+    const answer = await control.post<LogsView>('/logs', asked).catch((error: Error) => {
+      if (!(error instanceof Refusal) || error.kind !== 'unreachable') throw error
+      if (!gone) gw.out.note('the daemon is gone; its log goes on here when it is back')
+      gone = true
+    })
+    // Another daemon counts its lines anew.
+    if (answer === undefined || answer.next < asked.from) {
+      asked = { from: 0, since: seen }
+      await pause(LOOK_EVERY_MS)
+      continue
+    }
+    gone = false
+    const { lines, next, more } = answer
     asked = { ...asked, from: next }
     for (const { at, text } of lines) {
-      const line = parsed(text, at)
-      if (wanted(line)) print(line)
+      seen = at + 1
+      show(parsed(text, at))
     }
     if (!more) await pause(LOOK_EVERY_MS)
   }
