@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { nouns } from '../../src/cli/nouns.ts'
 import { define } from '../../src/cli/run.ts'
@@ -267,4 +268,12 @@ t.test('a file that an option names is a regular one of a size that is no accide
   t.equal(key.code, 0, 'what needs no secret reads none')
   const prices = await here.gw('price import -', { stdin: `${' '.repeat(3 * 1024 * 1024)}{}` })
   t.notMatch(prices.stderr, /may hold/, 'a table of prices may be larger')
+})
+
+t.test('tests of alert rules alone are of the shipped rules', async t => {
+  const tests = fileURLToPath(new URL('../../config/alerts.test.yaml', import.meta.url))
+  const alone = await gw(['alert', 'rule', 'check', tests])
+  t.match(alone, { code: 0, stdout: /^\d\d rules, \d\d tests, all passed\n$/ })
+  const rules = fileURLToPath(new URL('../../config/alerts.yaml', import.meta.url))
+  t.equal((await gw(['alert', 'rule', 'check', rules, tests])).stdout, alone.stdout)
 })

@@ -28,7 +28,7 @@ const row = (event: AlertEvent) => {
     status,
     rule,
     of: dimension,
-    value: Number((last_value ?? value).toFixed(2)),
+    value: twoDigits(last_value ?? value),
     fired: fired_at,
     resolved: resolved_at,
     acked: acked_by,
@@ -36,7 +36,14 @@ const row = (event: AlertEvent) => {
   }
 }
 
-const view = ({ deliveries, ...event }: AlertEvent) => ({ ...event, told: deliveries.map(told) })
+const twoDigits = (value: number) => Number(value.toFixed(2))
+
+const view = ({ deliveries, value, last_value, ...event }: AlertEvent) => ({
+  ...event,
+  value: twoDigits(value),
+  last_value: last_value === null ? null : twoDigits(last_value),
+  told: deliveries.map(told),
+})
 
 export async function list(gw: Invocation, filter: EventFilter): Promise<void> {
   const { limit = 50 } = filter

@@ -1,7 +1,7 @@
 // gw alert rule import and check: files of rules, and the tests in them.
 import path from 'node:path'
 import { checkRules } from '../../core/alert/check.ts'
-import { readRuleFile } from '../../core/alert/read-file.ts'
+import { readRuleFile, shippedRules } from '../../core/alert/read-file.ts'
 import { checkNames } from '../../core/alert/states.ts'
 import { importRules } from '../../core/alert/sync.ts'
 import { Refusal } from '../../lib/refusal.ts'
@@ -45,6 +45,8 @@ export function checkFiles(gw: Invocation, files: readonly string[]): number {
     }
   })
   if (mistakes.length > 0) throw new Refusal('config', mistakes.join('\n'))
+  // Tests alone are of the rules that gw comes with.
+  if (whole.every(file => file.rules.length === 0)) whole.unshift(shippedRules())
   const rules = whole.reduce((sum, file) => sum + file.rules.length, 0)
   const tests = checkRules(whole)
   const failed = tests.filter(test => !test.passed)
