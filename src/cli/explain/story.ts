@@ -38,7 +38,7 @@ function opening(e: Explanation): string[] {
     ...labelled('began', `${e.at.replace('T', ' ').replace('Z', '')} UTC`),
     ...labelled(
       'asked',
-      `${asked || 'what was no request'}${speech === '' ? '' : ` (${speech})`}${e.ip ? ` from ${e.ip}` : ''}`,
+      `${asked || (e.not_known.length > 0 ? 'not known here' : 'what was no request')}${speech === '' ? '' : ` (${speech})`}${e.ip ? ` from ${e.ip}` : ''}`,
     ),
     ...labelled('by', `${who}${where}${e.platform ? `, platform ${e.platform}` : ''}`),
     ...(e.model

@@ -3,6 +3,7 @@ import { overview as query } from '../../core/watch/overview.ts'
 import { HOUR, spanOf } from '../../core/watch/range.ts'
 import { reading } from '../../core/watch/reading.ts'
 import { scopeOf } from '../../core/watch/scope.ts'
+import { round } from '../../core/watch/sums.ts'
 import type { Invocation } from '../command.ts'
 import { type Filters, filterOf, percent, quantiles, type Span } from './figures.ts'
 
@@ -33,10 +34,11 @@ export async function overview(gw: Invocation, options: Filters & Span): Promise
     cpu: percent(resources.cpu_usage),
     memory: percent(resources.memory_usage),
     disk: percent(resources.disk_usage),
-    'event loop': resources.event_loop_lag_p99_ms === null ? null : `p99 ${resources.event_loop_lag_p99_ms} ms late`,
+    'event loop':
+      resources.event_loop_lag_p99_ms === null ? null : `p99 ${round(resources.event_loop_lag_p99_ms, 1)} ms late`,
     'under way': `${resources.in_flight ?? '-'}, ${resources.queue_depth ?? '-'} waiting`,
     'database connections': `${resources.db_connections.active ?? '-'} in use of ${resources.db_connections.max}`,
-    processes: `${resources.processes} on ${resources.nodes} nodes`,
+    processes: `${resources.processes} on ${resources.nodes} node${resources.nodes === 1 ? '' : 's'}`,
     database: system.database,
     redis: system.redis,
     jobs: system.jobs.length === 0 ? system.background_jobs : `${system.background_jobs}: ${system.jobs.join('; ')}`,

@@ -38,17 +38,18 @@ export async function watch(gw: Invocation, { count }: { count?: number }): Prom
   await promise.finally(stop)
 }
 
+/** In the short words of `gw top`, so that it fits a terminal of 100 columns. */
 function line(frame: LiveFrame): string {
   const { ttft_ms: ttft, accounts, error_rate } = frame
   return [
     frame.at.slice(11, 19),
     `qps ${frame.qps}`,
     `tps ${Math.round(frame.tps)}`,
-    `in flight ${frame.in_flight}`,
-    `waiting ${frame.waiting}`,
-    `errors ${error_rate === null ? '-' : `${error_rate}%`}`,
+    `run ${frame.in_flight}`,
+    `wait ${frame.waiting}`,
+    `err ${error_rate === null ? '-' : `${error_rate}%`}`,
     `ttft p50 ${ttft ? `${ttft.p50}ms` : '-'} p95 ${ttft ? `${ttft.p95}ms` : '-'}`,
-    `accounts out ${accounts.out}/${accounts.total}`,
+    `out ${accounts.out}/${accounts.total}`,
     ...(frame.nodes.length > 1 ? [`nodes ${frame.nodes.length}`] : []),
     ...(frame.phase === 'ready' ? [] : [frame.phase]),
   ].join('  ')
