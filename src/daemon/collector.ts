@@ -46,6 +46,8 @@ export function createCollector(options: CollectorOptions): Collector {
     intervalMs,
     now,
     pathClass: pathClasses(routes.map(route => route.path)),
+    lost: slice =>
+      log.warn(`collector: what ended since ${new Date(slice.from).toISOString()} is lost, Postgres takes nothing`),
     modelClass: modelClasses(model => snapshot().prices.find(model, now())?.price.model === model),
   })
   const pending = new Lives({

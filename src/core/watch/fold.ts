@@ -45,6 +45,10 @@ export interface FoldOptions {
   mostPayers?: number
   /** the most combinations of platform, group, account and model; default 10,000 */
   mostCells?: number
+  /** the most slices that wait to be given out, of which the oldest go first; default 60 */
+  mostSlices?: number
+  /** told of each that nobody fetched in time */
+  lost?: (slice: Slice) => void
 }
 
 export interface WatchFold extends Fold {
@@ -59,7 +63,7 @@ const PUT_BACK_MS = MINUTE
 
 /** A request belongs to the instant at which it ended. */
 export function createFold(options: FoldOptions): WatchFold {
-  const { intervalMs, now, modelClass, pathClass, mostPayers = 20_000, mostCells = 10_000 } = options
+  const { intervalMs, now, modelClass, pathClass, mostPayers = 20_000, mostCells = 10_000, mostSlices = 60 } = options
   const over: Slice[] = []
   let tree: Tree = new Map()
   let slice = begin(now())
@@ -124,6 +128,8 @@ export function createFold(options: FoldOptions): WatchFold {
       if (at >= slice.until && now() >= slice.until) {
         over.push(slice)
         slice = begin(now())
+        // Whoever writes them stands still with Postgres, and requests go on.
+        if (over.length > mostSlices) options.lost?.(over.shift()!)
       }
       const wrong = classify(o)
       const success = wrong === undefined || wrong.recovered

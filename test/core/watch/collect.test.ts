@@ -413,3 +413,28 @@ t.test('what clients make up does not grow memory: models and paths are classes,
   t.equal(pathClass('/antigravity/v1beta/models/x:countTokens'), '/antigravity/v1beta/models/{model}:countTokens')
   t.equal(pathClass('/etc/passwd'), OTHER)
 })
+
+t.test('a writer that stands still with Postgres costs so many slices, and what is lost is told', async t => {
+  const clock = { now: midnight }
+  const lost: number[] = []
+  const fold = createFold({
+    intervalMs: MINUTE,
+    now: () => clock.now,
+    modelClass: model => model,
+    pathClass: path => path,
+    mostSlices: 3,
+    lost: slice => lost.push(slice.from),
+  })
+  for (let n = 0; n < 6; n++) {
+    fold.ended(ended({ at: clock.now }))
+    clock.now += MINUTE
+  }
+  const kept = fold.cut()
+  t.equal(kept.length + lost.length, 6, 'each minute is kept or told')
+  t.equal(lost.length, 2)
+  t.equal(lost[0], midnight, 'the oldest first')
+  t.strictSame(
+    kept.map(slice => slice.cells[0]!.counts.requests),
+    [1, 1, 1, 1],
+  )
+})
