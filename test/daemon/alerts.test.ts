@@ -71,7 +71,8 @@ t.test('12.8 a provider fails: the rule fires once, and is over when it answers 
     [[event!.id, 'resolved', 'fails']],
     'once',
   )
-  t.ok(rules.find(rule => rule.name === 'fails')!.states[0]!.value! < 50)
+  // Of the four answers one may do: half is not more than half.
+  t.ok(rules.find(rule => rule.name === 'fails')!.states[0]!.value! <= 50)
   t.match((await ops('?firing=maybe')).error, /firing must be true or false/)
   t.match((await ops('?frring=true')).error, /did you mean "firing"/)
 })
