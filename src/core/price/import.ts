@@ -199,8 +199,9 @@ export interface Planned {
 /** The rows with what is kept from `held` because the file does not name it, and all that is to be said of them. */
 export function inspect(file: PriceFile, held: readonly PriceRow[]): Reading {
   const findings = [...file.findings]
+  if (!file.partial) return { rows: file.rows, findings: lint({ rows: file.rows, findings }, held) }
   const table = priceTable(compiled(held))
-  const rows = file.partial ? file.rows.map(row => keepUnnamed(row, table, findings)) : file.rows
+  const rows = file.rows.map(row => keepUnnamed(row, table, findings))
   return { rows, findings: lint({ rows, findings }, held) }
 }
 

@@ -89,8 +89,16 @@ export interface PriceRow {
   accepted: boolean
 }
 
+// Rows are replaced, never changed, and a list is measured against the same ones several times.
+const known = new WeakMap<PriceRow, Price | undefined>()
+
 /** The price that a row says, or undefined when it lacks the input or the output rate. */
 export function compile(row: PriceRow): Price | undefined {
+  if (!known.has(row)) known.set(row, made(row))
+  return known.get(row)
+}
+
+function made(row: PriceRow): Price | undefined {
   const { model, vendor, layer, from, geo, webSearch, source } = row
   const rates = complete(row.rates)
   if (rates === undefined) return undefined
