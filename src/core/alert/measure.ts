@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { type Quantiles, quantilesOf } from '../watch/sketch.ts'
+import { sums } from '../watch/tally.ts'
 import { type AccountsCounted, type CountedMetric, type FilterName, type GaugeMetric, metrics } from './metrics.ts'
 import { dimensionOf, dimensionsOf, type Rule } from './rule.ts'
 
@@ -52,21 +53,6 @@ function windowOf(
   return { from: new Date(boundary - ms), to: new Date(boundary), ms }
 }
 
-const sums = [
-  'requests',
-  'success',
-  'errors',
-  'client_errors',
-  'errors_4xx',
-  'errors_5xx',
-  'errors_timeout',
-  'network_errors',
-  'attempts',
-  'attempt_errors',
-  'input_tokens',
-  'output_tokens',
-  'cost',
-] as const
 type Sums = Record<(typeof sums)[number], number>
 
 /** Of one dimension. */

@@ -1,26 +1,13 @@
 // What alert rules can watch: each metric with its unit, where its value comes from, and what it can be narrowed by.
 import type { WatchGauges } from '../../db/schema-watch.ts'
 import type { Quantiles } from '../watch/sketch.ts'
+import type { sums } from '../watch/tally.ts'
 
 export const filterNames = ['platform', 'group', 'model', 'account', 'node'] as const
 export type FilterName = (typeof filterNames)[number]
 
-/** What was counted in a window, over all processes. */
-export interface Counted {
-  requests: number
-  success: number
-  errors: number
-  client_errors: number
-  errors_4xx: number
-  errors_5xx: number
-  errors_timeout: number
-  network_errors: number
-  attempts: number
-  attempt_errors: number
-  output_tokens: number
-  input_tokens: number
-  /** nano-USD */
-  cost: number
+/** What was counted in a window, over all processes; `cost` in nano-USD. */
+export interface Counted extends Record<(typeof sums)[number], number> {
   duration: Quantiles | undefined
   first_token: Quantiles | undefined
 }

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
+import type { WatchGauges } from '../../db/schema-watch.ts'
 import type { Nano } from '../../lib/money.ts'
 import { DAY, floor, HOUR, MINUTE, partsOf, reachOf, type Span, writtenUntil } from './range.ts'
 import { quantilesOf } from './sketch.ts'
@@ -30,30 +31,7 @@ type ShortWindow = (typeof shortWindows)[number]
 export const defaultLimit = (since: Date | undefined): number => (since === undefined ? 1440 : 300)
 
 /** Of all processes together: sums of what adds up (requests, places, memory), the largest of the rest. */
-export interface Gauges {
-  queue_depth: number | null
-  in_flight: number | null
-  streams: number | null
-  loop_lag_p99_ms: number | null
-  handles: number | null
-  cpu_percent: number | null
-  memory_used_mb: number | null
-  memory_total_mb: number | null
-  memory_percent: number | null
-  rss_mb: number | null
-  heap_mb: number | null
-  gc_pause_ms: number | null
-  db_active: number | null
-  db_idle: number | null
-  db_waiting: number | null
-  db_ms: number | null
-  redis_ms: number | null
-  disk_used_mb: number | null
-  disk_total_mb: number | null
-  spool_lines: number | null
-  active_alerts: number | null
-  active_subscriptions: number | null
-}
+export type Gauges = { [K in keyof WatchGauges]: number | null }
 
 export interface HistoryRow extends Counts, Partial<Gauges> {
   /** the beginning of the window */

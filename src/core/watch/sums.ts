@@ -5,21 +5,9 @@ import type { WatchDimension } from '../../db/schema-watch.ts'
 import type { Nano } from '../../lib/money.ts'
 import type { Part } from './range.ts'
 import { createSketch, mergeEncoded, type Quantiles, quantiles, type Sketch } from './sketch.ts'
+import { sums } from './tally.ts'
 
-export interface Counts {
-  requests: number
-  success: number
-  /** of a provider or of gw: what counts against the SLA */
-  errors: number
-  client_errors: number
-  errors_4xx: number
-  errors_5xx: number
-  errors_timeout: number
-  network_errors: number
-  attempts: number
-  attempt_errors: number
-  input_tokens: number
-  output_tokens: number
+export interface Counts extends Record<(typeof counted)[number], number> {
   cost: Nano
 }
 
@@ -28,20 +16,8 @@ export interface Seen {
   first_token: Sketch
 }
 
-export const counted = [
-  'requests',
-  'success',
-  'errors',
-  'client_errors',
-  'errors_4xx',
-  'errors_5xx',
-  'errors_timeout',
-  'network_errors',
-  'attempts',
-  'attempt_errors',
-  'input_tokens',
-  'output_tokens',
-] as const satisfies (keyof Counts)[]
+/** Those of `sums` that are counts; money is summed apart, since it stays whole. */
+export const counted = sums.filter(name => name !== 'cost')
 
 /** `sum(…) as …` of each of them, doubles that hold any count exactly; money stays whole. */
 export const sumColumns: RawBuilder<unknown> = sql.raw(
