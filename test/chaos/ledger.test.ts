@@ -173,7 +173,7 @@ function ask(url: string, n: number, payer: Payer): Promise<Heard> {
   })
 }
 
-t.test(`${REQUESTS} requests, come what may (seed ${SEED})`, { timeout: 500_000 }, async t => {
+t.test(`${REQUESTS} requests, come what may (seed ${SEED})`, { timeout: 500_000 + REQUESTS * 60 }, async t => {
   const mock = await startMock({ keep: REQUESTS * 10 })
   t.teardown(() => mock.close())
   mock.script('*', Array.from({ length: REQUESTS * 2 }, anyStep))
