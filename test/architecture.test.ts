@@ -163,11 +163,6 @@ t.test('third-party names stay behind their fences', async t => {
 
 const LONG = 400
 
-// Settings that are promised but not kept yet: what is missing, by whom it would be read.
-const unread = new Set<string>([
-  'workers', // the supervisor starts one worker, whatever it says
-])
-
 t.test('every setting is read by somebody', async t => {
   const sources = files
     .filter(file => folder(file) !== 'config')
@@ -177,8 +172,8 @@ t.test('every setting is read by somebody', async t => {
     sources.includes(`['${key}']`) || new RegExp(`\\b(config|loaded\\.config)\\.${key}\\b`).test(sources)
   t.strictSame(
     settingKeys.filter(key => !read(key)),
-    [...unread],
-    'no setting is read by nobody, unless it stands above',
+    [],
+    'no setting is read by nobody',
   )
 })
 

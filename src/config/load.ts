@@ -196,11 +196,12 @@ function contradictions(config: Config, origin: Loaded['origin']): Contradiction
       blame: 'ops.listen',
       message: `${formatAddress(ops)} is not loopback, so ops.token is required; set it, or listen on 127.0.0.1:9464`,
     })
-  if (config.workers > 1 && config['redis.url'] === undefined)
+  // Refused, not passed over: who believes in two processes plans with two.
+  if (config.workers > 1)
     out.push({
-      keys: ['workers', 'redis.url'],
+      keys: ['workers'],
       blame: 'workers',
-      message: `${config.workers} processes share state through Redis, so redis.url is required; set it, or workers to 1`,
+      message: `as yet gw serves with one process, got ${config.workers}; leave it at 1, and for each one more run another gw serve with its own data_dir, listen and ops.listen, and the same database.url, redis.url and secret.key_file`,
     })
   // The kernel takes 107 bytes; the rest is room for a temporary name beside it.
   const socket = config['control.socket']

@@ -127,7 +127,11 @@ export const settings = {
     'Proxies in front of gw whose `X-Forwarded-For` is believed: it is read from the right, and the first address that is not one of these is the client, for `--allow-ip`, the log and `limits.bad_keys`.',
   ),
   data_dir: fixed(path(), dataDir, 'Folder of the embedded database, the spool, the key file and the control socket.'),
-  workers: fixed(integer(1, 64), '1', 'Processes that serve traffic; more than one needs `redis.url`.'),
+  workers: fixed(
+    integer(1, 64),
+    '1',
+    'Processes that serve traffic. As yet gw serves with one and refuses more: run `gw serve` once for each, with its own `data_dir`, `listen` and `ops.listen` and the same `database.url`, `redis.url` and `secret.key_file`.',
+  ),
   drain_timeout: live(duration('0s'), '600s', 'How long a stopping gw lets requests in flight finish.'),
   timezone: fixed(timezone(), 'UTC', 'Where days begin for subscription windows.'),
   'database.url': absent(

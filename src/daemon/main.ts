@@ -10,9 +10,6 @@ import type { Worker, WorkerOptions } from './node.ts'
 import { firstSteps, ignoreHangup, notify, untilStopped } from './run.ts'
 import { adoptSpools } from './spools.ts'
 
-/** How many workers there are; their numbers, from 0 up, name their spools. */
-const WORKERS = 1
-
 /** A daemon that is up. */
 export type Daemon = Worker
 
@@ -52,7 +49,8 @@ export async function startDaemon(config: Config, logging: WorkerOptions): Promi
   await using opened = new AsyncDisposableStack()
   await makeDataDir(config['data_dir'])
   opened.defer(lockDataDir(config['data_dir']))
-  adoptSpools(config['data_dir'], WORKERS)
+  // Their numbers, from 0 up, name their spools.
+  adoptSpools(config['data_dir'], config['workers'])
   // Postgres comes up while the rest of gw is loaded.
   const { embedded } = await enteringEmbedded(config, line => logging.log.warn(line))
   const { startWorker } = await import('./node.ts')

@@ -154,8 +154,8 @@ t.test('a mistake in the file is named with its place and its remedy', async t =
     ],
     ['ops.token: !vault x', 'gw.yaml:1:12 is not valid YAML: Unresolved tag: !vault'],
     [
-      'workers: 2',
-      'gw.yaml:1:10 workers: 2 processes share state through Redis, so redis.url is required; set it, or workers to 1',
+      'redis.url: redis://cache:6379\nworkers: 2',
+      'gw.yaml:2:10 workers: as yet gw serves with one process, got 2; leave it at 1, and for each one more run another gw serve with its own data_dir, listen and ops.listen, and the same database.url, redis.url and secret.key_file',
     ],
     [
       'ops.listen: "[::]:9464"',
@@ -168,10 +168,11 @@ t.test('a mistake in the file is named with its place and its remedy', async t =
     ],
     // Everything at once, in the order of the file; what was mistyped is not also called missing.
     [
-      'workers: 2\nredis.url: cache:6379\nlisen: a:1\nqueue: {seats: many}',
-      'gw.yaml:2:12 redis.url: must start with redis:// or rediss:// or unix://; write for example redis://127.0.0.1:6379/0',
-      'gw.yaml:3:1 lisen: is not a setting; did you mean "listen"?',
-      'gw.yaml:4:16 queue.seats: must be a whole number 0–100000 in plain digits, got "many"',
+      'ops.listen: "[::]:9464"\nops.token:\nredis.url: cache:6379\nlisen: a:1\nqueue: {seats: many}',
+      'gw.yaml:2:11 ops.token: has no value; give it one or delete the line',
+      'gw.yaml:3:12 redis.url: must start with redis:// or rediss:// or unix://; write for example redis://127.0.0.1:6379/0',
+      'gw.yaml:4:1 lisen: is not a setting; did you mean "listen"?',
+      'gw.yaml:5:16 queue.seats: must be a whole number 0–100000 in plain digits, got "many"',
     ],
   ]
   for (const [yaml, ...expected] of cases) t.same(problems(t, yaml), expected, yaml)
