@@ -34,8 +34,8 @@ export const pace = ({ options }: Lab, warm: number): Pace => ({
 })
 
 export async function compare(lab: Lab, { what, shape, connections, warm, others }: Comparison): Promise<Row[]> {
-  for (const site of lab.small) await site.up()
-  const gates = [...lab.small, ...(others ? lab.others : [])]
+  for (const site of lab.alike) await site.up()
+  const gates = [...lab.alike, ...(others ? lab.others : [])]
   const layers = await sandwich(
     target(lab.bare, shape),
     gates.map(gate => target(gate, shape)),

@@ -16,6 +16,8 @@ export interface Lab {
   others: Gate[]
   /** every checkout with 10 accounts and 10 keys */
   small: Site[]
+  /** the same, and as many more of each as were asked for, in an order that favours none */
+  alike: Site[]
   /** every checkout with 5 000 accounts and 50 000 keys */
   large: Site[]
   note(text: string): void
@@ -44,16 +46,22 @@ export async function openLab(options: Options, note: (text: string) => void): P
   const made = (size: Size, suffix: string) =>
     Promise.all(options.checkouts.map(({ name, dir }) => site(name, `${name}${suffix}`, dir, upstream, size)))
   const [small, large] = await Promise.all([made(SMALL, ''), needs.has('large') ? made(LARGE, '-large') : []])
+  const alike = [...small]
+  for (let n = 2; n <= options.processes; n++) {
+    const more = await made(SMALL, `-${n}`)
+    alike.push(...(n % 2 === 0 ? more.toReversed() : more))
+  }
   return {
     options,
     direct,
     bare: gate('bare', (await said(bare, /http:\S+/))[0], bare),
     others: others.map(({ gate }) => gate),
     small,
+    alike,
     large,
     note,
     async close() {
-      await Promise.all([...small, ...large].map(site => site.down()))
+      await Promise.all([...alike, ...large].map(site => site.down()))
       await Promise.all([provider, bare, ...others.map(({ started }) => started)].map(stop))
     },
   }

@@ -12,7 +12,9 @@ export const help = `Usage: npm run bench -- [options]
                    ${slow.join(', ')}
   --case NAME      only this case; repeat it, or separate several with commas: ${Object.keys(cases).join(', ')}
   --gw [NAME=]DIR  a checkout of gw to measure; repeat it to compare several in one run; default: this one
-  --others         nginx and HAProxy beside it, where installed; without --quick they always are
+  --processes N    processes of each checkout that are measured together; default 1. Compiling and collecting
+                   garbage, two processes of one program may differ by a tenth: compare two checkouts with 3
+  --others         nginx and HAProxy beside it, where installed; without --quick they always are, unless checkouts are compared
   --rounds N       slices of each gateway; default 5, quick 2
   --seconds S      length of a slice; default 4, quick 0.8
   --warm S         longest time a gateway is warmed in a case; default 60, quick 4
@@ -24,6 +26,7 @@ export interface Options {
   quick: boolean
   cases: string[]
   checkouts: { name: string; dir: string }[]
+  processes: number
   others: boolean
   rounds: number
   sliceMs: number
@@ -40,6 +43,7 @@ export function options(args: string[]): Options | 'help' {
       quick: { type: 'boolean', default: false },
       case: { type: 'string', multiple: true, default: [] },
       gw: { type: 'string', multiple: true, default: [path.join(import.meta.dirname, '../..')] },
+      processes: { type: 'string' },
       others: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
@@ -54,13 +58,15 @@ export function options(args: string[]): Options | 'help' {
   const wanted = values.case.flatMap(names => names.split(','))
   const unknown = wanted.find(name => !(name in cases))
   if (unknown) throw new Error(`--case must be one of ${Object.keys(cases).join(', ')}, got "${unknown}"`)
+  const checkouts = named(values.gw)
   return {
     quick,
     cases: Object.keys(cases).filter(name =>
       wanted.length > 0 ? wanted.includes(name) : !(quick && cases[name]!.slow),
     ),
-    checkouts: named(values.gw),
-    others: values.others || !quick,
+    checkouts,
+    processes: positive('--processes', values.processes, 1),
+    others: values.others || (!quick && checkouts.length === 1),
     rounds: positive('--rounds', values.rounds, quick ? 2 : 5),
     sliceMs: 1_000 * positive('--seconds', values.seconds, quick ? 0.8 : 4),
     warmMs: 1_000 * positive('--warm', values.warm, quick ? 4 : 60),

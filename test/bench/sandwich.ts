@@ -50,28 +50,29 @@ export interface Layer extends Slice {
 
 type Shape = Pick<Load, 'connections' | 'expected'>
 
+/** Targets of one name are processes of one gateway: what they used is told together. */
 export async function sandwich(bare: Target, targets: readonly Target[], shape: Shape, pace: Pace): Promise<Layer[]> {
-  const steady = new Map<Target, boolean>()
-  for (const target of [bare, ...targets]) steady.set(target, await warm(target, shape, pace))
+  const unsteady = new Set<string>()
+  for (const target of [bare, ...targets]) if (!(await warm(target, shape, pace))) unsteady.add(target.name)
   const breads: Slice[] = [await slice(bare, shape, pace.sliceMs)]
-  const fillings = new Map<Target, { slice: Slice; bread: number }[]>(targets.map(target => [target, []]))
+  const fillings = new Map<string, { slice: Slice; bread: number }[]>(targets.map(({ name }) => [name, []]))
   for (let round = 0; round < pace.rounds; round++)
-    for (const target of targets) {
-      fillings.get(target)!.push({ slice: await slice(target, shape, pace.sliceMs), bread: breads.length - 1 })
+    // What the one before leaves behind, in the machine's caches and in Postgres, each finds as often as the others.
+    for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
+      fillings.get(target.name)!.push({ slice: await slice(target, shape, pace.sliceMs), bread: breads.length - 1 })
       breads.push(await slice(bare, shape, pace.sliceMs))
     }
   const one = { cpu: 1, postgres: 0, perSecond: 1 }
-  const whole = (target: Target) => ({ name: target.name, steady: steady.get(target)! })
+  const whole = (name: string) => ({ name, steady: !unsteady.has(name) })
   return [
-    { ...whole(bare), ...middle(breads), ratio: one, cpuRatios: [] },
-    ...targets.map(target => {
-      const slices = fillings.get(target)!
+    { ...whole(bare.name), ...middle(breads), ratio: one, cpuRatios: [] },
+    ...[...fillings].map(([name, slices]) => {
       const to = (of: keyof Slice, ofBare: keyof Slice) =>
         slices.map(({ slice, bread }) => (2 * slice[of]) / (breads[bread]![ofBare] + breads[bread + 1]![ofBare]))
       const cpuRatios = to('cpuUs', 'cpuUs')
       const [postgres, perSecond] = [median(to('postgresUs', 'cpuUs')), median(to('perSecond', 'perSecond'))]
       return {
-        ...whole(target),
+        ...whole(name),
         ...middle(slices.map(({ slice }) => slice)),
         ratio: { cpu: median(cpuRatios), postgres, perSecond },
         cpuRatios,
