@@ -39,7 +39,7 @@ import {
 const PAGE = 500
 const PAGE_OF_ACCOUNTS = 100
 /** Of so many changed rows on, everything is read anew. */
-const MANY = 2_000
+const MANY = 10_000
 
 const shipped = shippedPrices()
 
@@ -115,40 +115,55 @@ export function advanceSnapshot(db: Db, secret: Secret, snapshot: Snapshot): Pro
     const ids = (table: string) => [...(changed.get(table) ?? [])]
 
     const users = before.users.draft()
-    for (const row of await some(ids('users'), ids => userRows(tx).where('id', 'in', ids).execute()))
-      if (row.deleted_at === null) users.set(row.id, userFacts(row))
-      else users.delete(row.id)
-
+    await eachOf(
+      ids('users'),
+      ids => userRows(tx).where(among('id', ids)).execute(),
+      row => (row.deleted_at === null ? users.set(row.id, userFacts(row)) : users.delete(row.id)),
+    )
     const reread = new Set(ids('accounts'))
     const touched = new Set([...reread, ...ids('account_groups')])
     const groups = before.groups.draft()
     const opened = new Set<number>()
-    for (const row of await some(ids('groups'), ids => groupRows(tx).where('id', 'in', ids).execute())) {
-      const known = before.groups.get(row.id)
-      if (row.deleted_at === null) groups.set(row.id, groupFacts(row))
-      else groups.delete(row.id)
-      if (groups.get(row.id)?.exclusive !== known?.exclusive) opened.add(row.id)
-    }
+    await eachOf(
+      ids('groups'),
+      ids => groupRows(tx).where(among('id', ids)).execute(),
+      row => {
+        const known = before.groups.get(row.id)
+        if (row.deleted_at === null) groups.set(row.id, groupFacts(row))
+        else groups.delete(row.id)
+        if (groups.get(row.id)?.exclusive !== known?.exclusive) opened.add(row.id)
+      },
+    )
     const reading = accountReader(secret, snapshot)
     const accounts = before.accounts.draft()
-    for (const row of await some(ids('accounts'), ids => accountRows(tx).where('id', 'in', ids).execute()))
-      if (row.deleted_at === null) accounts.set(row.id, reading.facts(row))
-      else accounts.delete(row.id)
+    await eachOf(
+      ids('accounts'),
+      ids => accountRows(tx).where(among('id', ids)).execute(),
+      row => (row.deleted_at === null ? accounts.set(row.id, reading.facts(row)) : accounts.delete(row.id)),
+      PAGE_OF_ACCOUNTS,
+    )
     const bindings = before.bindings.draft()
     for (const id of touched) bindings.delete(id)
-    for (const row of await some([...touched], ids => bindingRows(tx).where('account_id', 'in', ids).execute()))
-      bindings.set(row.id, row.groups)
-
+    await eachOf(
+      [...touched],
+      ids => bindingRows(tx).where(among('account_id', ids)).execute(),
+      row => bindings.set(row.id, row.groups),
+    )
     const keys = before.keys.draft()
-    for (const row of await some(ids('api_keys'), ids => keyRows(tx).where('id', 'in', ids).execute())) {
-      const key = storedKey(row)
-      keys.set(key.digest, key)
-    }
-
+    await eachOf(
+      ids('api_keys'),
+      ids => keyRows(tx).where(among('id', ids)).execute(),
+      row => {
+        const key = storedKey(row)
+        keys.set(key.digest, key)
+      },
+    )
     const subscriptions = before.subscriptions.draft()
-    for (const row of await some(ids('subscriptions'), ids => subscriptionRows(tx).where('id', 'in', ids).execute()))
-      putSubscription(subscriptions, row)
-
+    await eachOf(
+      ids('subscriptions'),
+      ids => subscriptionRows(tx).where(among('id', ids)).execute(),
+      row => putSubscription(subscriptions, row),
+    )
     const parts = {
       at,
       users: users.done(),
@@ -171,32 +186,61 @@ function oneState<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
   return db.transaction().setIsolationLevel('repeatable read').execute(work)
 }
 
-/** Table `changes`: what was committed since the state `since`. `all`: more than rows can tell. */
+/**
+ * Table `changes`: what was committed since the state `since`. `all`: it takes more than rows to tell, because there are too
+ * many, or it is not known which; because some were forgotten unread; or because the database was put back to where it had
+ * been before.
+ */
 async function readChanges(tx: Db, since: string) {
-  const { rows: found } = await sql<{ at: string; name: string | null; ids: number[] | null }>`
-    select pg_current_snapshot()::text as at, c.name, c.ids from (select 1) one
+  // What a restored database says of states of another server is no horizon and no change.
+  const { rows: found } = await sql<{ at: string; lost: boolean; name: string | null; ids: number[] | null }>`
+    select pg_current_snapshot()::text as at, c.name, c.ids,
+        gw_behind(pg_current_snapshot(), ${since}::pg_snapshot) or exists (select from changes_forgotten f
+          where gw_behind(${since}::pg_snapshot, f.at) and not gw_behind(pg_current_snapshot(), f.at)) as lost
+      from (select 1) one
       left join changes c on c.xid >= pg_snapshot_xmin(${since}::pg_snapshot) and not pg_visible_in_snapshot(c.xid, ${since}::pg_snapshot)
+        and pg_visible_in_snapshot(c.xid, pg_current_snapshot())
   `.execute(tx)
   const rows = new Map<string, Set<number>>()
-  let [count, prices, all] = [0, false, false]
+  let [count, prices, all] = [0, false, found[0]!.lost]
   for (const { name, ids } of found) {
     if (name === null) continue
     if (name === 'prices') prices = true
     else if (ids === null) all = true
-    else rows.set(name, new Set([...(rows.get(name) ?? []), ...ids]))
+    else {
+      let known = rows.get(name)
+      if (!known) rows.set(name, (known = new Set()))
+      for (const id of ids) known.add(id)
+    }
   }
   for (const ids of rows.values()) count += ids.size
   return { at: found[0]!.at, rows, prices, all: all || count > MANY }
 }
 
-/** Forgets changes that every process has read: those that were there in the state `since`, which must be old. */
+/**
+ * Forgets changes that every process has read: those that were there in the state `since`, which must be old. Whoever has not
+ * read them all the same learns it from the state that is written down with it.
+ */
 export async function forgetChanges(db: Db, since: string): Promise<void> {
-  await sql`delete from changes where pg_visible_in_snapshot(xid, ${since}::pg_snapshot)`.execute(db)
+  await sql`
+    with gone as (delete from changes
+      where pg_visible_in_snapshot(xid, ${since}::pg_snapshot) or not pg_visible_in_snapshot(xid, pg_current_snapshot()))
+    insert into changes_forgotten as f (at) values (${since}::pg_snapshot) on conflict (one) do update set at = excluded.at
+      where gw_behind(f.at, excluded.at) or gw_behind(pg_current_snapshot(), f.at)`.execute(db)
 }
 
-async function some<R>(ids: number[], read: (ids: number[]) => Promise<R[]>): Promise<R[]> {
-  return ids.length === 0 ? [] : read(ids)
+/** The rows with these ids; between two pages of them the event loop turns. */
+async function eachOf<R>(
+  ids: readonly number[],
+  read: (ids: number[]) => Promise<R[]>,
+  take: (row: R) => void,
+  page = PAGE,
+): Promise<void> {
+  for (let from = 0; from < ids.length; from += page)
+    for (const row of await read(ids.slice(from, from + page))) take(row)
 }
+
+const among = (column: 'id' | 'account_id', ids: readonly number[]) => sql<boolean>`${sql.ref(column)} = any(${ids})`
 
 /** Goes through a table in the order of ids; between two pages the event loop turns. */
 async function eachPage<R extends { id: number }>(

@@ -1,4 +1,5 @@
 // Keeps the snapshot fresh: what is notified is read, one read after the other, so that later changes never come before earlier ones.
+import { setTimeout as rest } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { advanceSnapshot, forgetChanges, loadSnapshot } from '../core/read-snapshot.ts'
 import type { Snapshot } from '../core/snapshot.ts'
@@ -8,6 +9,10 @@ import type { Secret } from '../lib/secret.ts'
 
 /** A change is heard at once or, when the connection was lost, read with all the others: nobody needs it this much later. */
 const KEEP_CHANGES_MS = 3_600_000
+/** A notification that never came, for whatever reason, is found out this much later. */
+const LOOK_MS = 15_000
+/** Between two reads requests are served, for as long as the one before took: at least so long, and at most. */
+const REST_MS = [50, 500] as const
 
 export interface Snapshots {
   first: Snapshot
@@ -16,13 +21,17 @@ export interface Snapshots {
   close(): Promise<void>
 }
 
-/** Loads the first snapshot and calls `changed` with each later one. */
+/**
+ * Loads the first snapshot and calls `changed` with each later one. What is notified while one is read, or shortly after, is
+ * read together. Every `lookMs` it looks without having been told.
+ */
 export async function followSnapshots(
   { db }: Pick<Database, 'db'>,
   ears: Ears,
   secret: Secret,
   log: Logger,
   changed: (snapshot: Snapshot) => void,
+  { lookMs = LOOK_MS }: { lookMs?: number } = {},
 ): Promise<Snapshots> {
   let snapshot: Snapshot | undefined
   let loading: Promise<void> | undefined
@@ -32,6 +41,7 @@ export async function followSnapshots(
   let problem: string | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
+  const ending = new AbortController()
 
   async function read(): Promise<Snapshot> {
     const before = snapshot
@@ -47,6 +57,7 @@ export async function followSnapshots(
   async function load(): Promise<void> {
     do {
       again = false
+      const begun = performance.now()
       try {
         const before = snapshot
         const next = await read()
@@ -58,13 +69,17 @@ export async function followSnapshots(
         if (problem === undefined)
           log.warn(`cannot read the database, serving from the last snapshot: ${(error as Error).message}`)
         problem = (error as Error).message
+        clearTimeout(timer)
         if (!closed) timer = setTimeout(reload, 1000)
       }
+      const took = performance.now() - begun
+      const [least, most] = REST_MS
+      await rest(Math.min(Math.max(took, least), most), undefined, { signal: ending.signal }).catch(() => {})
     } while (again && !closed)
   }
   function reload(): void {
     if (closed) return
-    // What was notified during a read may have missed it: read once more.
+    // What was notified during a read may have missed it: once more, with all that comes until then.
     if (loading) again = true
     else loading = load().finally(() => (loading = undefined))
   }
@@ -82,13 +97,16 @@ export async function followSnapshots(
     horizon = snapshot!.at
     forgetChanges(db, old).catch(error => log.warn(`old changes stay in the database: ${(error as Error).message}`))
   }, KEEP_CHANGES_MS).unref()
+  const looking = setInterval(reload, lookMs).unref()
   return {
     first,
     stale: () => problem,
     async close() {
       closed = true
+      ending.abort()
       clearTimeout(timer)
       clearInterval(forgetting)
+      clearInterval(looking)
       await loading
     },
   }
