@@ -41,8 +41,20 @@ export async function answerOps(
 const SILENT = 'the database does not answer within 5 s; ask again, or see /readyz'
 
 /** As it is sent: money as decimal USD, times as ISO 8601 in UTC. */
-export const opsJson = (value: unknown): string =>
-  JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? formatUsd(field) : field))
+export const opsJson = (value: unknown): string => JSON.stringify(spelled(value))
+
+/** The same with money as text. Before the JSON and not in its replacer, which makes that of a long history three times as slow. */
+function spelled(value: unknown): unknown {
+  if (typeof value === 'bigint') return formatUsd(value)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  if (Array.isArray(value)) return value.map(spelled)
+  let copy: Record<string, unknown> | undefined
+  for (const [name, field] of Object.entries(value)) {
+    const said = spelled(field)
+    if (said !== field) (copy ??= { ...value })[name] = said
+  }
+  return copy ?? value
+}
 
 /** What there is, for who asked for something else. */
 export function nothingHere(path: string, routes: OpsRoutes): string {
