@@ -1,7 +1,8 @@
 // A process's pulse: its live counts of each second, told to the other processes through the store, and what theirs are together.
 import os from 'node:os'
 import type { FrameRates, NodeView } from '../control/view.ts'
-import { createSketch, encodeSketch, mergeEncoded, quantiles } from '../core/watch/sketch.ts'
+import { quantilesOf } from '../core/watch/merged.ts'
+import { encodeSketch } from '../core/watch/sketch.ts'
 import { PROCESSES, type Store } from '../store/store.ts'
 import type { Counts, Live } from './live.ts'
 
@@ -153,9 +154,7 @@ export function ratesOf(step: Step, counts: readonly Counts[], seconds: number):
 
 /** In whole ms; null when nothing was seen. */
 export function firstTokens(pulses: readonly Pulse[]): { p50: number; p95: number; p99: number } | null {
-  const sketch = createSketch()
-  for (const { ttft } of pulses) if (ttft !== '') mergeEncoded(sketch, Buffer.from(ttft, 'base64'))
-  const seen = quantiles(sketch)
+  const seen = quantilesOf(pulses.flatMap(({ ttft }) => (ttft === '' ? [] : [Buffer.from(ttft, 'base64')])))
   return seen ? { p50: Math.round(seen.p50), p95: Math.round(seen.p95), p99: Math.round(seen.p99) } : null
 }
 

@@ -4,7 +4,6 @@ import type { Db } from '../../db/connect.ts'
 import type { Nano } from '../../lib/money.ts'
 import { partsOf, reachOf, type Span, writtenUntil } from './range.ts'
 import type { dimensionNames } from './scope.ts'
-import { createSketch } from './sketch.ts'
 import {
   type Counts,
   countsBy,
@@ -88,8 +87,8 @@ export async function dimensions(db: Db, asked: DimensionsAsked): Promise<Dimens
     error_rate: errorRate(counts),
     qps: round(counts.requests / seconds, 3),
     tps: round((counts.input_tokens + counts.output_tokens) / seconds, 1),
-    latency_ms: milliseconds(seen.get(value)?.duration ?? createSketch()),
-    ttft_ms: milliseconds(seen.get(value)?.first_token ?? createSketch()),
+    latency_ms: milliseconds(seen.get(value)?.duration),
+    ttft_ms: milliseconds(seen.get(value)?.first_token),
   }))
   return { by, since: new Date(since), until: new Date(asked.until), total: counts.length, rows }
 }

@@ -8,8 +8,8 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { type JobState, jobStates, living, most } from './gauges.ts'
+import { quantilesOf } from './merged.ts'
 import { DAY, MINUTE, type Span } from './range.ts'
-import { createSketch, mergeEncoded, quantiles } from './sketch.ts'
 import { round } from './sums.ts'
 
 /** What the score is made of. */
@@ -77,8 +77,6 @@ async function vitalsOf(db: Db, { since, until }: Span, redis: boolean): Promise
   >`
     select success, errors, attempts, attempt_errors, first_token from watch_metrics
     where at > ${new Date(since)} and at <= ${new Date(until)}`.execute(db)
-  const first = createSketch()
-  for (const row of rows) mergeEncoded(first, row.first_token)
   const sum = (of: 'success' | 'errors' | 'attempts' | 'attempt_errors') => rows.reduce((all, row) => all + row[of], 0)
   const processes = await living(db, until)
   return {
@@ -86,7 +84,7 @@ async function vitalsOf(db: Db, { since, until }: Span, redis: boolean): Promise
     errors: sum('errors'),
     attempts: sum('attempts'),
     attempt_errors: sum('attempt_errors'),
-    ttft_p99: quantiles(first)?.p99 ?? null,
+    ttft_p99: quantilesOf(rows.map(row => row.first_token))?.p99 ?? null,
     database: processes.every(({ db_ms }) => db_ms !== null),
     redis: redis ? processes.every(({ redis_ms }) => redis_ms !== null) : undefined,
     cpu: most(processes, ({ cpu_percent }) => cpu_percent),

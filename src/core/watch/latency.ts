@@ -1,7 +1,7 @@
 // How long answers took, and how long their first tokens: two histograms, with bounds for language models.
 import type { Db } from '../../db/connect.ts'
+import type { Merged } from './merged.ts'
 import { partsOf, reachOf, type Span } from './range.ts'
-import { countUpTo, type Sketch } from './sketch.ts'
 import { type Milliseconds, milliseconds, percent, type Scope, sumOf } from './sums.ts'
 
 export interface Bucket {
@@ -46,26 +46,26 @@ export async function latency(db: Db, span: Span, scope: Scope): Promise<Latency
   }
 }
 
-export function histogram(sketch: Sketch, { ms, slow }: { ms: readonly number[]; slow: number }): Histogram {
+export function histogram(seen: Merged, { ms, slow }: { ms: readonly number[]; slow: number }): Histogram {
   const ends = [...ms, null]
   let below = 0
   const buckets = ends.map((end, i) => {
-    const upTo = end === null ? sketch.count : countUpTo(sketch, end)
+    const upTo = end === null ? seen.count : seen.countUpTo(end)
     const count = upTo - below
     below = upTo
     return {
       range: named(i === 0 ? null : ms[i - 1]!, end),
       le_ms: end,
       count,
-      percentage: percent(count, sketch.count),
+      percentage: percent(count, seen.count),
     }
   })
   return {
-    count: sketch.count,
+    count: seen.count,
     buckets,
-    quantiles_ms: milliseconds(sketch),
+    quantiles_ms: milliseconds(seen),
     slow_request_threshold_ms: slow,
-    slow_count: sketch.count - countUpTo(sketch, slow),
+    slow_count: seen.count - seen.countUpTo(slow),
   }
 }
 

@@ -1,7 +1,6 @@
 // How each platform does: counts, rates and latency, with a word for it and the reason.
 import type { Db } from '../../db/connect.ts'
 import { partsOf, reachOf, type Span } from './range.ts'
-import { createSketch } from './sketch.ts'
 import {
   add,
   type Counts,
@@ -54,7 +53,7 @@ export async function providers(db: Db, span: Span): Promise<Providers> {
   const all = noCounts()
   const list = [...counts].map(([value, one]): Provider => {
     add(all, one)
-    const ttft = milliseconds(seen.get(value)?.first_token ?? createSketch())
+    const ttft = milliseconds(seen.get(value)?.first_token)
     return {
       name: value || '-',
       requests: one.requests,
@@ -63,7 +62,7 @@ export async function providers(db: Db, span: Span): Promise<Providers> {
       client_errors: one.client_errors,
       success_rate: successRate(one),
       error_rate: errorRate(one),
-      latency_ms: milliseconds(seen.get(value)?.duration ?? createSketch()),
+      latency_ms: milliseconds(seen.get(value)?.duration),
       ttft_ms: ttft,
       errors_by_type: { '4xx': one.errors_4xx, '5xx': one.errors_5xx, timeout: one.errors_timeout },
       ...judged(one, ttft.p99),

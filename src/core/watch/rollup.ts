@@ -2,8 +2,9 @@
 import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../../db/schema.ts'
 import type { WatchDimension } from '../../db/schema-watch.ts'
-import { countsRow } from './rows.ts'
-import { sums, Tally } from './tally.ts'
+import { packed } from './packed.ts'
+import { eachRow, Sum, sumColumns } from './sums.ts'
+import { sums } from './tally.ts'
 import { chunks, makePartition, unnest } from './write.ts'
 
 /** Held while it works, so that of several processes one does (db/alone.ts). */
@@ -178,24 +179,20 @@ async function sumDimensions(
   some: readonly WatchDimension[],
   stretchMs: number,
 ): Promise<void> {
-  const sumsOf = new Map(some.map(dimension => [dimension, new Map<string, Tally>()]))
+  const sumsOf = new Map(some.map(dimension => [dimension, new Map<string, Sum>()]))
   for (let since = at; since < at + ms; since += stretchMs) {
-    const rows = await tx
-      .selectFrom(from)
-      .selectAll()
-      .where('dimension', 'in', some)
-      .where('at', '>=', new Date(since))
-      .where('at', '<', new Date(since + stretchMs))
-      .execute()
-    for (const row of rows) {
-      const values = sumsOf.get(row.dimension)!
-      let tally = values.get(row.value)
-      if (tally === undefined) values.set(row.value, (tally = new Tally()))
-      tally.addRow(row)
-    }
+    const { rows } = await sql<{ dimension: WatchDimension; value: string; row: string }>`
+      select dimension, value, ${packed(sumColumns)} as row from ${sql.table(from)}
+      where dimension = any(${some}) and at >= ${new Date(since)} and at < ${new Date(since + stretchMs)}`.execute(tx)
+    await eachRow(rows, (row, { dimension, value }) => {
+      const values = sumsOf.get(dimension)!
+      let sum = values.get(value)
+      if (sum === undefined) values.set(value, (sum = new Sum()))
+      sum.add(row)
+    })
   }
   const rows = [...sumsOf].flatMap(([dimension, values]) =>
-    [...values].map(([value, tally]) => ({ dimension, value, ...countsRow(tally) })),
+    [...values].map(([value, sum]) => ({ dimension, value, ...sum.written() })),
   )
   const names = ['dimension', 'value', ...sums, 'duration', 'first_token']
   for (const each of chunks(rows))

@@ -1,6 +1,5 @@
 // A tally of requests: numbers that are added on the hot path, and distributions that merge.
-import type { WatchCounts } from '../../db/schema-watch.ts'
-import { createSketch, mergeEncoded, mergeSketch, type Sketch } from './sketch.ts'
+import { createSketch, mergeSketch, type Sketch } from './sketch.ts'
 
 /** The columns that are plain sums, in the order of the tables. */
 export const sums = [
@@ -46,12 +45,5 @@ export class Tally implements Record<(typeof sums)[number], number> {
     for (const name of sums) this[name] += from[name]
     if (from.duration) mergeSketch((this.duration ??= createSketch()), from.duration)
     if (from.first_token) mergeSketch((this.first_token ??= createSketch()), from.first_token)
-  }
-
-  /** Takes in a row of any table of counts. */
-  addRow(row: WatchCounts): void {
-    for (const name of sums) this[name] += Number(row[name])
-    mergeEncoded((this.duration ??= createSketch()), row.duration)
-    mergeEncoded((this.first_token ??= createSketch()), row.first_token)
   }
 }

@@ -6,8 +6,9 @@ import { Outcome } from '../../../src/core/outcome.ts'
 import { modelClasses, OTHER, pathClasses } from '../../../src/core/watch/classes.ts'
 import { createFold, type FoldOptions } from '../../../src/core/watch/fold.ts'
 import { Lives } from '../../../src/core/watch/lives.ts'
+import { quantilesOf as merged } from '../../../src/core/watch/merged.ts'
 import { rollUp } from '../../../src/core/watch/rollup.ts'
-import { createSketch, mergeEncoded, quantiles } from '../../../src/core/watch/sketch.ts'
+import { createSketch, quantiles } from '../../../src/core/watch/sketch.ts'
 import { sums } from '../../../src/core/watch/tally.ts'
 import { openDatabase } from '../../../src/db/connect.ts'
 import type { WatchGauges } from '../../../src/db/schema-watch.ts'
@@ -107,9 +108,7 @@ async function quantilesOf(db: Db, table: string) {
   const { rows } = await sql<{ duration: Buffer }>`select duration from ${sql.table(table)} ${
     table === 'watch_metrics' ? sql`` : sql`where dimension = 'total'`
   }`.execute(db)
-  const sketch = createSketch()
-  for (const { duration } of rows) mergeEncoded(sketch, duration)
-  return quantiles(sketch)
+  return merged(rows.map(({ duration }) => duration))
 }
 
 /** Repeatable dice. */

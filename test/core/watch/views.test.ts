@@ -6,11 +6,11 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { dimensions } from '../../../src/core/watch/dimensions.ts'
 import { history } from '../../../src/core/watch/history.ts'
 import { histogram, latency } from '../../../src/core/watch/latency.ts'
+import { Merged } from '../../../src/core/watch/merged.ts'
 import { overview } from '../../../src/core/watch/overview.ts'
 import { judged, providers } from '../../../src/core/watch/providers.ts'
 import { DAY, HOUR, MINUTE, partsOf, spanOf } from '../../../src/core/watch/range.ts'
 import { scopeOf } from '../../../src/core/watch/scope.ts'
-import { createSketch } from '../../../src/core/watch/sketch.ts'
 import { noCounts } from '../../../src/core/watch/sums.ts'
 import { openDatabase } from '../../../src/db/connect.ts'
 import type { Tables } from '../../../src/db/schema.ts'
@@ -242,7 +242,7 @@ t.test('§12.7 latency: bounds for language models, and a second histogram for f
   )
   t.match(found.first_token, { slow_request_threshold_ms: 1000, slow_count: 1 })
   t.equal((await latency(db, hourAgo, { dimension: 'account', values: ['1'] })).duration.count, 1)
-  const empty = histogram(createSketch(), { ms: [1], slow: 1 })
+  const empty = histogram(new Merged(), { ms: [1], slow: 1 })
   t.strictSame(empty.buckets[0], { range: '<= 1ms', le_ms: 1, count: 0, percentage: null })
 })
 
