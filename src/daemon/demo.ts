@@ -9,6 +9,7 @@ import { addGroup } from '../core/record/group.ts'
 import { createKey } from '../core/record/key.ts'
 import { addUser } from '../core/record/user.ts'
 import { type Database, openDatabase } from '../db/connect.ts'
+import { called } from '../lib/called.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
@@ -137,6 +138,7 @@ async function startAnywhere(config: Config, loaded: Loaded, logging: Log): Prom
 }
 
 function welcome(daemon: Daemon, keys: Keys, folder: string): string {
+  const gw = called(process.env)
   return `gw is serving on ${daemon.url}, with a scripted provider behind it: no provider key, no cost.
 
 A streaming request in each dialect, with a key of the platform it comes from; each works with any of the keys:
@@ -151,8 +153,8 @@ Claude Code, Codex or Gemini CLI, or anything built on the vendors' SDKs:
 
 What it is doing, live, and what it has recorded:
 
-  npx gw top --data-dir ${folder}
-  npx gw usage list --data-dir ${folder}
+  ${gw} top --data-dir ${folder}
+  ${gw} usage list --data-dir ${folder}
 
 Status page: ${daemon.opsUrl}/ops/
 Metrics: ${daemon.opsUrl}/metrics

@@ -3,6 +3,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { makeDataDir } from '../db/data-dir.ts'
 import { enteringEmbedded } from '../db/enter.ts'
+import { called } from '../lib/called.ts'
 import { createLog } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
 import { lockDataDir } from './lock.ts'
@@ -33,7 +34,9 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
     },
     'ready',
   )
-  if (daemon.fresh) process.stderr.write(firstSteps(daemon.url))
+  const { origin } = options.loaded
+  const where = origin['data_dir'].startsWith('flag') ? ['--data-dir', config['data_dir']] : []
+  if (daemon.fresh) process.stderr.write(firstSteps(daemon.url, called(process.env, where)))
   notify('READY=1', `STATUS=serving on ${daemon.url}`)
   await untilStopped(daemon, log)
   await logging.flush()

@@ -64,16 +64,16 @@ export function notify(...states: string[]): void {
   execFile('systemd-notify', ['--no-block', `--pid=${process.pid}`, ...states], () => {})
 }
 
-/** What whoever starts gw for the first time reads. */
-export function firstSteps(url: string): string {
+/** What whoever starts gw for the first time reads; `gw` is how they called it. */
+export function firstSteps(url: string, gw: string): string {
   return `
 Nothing is set up yet. Three commands lead to the first request:
 
-  gw group add main --platform anthropic
-  gw account add first --platform anthropic --group main --api-key-file FILE
-  gw user add me --balance 10 && gw key create --user me --group main
+  ${gw} group add main --platform anthropic
+  ${gw} account add first --platform anthropic --group main --api-key-file FILE
+  ${gw} user add me --balance 10 && ${gw} key create --user me --group main
 
-Then point a client at ${url} with that key; gw try sends a first request.
+Then point a client at ${url} with that key; ${gw} try sends a first request. Ctrl-C ends it; in the background kill does.
 
 `
 }
