@@ -1,12 +1,13 @@
 // Writes usage rows out by the million: CSV or an object a line, to stdout or into a file that is there only when it is whole.
 import { rmSync } from 'node:fs'
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type FileHandle, open, rename, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { UsageFilter } from '../core/usage/filter.ts'
+import { resolve, type UsageFilter } from '../core/usage/filter.ts'
 import { type UsageRecord, usagePages } from '../core/usage/rows.ts'
 import type { Database } from '../db/connect.ts'
 import { formatUsd } from '../lib/money.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import { csvField } from './csv.ts'
 import type { Shell } from './shell.ts'
 
@@ -76,8 +77,7 @@ export async function exportUsage(options: {
 }): Promise<void> {
   const { db, shell, filter, format, output, page } = options
   const line = format === 'csv' ? csvLine : jsonLine
-  const target = output === undefined || output === '-' ? undefined : await whole(shell, output)
-  const write = target?.write ?? (text => told(shell.stdout, text))
+  const file = output === '-' ? undefined : output
   const progress = meter(options)
   // The command is being left already, but its connection is ours until we let go of it.
   let left = false
@@ -87,20 +87,24 @@ export async function exportUsage(options: {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) shell.on(signal, leave)
   try {
-    if (format === 'csv' && !(await write(csvHeader))) return
     await db
       .transaction()
       .setIsolationLevel('repeatable read')
       .setAccessMode('read only')
       .execute(async tx => {
-        for await (const rows of usagePages(tx, filter, page)) {
+        const known = await resolve(tx, filter)
+        // Only now: a name that nobody has leaves no file and no heading behind.
+        const target = file === undefined ? undefined : await whole(shell, file)
+        const write = target?.write ?? (text => told(shell.stdout, text))
+        if (format === 'csv' && !(await write(csvHeader))) return
+        for await (const rows of usagePages(tx, known, page)) {
           if (left || !(await write(rows.map(line).join('')))) return
           progress.count(rows.length)
         }
+        if (left) return
+        await target?.done()
+        progress.end()
       })
-    if (left) return
-    await target?.done()
-    progress.end()
   } finally {
     for (const signal of signals) shell.off(signal, leave)
   }
@@ -111,8 +115,10 @@ async function whole(shell: Shell, output: string) {
   const file = path.resolve(shell.cwd(), output)
   const making = `${file}.${process.pid}.tmp`
   const refuse = (error: unknown): never => {
-    throw new Refusal('failure', `--output ${output}: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('failure', `--output ${output} cannot be written: ${why(error)}`, { cause: error })
   }
+  if ((await stat(file).catch(() => undefined))?.isDirectory())
+    throw new Refusal('failure', `--output ${output} is a folder; name a file in it`)
   const handle: FileHandle = await open(making, 'wx', 0o600).catch(refuse)
   shell.once('exit', () => rmSync(making, { force: true }))
   return {

@@ -108,19 +108,26 @@ export function openInvocation(
       const file = (await gw.config())['secret.key_file']
       const [db, { isKnown, openKnownSecret }] = await Promise.all([gw.db(), import('../core/known-secret.ts')])
       if (existsSync(file) || (await isKnown(db))) return openKnownSecret(db, file)
-      // Opening makes the file, so only a command that encrypts or digests opens it.
-      const { openSecret } = await import('../lib/secret.ts')
-      let opened: Secret | undefined
-      const open = () => (opened ??= openSecret(file))
-      // What is written with it says whose it is.
-      signed = async tx => void (opened && (await openKnownSecret(tx, file)))
+      // The file is made when something is written with it, by a command that goes through.
+      const { draftSecret } = await import('../lib/secret.ts')
+      const draft = draftSecret(file)
+      let used = false
+      const use = (): Secret => {
+        used = true
+        return draft
+      }
+      signed = async tx => {
+        if (!used) return
+        draft.keep()
+        used = false
+        // What is written with it says whose it is.
+        await openKnownSecret(tx, file)
+      }
       return {
-        encrypt: plain => open().encrypt(plain),
-        decrypt: sealed => open().decrypt(sealed),
-        digest: key => open().digest(key),
-        get fingerprint() {
-          return open().fingerprint
-        },
+        encrypt: plain => use().encrypt(plain),
+        decrypt: sealed => draft.decrypt(sealed),
+        digest: key => use().digest(key),
+        fingerprint: draft.fingerprint,
       }
     },
 
@@ -130,8 +137,8 @@ export function openInvocation(
       try {
         return await db.transaction().execute(async tx => {
           result = await work(tx)
-          await signed?.(tx)
           if (dryRun) throw new DryRun()
+          await signed?.(tx)
           return result
         })
       } catch (error) {

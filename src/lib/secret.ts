@@ -1,9 +1,11 @@
 // The installation's secret: encrypts upstream credentials at rest and keys the digests of client keys.
+
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { readNamed } from './named-file.ts'
 import { Refusal } from './refusal.ts'
+import { why } from './why.ts'
 
 export interface Secret {
   /** AES-256-GCM; the result is `version(1) keyId(4) iv(12) tag(16) ciphertext`. */
@@ -33,7 +35,7 @@ export function openSecret(file: string, { missing }: { missing?: string | undef
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
       throw new Refusal(
         'unreachable',
-        `secret.key_file ${file} cannot be read: ${(error as Error).message}; run gw as the user that owns it`,
+        `secret.key_file ${file} cannot be read: ${why(error)}; run gw as the user that owns it`,
         { cause: error },
       )
     if (missing !== undefined)
@@ -52,14 +54,29 @@ export function openSecret(file: string, { missing }: { missing?: string | undef
   return secretFrom(Buffer.from(text, 'hex'))
 }
 
+/**
+ * A secret for a file that is not there: nothing is written before `keep`, so that a command which is refused, or only tried, leaves none.
+ * @throws Refusal from `keep`: `conflict` where another process made the file meanwhile, and as `openSecret`
+ */
+export function draftSecret(file: string): Secret & { keep(): void } {
+  const hex = randomBytes(32).toString('hex')
+  return {
+    ...secretFrom(Buffer.from(hex, 'hex')),
+    keep() {
+      if (create(file, hex) !== hex)
+        throw new Refusal('conflict', `secret.key_file ${file} was made by another gw at this moment; try again`)
+    },
+  }
+}
+
 // link(2) makes the finished file appear at once or not at all: two first starts agree on one secret.
-function create(file: string): string {
+function create(file: string, hex = randomBytes(32).toString('hex')): string {
   // Not named by pid: in a container that is the same at every start, and a killed start may have left its file.
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
     const fd = openSync(temporary, 'wx', 0o600)
-    writeSync(fd, randomBytes(32).toString('hex') + '\n')
+    writeSync(fd, `${hex}\n`)
     fsyncSync(fd)
     closeSync(fd)
     try {
@@ -72,7 +89,7 @@ function create(file: string): string {
   } catch (error) {
     throw new Refusal(
       'unreachable',
-      `secret.key_file ${file} cannot be created: ${(error as Error).message}; set data_dir or secret.key_file to a place this user may write`,
+      `secret.key_file ${file} cannot be created: ${why(error)}; set data_dir or secret.key_file to a place this user may write`,
       { cause: error },
     )
   }

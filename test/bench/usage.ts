@@ -9,6 +9,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { UsageLine } from '../../src/core/books/line.ts'
 import { applyRetention } from '../../src/core/retention/partitions.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
+import { resolve } from '../../src/core/usage/filter.ts'
 import { listUsage, usagePages } from '../../src/core/usage/rows.ts'
 import { usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
 import { type Db, openDatabase } from '../../src/db/connect.ts'
@@ -183,7 +184,7 @@ async function pages(now: number) {
   }
   const begun = performance.now()
   let rows = 0
-  for await (const page of usagePages(db, {}, 5_000)) {
+  for await (const page of usagePages(db, await resolve(db, {}), 5_000)) {
     rows += page.length
     if (rows >= 500_000) break
   }

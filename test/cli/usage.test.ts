@@ -211,6 +211,15 @@ t.test('an export as CSV', async t => {
   )
 })
 
+t.test('an export that is refused writes nothing: neither a file nor a heading', async t => {
+  const before = readdirSync(here.folder)
+  for (const ask of ['--user nobody', '--key nokey', '--account none', '--group none'])
+    for (const to of ['', `--output ${path.join(here.folder, 'none.csv')}`])
+      t.match(await gw(`usage export ${ask} ${to}`), { code: 6, stdout: '', stderr: /^gw: no \w+ "\w+"/ }, ask + to)
+  t.match(await gw(['usage', 'export', '--output', here.folder]), { code: 1, stdout: '', stderr: /is a folder/ })
+  t.strictSame(readdirSync(here.folder), before)
+})
+
 t.test('an export as NDJSON, with every text as it is', async t => {
   const rows = (text: string) =>
     text
@@ -231,7 +240,7 @@ t.test('an export that comes to nothing leaves nothing', async t => {
   t.match(await gw(['usage', 'export', '--user', 'bobb', '--output', file]), { code: 6, stderr: /did you mean "bob"/ })
   t.match(await gw(['usage', 'export', '--output', `${here.folder}/none/x.csv`]), {
     code: 1,
-    stderr: /--output \S+x\.csv: ENOENT/,
+    stderr: /^gw: --output \S+x\.csv cannot be written: no such file or directory\n$/,
   })
   // Somebody holds the table, so that the signal finds the export at work.
   await db.connection().execute(async holder => {

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import type { UsageLine } from '../../src/core/books/line.ts'
 import type { UsageFilter } from '../../src/core/usage/filter.ts'
+import { resolve } from '../../src/core/usage/filter.ts'
 import { cursorOf, listUsage, type UsageRecord, usagePages } from '../../src/core/usage/rows.ts'
 import { plan, type UsageStats, usageDimensions, usageStats } from '../../src/core/usage/stats.ts'
 import { matchAll } from '../helpers/match.ts'
@@ -191,7 +192,7 @@ t.test('all rows come in pages, the oldest first, as one moment has them', async
     .setIsolationLevel('repeatable read')
     .execute(async tx => {
       const seen: string[] = []
-      for await (const page of usagePages(tx, {}, 10)) {
+      for await (const page of usagePages(tx, await resolve(tx, {}), 10)) {
         seen.push(...page.map(row => row.request_id))
         await bookAll(db, [line(noon + DAY, random)])
       }

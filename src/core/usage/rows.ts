@@ -88,10 +88,8 @@ export async function listUsage(
 
 /**
  * All rows, the oldest first, in pages of `size`. Run it in one repeatable-read transaction to see the books of one moment.
- * @throws Refusal `missing` for a name that nobody has
  */
-export async function* usagePages(db: Db, filter: UsageFilter, size: number): AsyncGenerator<UsageRecord[]> {
-  const known = await resolve(db, filter)
+export async function* usagePages(db: Db, known: Known, size: number): AsyncGenerator<UsageRecord[]> {
   for (let after: Place | undefined; ; ) {
     const where = [...times(known), terms(known, 'u', 'rows')]
     if (after) where.push(sql`(u.at, u.request_id) > (${after.at}, ${after.request_id})`)
