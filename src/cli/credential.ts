@@ -1,9 +1,11 @@
 // Reads an upstream credential from a file or stdin: never from a flag, where `ps` and the shell's history would see it.
+
 import path from 'node:path'
 import type { Command } from 'commander'
 import { missingForRefresh, readOauth } from '../core/oauth/credential.ts'
 import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import type { Shell } from './shell.ts'
 
 export interface CredentialOptions {
@@ -92,7 +94,7 @@ function read(shell: Shell, flag: string, file: string): string {
   try {
     return readNamed(path.resolve(shell.cwd(), file))
   } catch (error) {
-    throw new Refusal('usage', `${flag} ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('usage', `${flag} ${file} cannot be read: ${why(error)}`, { cause: error })
   }
 }
 
@@ -100,7 +102,7 @@ async function fromStdin({ stdin }: Shell): Promise<string> {
   try {
     return await readStream(stdin)
   } catch (error) {
-    throw new Refusal('usage', `stdin cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('usage', `stdin cannot be read: ${why(error)}`, { cause: error })
   }
 }
 

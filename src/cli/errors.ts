@@ -1,5 +1,7 @@
 // Everything that ends a command badly, as one line on stderr and an exit code.
+
 import { Refusal, type RefusalKind } from '../lib/refusal.ts'
+import { why, whyDatabase, whyUnreached } from '../lib/why.ts'
 import type { Shell, Signal } from './shell.ts'
 
 /** What `gw help exit-codes` lists. */
@@ -33,12 +35,19 @@ const postgresCodes = /^(08...|28000|28P01|3D000|53300|57P0[1-5])$/
 export function report(error: unknown, { stderr }: Pick<Shell, 'stderr'>, options: { debug: boolean }): number {
   if (error instanceof Interrupted) return error.code
   const kind = kindOf(error)
-  const message = error instanceof Error ? error.message.trim() || error.name : String(error)
   // Several findings in one configuration come one a line.
-  const lines = error instanceof Refusal ? message.split('\n') : [message.replaceAll(/\s*\n\s*/g, ' ')]
+  const lines = error instanceof Refusal ? error.message.trim().split('\n') : [sentence(error)]
   for (const line of lines) stderr.write(`gw: ${line}\n`)
   if (options.debug && error instanceof Error) for (const stack of stacks(error)) stderr.write(`${stack}\n`)
   return exits[kind].code
+}
+
+/** What nobody put into words of ours before it came here. */
+function sentence(error: unknown): string {
+  const { path, severity, code, syscall } = Object(error) as NodeJS.ErrnoException & { severity?: string }
+  if (severity !== undefined && code !== undefined) return `the database refused: ${whyDatabase(error)}`
+  if (syscall === undefined) return why(error)
+  return path === undefined ? whyUnreached(error) : `${path}: ${why(error)}`
 }
 
 function kindOf(error: unknown): RefusalKind {

@@ -38,6 +38,8 @@ async function dispatch(argv: readonly string[], shell: Shell): Promise<number> 
   const word = argv[at]!
   const rest = argv.toSpliced(at, 1)
   if (word === 'help') {
+    const stray = rest.find(arg => arg.startsWith('-') && !known.test(arg) && !isHelp(arg))
+    if (stray !== undefined) throw new Refusal('usage', `unknown option "${stray}" (gw help takes a command or a page)`)
     const page = nounAt(rest)
     if (page === -1) return help ? runNoun('help', rest, shell) : printOverview(shell)
     // `gw help user add` is `gw user add --help`; where a page has a command's name, "config", the page tells more.

@@ -38,7 +38,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   account: {
     group: 'Set up',
-    summary: 'upstream credentials: add, list, show, set, test, refresh, login, pause, resume, clear, rm',
+    summary: 'upstream credentials: add, list, show, set, models, test, refresh, login, pause, resume, clear, rm',
     load: () => import('./commands/account.ts'),
   },
   proxy: {
@@ -109,7 +109,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   alert: {
     group: 'Watch',
-    summary: 'what fires and who was told: list, show, ack, resolve, silence, test; rule, channel',
+    summary: 'what fires and who was told: list, show, ack, resolve, silence, silences, unsilence, test; rule, channel',
     load: () => import('./commands/alert.ts'),
   },
   explain: {
@@ -119,7 +119,7 @@ export const nouns: Readonly<Record<string, Noun>> = {
   },
   usage: {
     group: 'Look into',
-    summary: 'what was used and what it cost: list, stats',
+    summary: 'what was used and what it cost: list, stats, export',
     load: () => import('./commands/usage.ts'),
   },
   price: {

@@ -1,10 +1,12 @@
 // The options of `gw price`: a price to set, a file to take prices from, dates.
+
 import path from 'node:path'
 import type { Command } from 'commander'
 import type { PriceRow, Written } from '../core/price/row.ts'
 import { parseUsd } from '../lib/money.ts'
 import { readNamed, readStream } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import type { Shell } from './shell.ts'
 import * as read from './values.ts'
 
@@ -133,6 +135,6 @@ export async function contents(shell: Shell, file: string): Promise<string> {
     if (file !== '-') return readNamed(path.resolve(shell.cwd(), file), LARGEST)
     return await readStream(shell.stdin, LARGEST)
   } catch (error) {
-    throw new Refusal('usage', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('usage', `${file === '-' ? 'stdin' : file} cannot be read: ${why(error)}`, { cause: error })
   }
 }

@@ -1,6 +1,7 @@
 // A connection through one egress proxy, and one small request over it: what `gw proxy test` does.
-import { codeOf } from '../lib/own-trouble.ts'
+
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import type { Invocation } from './command.ts'
 
 const TIMEOUT_MS = 15_000
@@ -28,10 +29,9 @@ export async function testProxy(gw: Invocation, ref: string, text: string): Prom
     }
     gw.out.record(tested)
   } catch (error) {
-    const reason = (error as Error).message
+    const reason = why(error)
     const duration_ms = Math.round(performance.now() - begun)
     gw.out.record({ proxy: proxy.name, url: url.href, ok: false, status: null, connect_ms: null, duration_ms, reason })
-    const code = codeOf(error as NodeJS.ErrnoException)
-    throw new Refusal('failure', reason.startsWith('proxy ') ? reason : `proxy ${proxy.name}: ${code || reason}`)
+    throw new Refusal('failure', reason.startsWith('proxy ') ? reason : `proxy ${proxy.name}: ${reason}`)
   }
 }

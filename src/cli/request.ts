@@ -1,9 +1,11 @@
 // One request through the gateway in any dialect, with its times: what `gw try` sends.
+
 import type { DialectName } from '../dialect/dialect.ts'
 import { SseCutter } from '../dialect/sse.ts'
 import { meters } from '../dialect/table.ts'
 import { cacheWrites } from '../dialect/usage.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import { type Heard, tongues } from './tongues.ts'
 
 export interface Question {
@@ -99,7 +101,7 @@ export async function send(question: Question): Promise<Answer> {
       meter.end()
     }
   } catch (error) {
-    answer.error = `the connection broke: ${why(error)}`
+    answer.error = `the connection broke: ${why(causeOf(error))}`
   }
   answer.duration_ms = elapsed()
   const { usage } = meter
@@ -122,7 +124,7 @@ async function reach(url: string, path: string, init: RequestInit): Promise<Resp
     return await fetch(url + path, { ...init, redirect: 'error' })
   } catch (error) {
     const next = 'start it with gw serve, or name it with --url'
-    throw new Refusal('unreachable', `no gateway answers at ${url}: ${why(error)}; ${next}`, { cause: error })
+    throw new Refusal('unreachable', `no gateway answers at ${url}: ${why(causeOf(error))}; ${next}`, { cause: error })
   }
 }
 
@@ -134,7 +136,5 @@ function parse(text: string): Heard {
   }
 }
 
-function why(error: unknown): string {
-  const { cause, message } = error as Error
-  return cause instanceof Error ? (cause as NodeJS.ErrnoException).code || cause.message : message
-}
+// What Node's fetch says itself is only that it failed.
+const causeOf = (error: unknown): unknown => (error as Error).cause ?? error

@@ -1,10 +1,12 @@
 // Runs one command: commander reads the words, an invocation lends what the work needs and takes it back.
+
 import { Command, CommanderError } from 'commander'
 import { Refusal } from '../lib/refusal.ts'
 import type { Act, CommandModule, Work } from './command.ts'
 import { Interrupted } from './errors.ts'
 import { type Globals, openInvocation } from './invocation.ts'
 import { everywhere } from './overview.ts'
+import { secretHint, unknownFlag, unquoted } from './secret-flags.ts'
 import type { Shell, Signal } from './shell.ts'
 
 /** `args` is the command line without the noun. @returns the exit code */
@@ -41,7 +43,10 @@ export async function run(word: string, module: CommandModule, args: readonly st
     if (!(error instanceof CommanderError)) throw error
     // A noun without its verb: commander has shown the help, on stderr.
     if (error.code === 'commander.help') return 2
-    throw new Refusal('usage', `${oneLine(error.message)} (${name} --help shows what is allowed)`)
+    const flag = unknownFlag(error.message)
+    const hint = flag === undefined ? undefined : secretHint(command, flag)
+    const complaint = hint === undefined ? oneLine(unquoted(error.message)) : `${flag}: ${hint}`
+    throw new Refusal('usage', `${complaint} (${name} --help shows what is allowed)`)
   }
   return code
 }

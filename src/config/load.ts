@@ -1,10 +1,10 @@
 // The configuration of one start: flags over environment over file over defaults, all checked at once.
 
 import { dirname, join, resolve } from 'node:path'
-import { getSystemErrorMessage } from 'node:util'
 import { readNamed } from '../lib/named-file.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { didYouMean } from '../lib/suggest.ts'
+import { why } from '../lib/why.ts'
 import { formatAddress, isLoopback } from './address.ts'
 import { readEntries } from './file.ts'
 import type { Kind } from './kinds.ts'
@@ -126,10 +126,9 @@ function findFile(explicit: string | undefined, env: NodeJS.ProcessEnv, cwd: str
       const where = resolve(cwd, file)
       return { file, folder: dirname(where), text: readNamed(where) }
     } catch (error) {
-      const { code, errno } = error as NodeJS.ErrnoException
+      const { code } = error as NodeJS.ErrnoException
       if (explicit === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) continue
-      const why = errno === undefined ? (error as Error).message : getSystemErrorMessage(errno)
-      return { file, problem: `${file}: cannot be read: ${why}; name another file with --config` }
+      return { file, problem: `${file}: cannot be read: ${why(error)}; name another file with --config` }
     }
   }
   return undefined

@@ -1,6 +1,8 @@
 // The other end of the control socket, for commands.
+
 import http from 'node:http'
 import { Refusal, type RefusalKind } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 
 export interface ControlClient {
   /** @throws Refusal `unreachable` when no daemon answers, and the daemon's own refusals as it made them */
@@ -37,11 +39,11 @@ export function controlClient(socket: string, signal?: AbortSignal): ControlClie
               reject(new Refusal(kind ?? 'failure', error ?? text))
             }
           })
-          res.on('error', error => fail(error.message, error))
+          res.on('error', error => fail(why(error), error))
         },
       )
       req.on('timeout', () => req.destroy(new Error(`silent for ${TIMEOUT_MS / 1000} s`)))
-      req.on('error', (error: NodeJS.ErrnoException) => fail(reasons[error.code ?? ''] ?? error.message, error))
+      req.on('error', (error: NodeJS.ErrnoException) => fail(reasons[error.code ?? ''] ?? why(error), error))
       req.end(body && JSON.stringify(body))
     })
   }

@@ -1,8 +1,10 @@
 // The control socket: live state as HTTP over a unix socket, for `gw top`, `gw status` and curl.
+
 import { chmodSync, existsSync, unlinkSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 
 /** By method and path: what answers with a JSON document. `body` is the parsed request body, `{}` without one. */
 export type ControlRoutes = Record<string, (body: unknown) => unknown | Promise<unknown>>
@@ -37,7 +39,7 @@ export async function controlServer(socket: string, mode: number, routes: Contro
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', error =>
-      reject(new Refusal('failure', `control.socket ${socket}: ${error.message}`, { cause: error })),
+      reject(new Refusal('failure', `control.socket ${socket}: ${why(error)}`, { cause: error })),
     )
     server.listen(socket, resolve)
   })

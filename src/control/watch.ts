@@ -1,6 +1,8 @@
 // The live stream as a client sees it: frames and rows of a running daemon, and coming back by itself when they break off.
+
 import net from 'node:net'
 import { WebSocket } from 'ws'
+import { why as sentence } from '../lib/why.ts'
 import type { LiveMessage, RowKind } from './view.ts'
 
 /** That the stream is not there. */
@@ -63,7 +65,7 @@ export function watchDaemon({ socket, rows, waitsMs = WAITS_MS }: WatchOptions, 
       ws.terminate()
     })
     ws.on('error', (error: NodeJS.ErrnoException) => {
-      why ??= reasons[error.code ?? ''] ?? error.message
+      why ??= reasons[error.code ?? ''] ?? sentence(error)
     })
     ws.on('close', (code, reason) => {
       clearTimeout(quiet)

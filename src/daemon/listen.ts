@@ -1,8 +1,10 @@
 // Listening and ceasing to: an HTTP server at an address, on a socket of systemd's, and closed with every connection.
+
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Address, formatAddress } from '../config/address.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 
 /**
  * Listens. `setting` names what the address was set by; `failed` hears of connections that could not be taken in.
@@ -20,16 +22,16 @@ export async function listenOn(
   server.on('error', (error: NodeJS.ErrnoException) => heard(error))
   await new Promise<void>((resolve, reject) => {
     heard = error => {
-      const why =
+      const reason =
         error.code === 'EADDRINUSE'
           ? 'another program listens there'
           : error.code === 'EACCES'
             ? 'this user may not listen there'
-            : error.message
+            : why(error)
       reject(
         new Refusal(
           'unreachable',
-          `${setting} ${formatAddress(address)}: ${why}; choose another with ${setting === 'listen' ? '--listen' : setting}`,
+          `${setting} ${formatAddress(address)}: ${reason}; choose another with ${setting === 'listen' ? '--listen' : setting}`,
           { cause: error },
         ),
       )

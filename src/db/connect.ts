@@ -1,8 +1,10 @@
 // Opens the database that the configuration names: the operator's Postgres, or the embedded one.
+
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import type { Config } from '../config/schema.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { whyDatabase, whyUnreached } from '../lib/why.ts'
 import { within } from '../lib/within.ts'
 import { type Embedded, enterEmbedded } from './enter.ts'
 import { look, migrate } from './migrate.ts'
@@ -111,6 +113,21 @@ async function openPool(
   }
 }
 
+// What pg itself says, without a code.
+const said: readonly (readonly [text: RegExp, words: string])[] = [
+  [/does not support SSL/, 'the server has no TLS, and sslmode asks for it'],
+  [/timeout/i, `it does not answer within ${PATIENCE_MS / 1000} s`],
+  [/terminated|not queryable|closed/i, 'it ended the connection'],
+  [/SASL|password must be a string/, 'it asks for a password, and database.url has none'],
+]
+
+function reason(error: unknown): string {
+  if (error instanceof pg.DatabaseError) return whyDatabase(error)
+  const { code, message = '' } = Object(error) as NodeJS.ErrnoException
+  const own = code === undefined ? said.find(([text]) => text.test(message))?.[1] : undefined
+  return own ?? whyUnreached(error)
+}
+
 /** Whether the server answers on a connection that is made for it; a refusal is an answer. @throws when none comes within `ms` */
 export async function ping(connection: pg.ClientConfig, ms: number): Promise<void> {
   const client = new pg.Client({ ...connection, application_name: 'gw ping', connectionTimeoutMillis: ms })
@@ -126,9 +143,4 @@ export async function ping(connection: pg.ClientConfig, ms: number): Promise<voi
     // Not waited for: it may be what does not answer.
     void client.end().catch(() => {})
   }
-}
-
-function reason(error: unknown): string {
-  const e = error as Error & { errors?: Error[] }
-  return (e.errors?.map(inner => inner.message).join(', ') || e.message || String(error)).trim()
 }

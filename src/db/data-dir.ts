@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, realpath, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import { chooseUser, closedPart, type RunAs } from './postgres-binaries.ts'
 
 const isRoot = () => process.getuid?.() === 0
@@ -19,7 +20,7 @@ export async function makeDataDir(dataDir: string): Promise<void> {
   const firstMade = await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
     throw new Refusal(
       'unreachable',
-      `data_dir ${folder} cannot be made: ${cause.message}; give a folder this user may write with --data-dir`,
+      `data_dir ${folder} cannot be made: ${why(cause)}; give a folder this user may write with --data-dir`,
       { cause },
     )
   })

@@ -1,6 +1,8 @@
 // Enters the embedded Postgres of a configuration, before anything else of the database is loaded.
+
 import type { Config } from '../config/schema.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import type { Embedded } from './embedded.ts'
 
 export type { Embedded } from './embedded.ts'
@@ -15,7 +17,7 @@ export async function enterEmbedded(
   try {
     return await openEmbedded(config['data_dir'], { ...(log ? { log } : {}), ...(started ? { started } : {}) })
   } catch (error) {
-    throw new Refusal('unreachable', `embedded Postgres in ${config['data_dir']}: ${(error as Error).message}`, {
+    throw new Refusal('unreachable', `embedded Postgres in ${config['data_dir']}: ${why(error)}`, {
       cause: error,
     })
   }

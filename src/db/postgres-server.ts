@@ -6,6 +6,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, readFile, realpath, rename } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { why } from '../lib/why.ts'
 import { hand, makeDataDir, refuseForeign } from './data-dir.ts'
 import {
   chooseUser,
@@ -145,7 +146,7 @@ async function makeFolders({ folder, run }: Paths, runAs: RunAs) {
   const make = (path: string) =>
     mkdir(path, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === 'EEXIST') return
-      throw new Error(`cannot make ${path} (${cause.code}); choose another data_dir, or set database.url`, { cause })
+      throw new Error(`cannot make ${path}: ${why(cause)}; choose another data_dir, or set database.url`, { cause })
     })
   await make(folder)
   if (!('uid' in runAs)) return await make(run)

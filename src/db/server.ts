@@ -1,8 +1,10 @@
 // From `database.url` to how Postgres is connected to, with TLS as libpq means it.
+
 import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import type { SslMode } from '../config/server-url.ts'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import { types } from './session.ts'
 
 export interface Server {
@@ -70,8 +72,8 @@ function fileOf(name: string, file: string | null): string | undefined {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : (error as Error).message
-    throw new Refusal('config', `database.url: ${name} ${file} ${why}`, { cause: error })
+    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : `cannot be read: ${why(error)}`
+    throw new Refusal('config', `database.url: ${name} ${file} ${reason}`, { cause: error })
   }
 }
 

@@ -1,6 +1,8 @@
 // Chooses the store: memory for one process, Redis for many.
+
 import { readFileSync } from 'node:fs'
 import { Refusal } from '../lib/refusal.ts'
+import { why } from '../lib/why.ts'
 import { MemoryStore } from './memory.ts'
 import type { Store } from './store.ts'
 
@@ -36,6 +38,6 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new Refusal('config', `redis.ca_file ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('config', `redis.ca_file ${file} cannot be read: ${why(error)}`, { cause: error })
   }
 }

@@ -90,7 +90,10 @@ t.test('of a file, or of what a journal kept', async t => {
     stdin: lines.join('\n'),
   })
   t.equal(JSON.parse(one.stdout).request_id, 'r3')
-  t.match((await gw(['logs', '--file', '/nowhere'])).stderr, /--file \/nowhere: ENOENT/)
+  t.match(
+    (await gw(['logs', '--file', '/nowhere'])).stderr,
+    /^gw: --file \/nowhere cannot be read: no such file or directory\n$/,
+  )
   t.match((await gw('logs')).stderr, /no gw daemon answers/)
 })
 

@@ -1,7 +1,7 @@
 // The rules that hold for every command: streams, exit codes, help, suggestions, colour, signals.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
@@ -10,6 +10,8 @@ import t from 'tap'
 import { nouns } from '../../src/cli/nouns.ts'
 import { define } from '../../src/cli/run.ts'
 import { pages } from '../../src/cli/topics.ts'
+import { firstSteps } from '../../src/daemon/run.ts'
+import { called } from '../../src/lib/called.ts'
 import { bin, each, home, noTerminal } from './gw.ts'
 
 const here = await home(t)
@@ -23,6 +25,9 @@ t.test('every command of the table has help, and says what its options are', asy
   for (const [word, noun] of Object.entries(nouns)) {
     t.match(overview.stdout, new RegExp(`^  ${word} +${noun.summary.slice(0, 10)}`, 'm'))
     const command = define(word, await noun.load(), process, () => async () => {})
+    // What there is of verbs is seen without asking for more.
+    for (const verb of command.commands)
+      t.match(noun.summary, new RegExp(`\\b${verb.name()}\\b`), `${word} ${verb.name()}`)
     words.push([word], ...command.commands.map(verb => [word, verb.name()]))
     for (const { options } of [command, ...command.commands])
       for (const option of options) t.ok(option.description, `${word} ${option.flags}`)
@@ -83,6 +88,8 @@ t.test('a slip is answered on one line, with what was meant, and exit code 2', a
     [['mock', '--listen', '8090'], /--listen: a port alone does not say who may connect/],
     [['top', '-n', '3'], /-n belongs to --batch/],
     [['try', '--model', 'm', 'hello'], /--key-file FILE, or GW_KEY/],
+    [['help', '--bogus'], /unknown option "--bogus"/],
+    [['help', 'user', '--bogus'], /unknown option "--bogus"/],
   ] as const
   await each(cases, async ([args, says]) => {
     const ran = await gw(args)
@@ -90,6 +97,49 @@ t.test('a slip is answered on one line, with what was meant, and exit code 2', a
     t.equal(ran.stderr.split('\n').length, 2, 'one line')
   })
   t.match(await gw('user'), { code: 2, stdout: '', stderr: /Usage: gw user/ })
+})
+
+t.test('a secret that is given as an argument is not quoted, and told where it belongs', async t => {
+  const add = 'account add a --platform anthropic'
+  const cases = [
+    [
+      `${add} --api-key sk-abcdef0123456789`,
+      /^gw: --api-key: a secret is no argument.* --api-key-file FILE or --api-key-stdin \(/,
+    ],
+    [`${add} --api-key=sk-abcdef0123456789`, /--api-key-file FILE or --api-key-stdin/],
+    [`${add} --token sk-abcdef0123456789`, /--api-key-file FILE or --api-key-stdin or --oauth-file FILE/],
+    [`${add} --oauth sk-abcdef0123456789`, /give it with --oauth-file FILE \(/],
+    ['account set a --key sk-abcdef0123456789', /--api-key-file FILE/],
+    ['account login a --client-secret sk-abcdef0123456789', /--client-secret-file FILE or --client-secret-stdin/],
+    ['proxy add p http://127.0.0.1:1 --password sk-abcdef0123456789', /--login-file FILE or --login-stdin/],
+    ['proxy set p --login=sk-abcdef0123456789', /--login-file FILE or --login-stdin/],
+    ['alert channel add c --type webhook --url https://h --secret sk-abcdef0123456789', /--secret-file FILE/],
+    ['try --model m --key sk-abcdef0123456789 hello', /--key-file FILE/],
+    [`${add} sk-abcdef0123456789`, /too many arguments/],
+    ['user list --key=sk-abcdef0123456789', /unknown option '--key'/],
+  ] as const
+  await each(cases, async ([line, says]) => {
+    const ran = await gw(line)
+    t.match(ran, { code: 2, stdout: '', stderr: says }, line)
+    t.notMatch(ran.stderr, 'abcdef0123456789')
+  })
+})
+
+t.test('what to type next is told as gw was called', async t => {
+  const node = await here.file('node', '#!/bin/sh\nprintf %s "$gw_called"\n')
+  chmodSync(node, 0o755)
+  const root = path.dirname(path.dirname(bin))
+  const as = (typed: string, PATH = process.env['PATH']!) =>
+    spawnSync('sh', ['-c', typed], { env: { PATH, GW_NODE: node }, cwd: root, encoding: 'utf8' }).stdout
+  t.equal(as('bin/gw'), 'bin/gw')
+  t.equal(as(bin), bin)
+  t.equal(as('gw', `${path.dirname(bin)}:${process.env['PATH']}`), 'gw')
+
+  t.equal(called({ gw_called: 'gw', npm_lifecycle_event: 'npx' }), 'npx gw')
+  t.equal(called({ gw_called: 'bin/gw' }, ['--data-dir', '/a b']), "bin/gw --data-dir '/a b'")
+  const steps = firstSteps('http://127.0.0.1:8080', 'npx gw')
+  t.equal(steps.match(/^ {2}npx gw \w+ add .*$/gm)?.length, 3)
+  t.notMatch(steps.replaceAll('npx gw', ''), /\bgw\b/)
 })
 
 t.test('a wrong configuration is exit code 3, with every mistake in its place', async t => {
@@ -111,7 +161,7 @@ t.test('a wrong configuration is exit code 3, with every mistake in its place', 
     stderr:
       /models\.json: anthropic\.claude-x\*\.efforts: must be a list of "minimal".*\n.*grok: is no vendor; use anthropic/,
   })
-  t.match(await models('{'), { code: 3, stderr: /models\.file .*models\.json: is no JSON/ })
+  t.match(await models('{'), { code: 3, stderr: /models\.file .*models\.json: its text is not JSON/ })
   t.match(await gw('config check', { env: { GW_MODELS_FILE: '/nowhere.json' } }), { code: 3, stderr: /cannot be read/ })
 })
 
@@ -149,7 +199,11 @@ t.test('what cannot be reached is exit code 4', async t => {
     ],
     async args => {
       const ran = await gw(args, { env })
-      t.match(ran, { code: 4, stdout: '', stderr: /^gw: database\.url: .*ECONNREFUSED.*\n$/ }, args.join(' '))
+      t.match(
+        ran,
+        { code: 4, stdout: '', stderr: /^gw: database\.url: nobody listens there \(127\.0\.0\.1 port \d+\); .*\n$/ },
+        args.join(' '),
+      )
       t.notMatch(ran.stderr, 'hunter2')
     },
   )
@@ -158,7 +212,10 @@ t.test('what cannot be reached is exit code 4', async t => {
     t.match(await gw(args), { code: 4, stdout: '', stderr: /^gw: no gw daemon answers on .*\n$/ }, args.join(' '))
   })
   const asked = ['try', '--model', 'm', 'hello', '--url', `http://127.0.0.1:${port}`]
-  t.match(await gw(asked, { env: { GW_KEY: 'sk-x' } }), { code: 4, stderr: /no gateway answers .*ECONNREFUSED/ })
+  t.match(await gw(asked, { env: { GW_KEY: 'sk-x' } }), {
+    code: 4,
+    stderr: /^gw: no gateway answers at \S+: nobody listens there; .*\n$/,
+  })
 })
 
 t.test('the version is told', async t => {
@@ -251,7 +308,11 @@ t.test('a file that an option names is a regular one of a size that is no accide
     [`${add} --api-key-file /dev/zero`, 2, device('/dev/zero')],
     [`${add} --oauth-file /dev/zero`, 2, device('/dev/zero')],
     [`${add} --api-key-file ${pipe}`, 2, /it is a pipe, and must be a regular file/],
-    [`${add} --api-key-file ${here.folder}`, 2, /cannot be read: EISDIR/],
+    [
+      `${add} --api-key-file ${here.folder}`,
+      2,
+      /^gw: --api-key-file \S+ cannot be read: illegal operation on a directory\n$/,
+    ],
     [`${add} --api-key-file ${large}`, 2, /it holds 1 MiB, and may hold 1 MiB at most/],
     ['try hello --model m --key-file /dev/zero', 2, device('/dev/zero')],
     ['price import /dev/zero', 2, device('/dev/zero')],
@@ -264,6 +325,17 @@ t.test('a file that an option names is a regular one of a size that is no accide
   }
   const sent = await here.gw(`${add} --api-key-stdin`, { stdin: 'x'.repeat(1024 * 1024 + 1) })
   t.match(sent, { code: 2, stderr: /stdin cannot be read: it holds more, and may hold 1 MiB at most/ })
+  const good = await here.file('good', 'sk-good')
+  for (const [more, code] of [
+    ['--group nowhere', 6],
+    ['--proxy nowhere', 6],
+    ['--dry-run', 0],
+  ] as const) {
+    t.equal((await here.gw(`account add a --platform anthropic --api-key-file ${good} ${more}`)).code, code, more)
+    t.notOk(existsSync(path.join(here.dataDir, 'secret.key')), `${more}: what comes to nothing makes no key file`)
+  }
+  t.equal((await here.gw(`account add a --platform anthropic --api-key-file ${good}`)).code, 0)
+  t.ok(existsSync(path.join(here.dataDir, 'secret.key')))
   const key = await here.gw('user list', { env: { GW_SECRET_KEY_FILE: '/dev/zero' } })
   t.equal(key.code, 0, 'what needs no secret reads none')
   const prices = await here.gw('price import -', { stdin: `${' '.repeat(3 * 1024 * 1024)}{}` })

@@ -1,4 +1,5 @@
 // gw alert channel: where alerts are told; each verb's work is loaded when it is typed.
+
 import path from 'node:path'
 import type { Command } from 'commander'
 import type { Channel, ChannelChange } from '../../core/notify/channel.ts'
@@ -6,6 +7,7 @@ import { type ChannelType, type Severity, severities } from '../../db/schema-wat
 import type { Guard } from '../../lib/guard/guard.ts'
 import { readNamed, readStream } from '../../lib/named-file.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { why } from '../../lib/why.ts'
 import type { Act, Invocation } from '../command.ts'
 import { destroys, examples, lists, writes } from '../declare.ts'
 import * as read from '../values.ts'
@@ -156,7 +158,7 @@ function secretOf({ shell }: Invocation, file: string): string {
   try {
     text = readNamed(path.resolve(shell.cwd(), file)).trim()
   } catch (error) {
-    throw new Refusal('usage', `--secret-file ${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('usage', `--secret-file ${file} cannot be read: ${why(error)}`, { cause: error })
   }
   if (text === '' || text.length > 4096 || /\p{Cc}/u.test(text))
     throw new Refusal('usage', `${file} must hold one secret on one line and nothing else`)
@@ -183,6 +185,6 @@ async function checkUrl(gw: Invocation, guard: Guard, text: string | undefined):
         'refused',
         `--url: ${(error as Error).message}; give an https URL of the internet, or set notify.allow_private: true in gw.yaml`,
       )
-    gw.out.note(`note: ${url.hostname} cannot be looked up now (${(error as NodeJS.ErrnoException).code ?? error})`)
+    gw.out.note(`note: ${url.hostname} cannot be looked up now: ${why(error)}`)
   }
 }

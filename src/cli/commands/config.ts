@@ -1,8 +1,10 @@
 // gw config: finds out what configures gw, without starting anything.
+
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
+import { why } from '../../lib/why.ts'
 import type { Act } from '../command.ts'
 import { examples, lists, writes } from '../declare.ts'
 
@@ -87,9 +89,8 @@ function create(file: string, text: string, dryRun: boolean): void {
     mkdirSync(path.dirname(file), { recursive: true })
     writeFileSync(file, text, { flag: 'wx' })
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') throw taken
-    throw new Refusal('failure', `${file} cannot be written: ${message}; name another file with --config`, {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw taken
+    throw new Refusal('failure', `${file} cannot be written: ${why(error)}; name another file with --config`, {
       cause: error,
     })
   }

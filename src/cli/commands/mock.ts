@@ -1,6 +1,8 @@
 // gw mock: the scripted provider, as a process of its own.
+
 import type { Command } from 'commander'
 import { Refusal } from '../../lib/refusal.ts'
+import { why } from '../../lib/why.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
 
@@ -14,7 +16,13 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: { listen?: string }) => {
         const where = await addressOf(options.listen ?? STANDARD)
         const { startMock } = await import('../../mock/server.ts')
-        const mock = await startMock(where)
+        const mock = await startMock(where).catch(error => {
+          throw new Refusal(
+            'unreachable',
+            `${where.host} port ${where.port}: ${why(error)}; choose another with --listen HOST:PORT`,
+            { cause: error },
+          )
+        })
         gw.ownSignals()
         const ended = new Promise<void>(resolve => {
           for (const signal of ['SIGINT', 'SIGTERM'] as const) gw.shell.once(signal, () => resolve())

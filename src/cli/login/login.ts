@@ -1,10 +1,12 @@
 // Logging in to an OAuth account, with endpoints and a client that are the operator's own: what `gw account login` does.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attempt } from '../../core/oauth/authorize.ts'
 import { endpointProblem, type OauthCredential, patched, type TokenFormat } from '../../core/oauth/credential.ts'
 import type { Client, Given } from '../../core/oauth/endpoint.ts'
 import type { Through } from '../../egress/through.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { why } from '../../lib/why.ts'
 import type { Invocation } from '../command.ts'
 import { readPasted } from '../credential.ts'
 
@@ -133,7 +135,7 @@ async function withBrowser(
   }
   const receiver = await receive(options.port ?? 0, answer, own).catch(error => {
     const port = own?.port ?? options.port
-    throw new Refusal('failure', `port ${port} of this machine cannot be listened on: ${(error as Error).message}`)
+    throw new Refusal('failure', `port ${port} of this machine cannot be listened on: ${why(error)}`)
   })
   try {
     attempt = begin(receiver.redirectUri)

@@ -1,4 +1,5 @@
 // gw logs: the lines of a running daemon, or of a file, as far as they are what is looked for.
+
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -6,6 +7,7 @@ import { stripVTControlCharacters } from 'node:util'
 import type { ControlClient } from '../../control/client.ts'
 import type { LogsAsked, LogsView } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
+import { why } from '../../lib/why.ts'
 import type { Invocation } from '../command.ts'
 import { daemon } from '../live.ts'
 import { type Line, parseWhere, type Where } from './where.ts'
@@ -100,7 +102,9 @@ async function ofFile(
   const input = file === '-' ? gw.shell.stdin : createReadStream(file)
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {})
-  input.once('error', (error: Error) => broken.reject(new Refusal('usage', `--file ${file}: ${error.message}`)))
+  input.once('error', (error: Error) =>
+    broken.reject(new Refusal('usage', `--file ${file} cannot be read: ${why(error)}`)),
+  )
   const from = since?.toISOString()
   const last: Line[] = []
   const read = async () => {

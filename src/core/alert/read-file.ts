@@ -1,4 +1,5 @@
 // Files of alert rules and their tests: config/alerts.yaml, `alerts.file` and what an operator imports; each mistake with its place.
+
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { Node, Pair, Scalar, YAMLMap } from 'yaml'
@@ -6,6 +7,7 @@ import { readNamed } from '../../lib/named-file.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { parseDuration } from '../../lib/units.ts'
+import { why } from '../../lib/why.ts'
 import { checkName } from '../record/named.ts'
 import type { Operator } from './metrics.ts'
 import { defaults, type Filters, metricOf, problemsOf, type RuleFields } from './rule.ts'
@@ -62,7 +64,7 @@ export function readRuleFile(file: string): RuleFile {
   try {
     text = readNamed(file)
   } catch (error) {
-    throw new Refusal('config', `${file} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('config', `${file} cannot be read: ${why(error)}`, { cause: error })
   }
   return parseRuleFile(file, text)
 }

@@ -1,6 +1,8 @@
 // The mail format, handed in by SMTP: plain text and the same as HTML, one mail to all recipients of a channel.
+
 import type { AlertMessage } from '../../db/schema-watch.ts'
 import { readNamed } from '../../lib/named-file.ts'
+import { why } from '../../lib/why.ts'
 import { Untaken } from './untaken.ts'
 import type { Delivery } from './webhook.ts'
 import { facts, headline, oneLine, plainText, sentences } from './words.ts'
@@ -93,7 +95,7 @@ function passwordOf({ passwordFile }: Smtp, inUrl: string): string {
   try {
     return readNamed(passwordFile).replace(/\r?\n$/, '')
   } catch (error) {
-    throw new Untaken(`smtp.password_file cannot be read: ${(error as Error).message}`)
+    throw new Untaken(`smtp.password_file cannot be read: ${why(error)}`)
   }
 }
 

@@ -1,5 +1,7 @@
 // Prices out of a file of somebody else: LiteLLM's map of model prices, or a file in gw's own format.
+
 import { Refusal } from '../../lib/refusal.ts'
+import { notJson } from '../../lib/why.ts'
 import { type Change, changes, isTokens, largest } from './change.ts'
 import { isPriceFile, readPriceFile } from './file.ts'
 import { errors, lint } from './lint.ts'
@@ -69,7 +71,7 @@ function parse(text: string, file: string): unknown {
   try {
     return JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch (error) {
-    throw new Refusal('usage', `${file} is not JSON: ${(error as Error).message}`, { cause: error })
+    throw new Refusal('usage', notJson(file === '-' ? 'stdin' : file, text, error), { cause: error })
   }
 }
 
