@@ -182,6 +182,18 @@ export interface BindingView {
   at: string
 }
 
+/** A daemon on this Postgres, as `gw status` shows it. */
+export interface NodeStanding {
+  /** its host */
+  name: string
+  pid: number
+  version: string
+  /** what limits are shared through: `redis`, `silent` while that does not answer, `nothing` */
+  shares: 'nothing' | 'redis' | 'silent'
+  /** the daemon that says so */
+  this: boolean
+}
+
 export interface StatusView {
   version: string
   pid: number
@@ -196,6 +208,8 @@ export interface StatusView {
   accounts: number
   users: number
   keys: number
+  /** all that live on this Postgres, the one that answers first */
+  nodes: NodeStanding[]
   degraded: string[]
 }
 

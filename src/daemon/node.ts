@@ -52,6 +52,7 @@ import { type Job, startJobs } from './jobs.ts'
 import { activatedFd, closeNow, listenOn } from './listen.ts'
 import { createLive } from './live.ts'
 import { keepMoney } from './money.ts'
+import { joinNodes } from './nodes.ts'
 import { keepNotifying } from './notify.ts'
 import { opsRoutes } from './ops.ts'
 import { otelOf } from './otel.ts'
@@ -137,6 +138,18 @@ export async function startWorker(
   const ears = open(
     await openEars(database.connection, { log: (level, line) => log[level](line), beatMs: logging.beatMs }),
   )
+  const place = spoolId(config['data_dir'])
+  const nodes = open(
+    await joinNodes({
+      database,
+      ears,
+      process: processId,
+      place,
+      redis: config['redis.url'] !== undefined,
+      log: (level, line) => log[level](line),
+      beatMs: logging.beatMs,
+    }),
+  )
   const [snapshots, { health, beside, ejections }, store] = await together([
     followSnapshots(database, ears, secret, log, snapshot => changed(snapshot)).then(open),
     keepHealth(database, ears, log, retry).then(open),
@@ -144,11 +157,13 @@ export async function startWorker(
       redisUrl: config['redis.url'],
       redisCa: config['redis.ca_file'],
       processId,
+      processes: nodes.first,
       log: (level, line) => log[level](line),
     }).then(open),
     readAlertFiles(database, config['alerts.file'], log),
   ])
-  const { wallet } = open(await keepMoney({ database, ears, store, spoolId: spoolId(config['data_dir']), log }))
+  nodes.follow(store)
+  const { wallet } = open(await keepMoney({ database, ears, store, spoolId: place, log }))
   const books = open(
     openBooks({
       folder: spoolFolder(config['data_dir'], number),
@@ -276,6 +291,7 @@ export async function startWorker(
       ['', ears.trouble()],
       ['database: ', snapshots.stale()],
       ['', store.trouble()],
+      ['', nodes.trouble()],
       ['usage spool: ', books.state().error],
       ['usage spool: ', books.state().trouble],
       ['', refusedLines(books.state().refused)],
@@ -325,6 +341,7 @@ export async function startWorker(
           listen: url,
           ops_listen: opsUrl ?? 'off',
           database: database.embedded ? `embedded in ${config['data_dir']}` : 'external',
+          nodes: nodes.view(),
           degraded: degraded(),
         }),
     }),

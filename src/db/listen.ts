@@ -2,10 +2,11 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 
-/** Channels that the triggers of migrations/ notify: the nouns of the snapshot, the health of accounts, and the user whose money was changed. */
+/** Channels that the triggers of migrations/ notify: the nouns of the snapshot, the health of accounts, the user whose money was changed, and nodes that come and go. */
 export const CHANGED = 'gw_changed'
 export const HEALTH = 'gw_health'
 export const MONEY = 'gw_money'
+export const NODES = 'gw_nodes'
 
 /**
  * What is done with a notification. '' after a reconnection: anything may have changed, maybe on another server. undefined

@@ -238,6 +238,18 @@ export interface AccountHealthTable {
   updated_at: Stamp
 }
 
+export interface NodesTable {
+  process: string
+  place: string
+  host: string
+  pid: number
+  version: string
+  shares: 'nothing' | 'redis' | 'silent'
+  sees: number | null
+  started_at: Stamp
+  beat_at: Stamp
+}
+
 interface UsageSums {
   /** its beginning, UTC */
   at: Date
@@ -282,6 +294,7 @@ export interface Tables extends WatchTables {
   api_keys: ApiKeysTable
   prices: PricesTable
   settings: SettingsTable
+  nodes: NodesTable
   usage: UsageTable
   key_usage: KeyUsageTable
   subscriptions: SubscriptionsTable

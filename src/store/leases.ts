@@ -167,6 +167,10 @@ export class Leases {
 
 const isIdle = (place: Place, at: number) => place.leases.size === 0 && place.takenAt + IDLE_MS <= at
 
+/** One of so many equal shares of a limit, and never nothing; 0 or less is no limit. */
+export const shareOf = (limit: number, shares: number): number =>
+  limit > 0 && shares > 1 ? Math.max(1, Math.floor(limit / shares)) : limit
+
 /** Holders by key. */
 export function byKey(leases: readonly Held[]): [key: string, holders: string[]][] {
   const keys = new Map<string, string[]>()

@@ -1,5 +1,5 @@
-// The store of a single process: exact, and done before the call returns.
-import { Leases } from './leases.ts'
+// The store of a single process: exact, and done before the call returns; beside others without Redis it has its share of every limit.
+import { Leases, shareOf } from './leases.ts'
 import { Purses } from './purses.ts'
 import { Rates } from './rates.ts'
 import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
@@ -14,6 +14,8 @@ export class MemoryStore implements Store {
   readonly #values: Values
   readonly #purses: Purses
   readonly #rates: Rates
+  /** of so many equal shares of every limit this process has one */
+  #shares = 1
 
   /** `now` in ms; default the monotonic clock */
   constructor(now?: () => number) {
@@ -24,7 +26,7 @@ export class MemoryStore implements Store {
   }
 
   async acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean> {
-    return this.#leases.acquire(key, holder, limit, ttlMs)
+    return this.#leases.acquire(key, holder, shareOf(limit, this.#shares), ttlMs)
   }
 
   async renew(leases: readonly Held[], ttlMs: number): Promise<Held[]> {
@@ -56,7 +58,7 @@ export class MemoryStore implements Store {
   }
 
   async reserve(purse: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Reserved> {
-    return this.#purses.reserve(purse, holder, wants, ttlMs)
+    return this.#purses.reserve(purse, holder, wants, ttlMs, this.#shares)
   }
 
   async record(purse: string, change: Change): Promise<void> {
@@ -68,11 +70,15 @@ export class MemoryStore implements Store {
   }
 
   async take(key: string, wants: readonly Draw[]): Promise<number> {
-    return this.#rates.take(key, wants)
+    if (this.#shares === 1) return this.#rates.take(key, wants)
+    return this.#rates.take(
+      key,
+      wants.map(want => ({ ...want, perMinute: want.perMinute / this.#shares })),
+    )
   }
 
   async give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
-    this.#rates.give(key, bucket, amount, perMinute)
+    this.#rates.give(key, bucket, amount, perMinute / this.#shares)
   }
 
   want(): void {}
@@ -80,6 +86,12 @@ export class MemoryStore implements Store {
   onFreed(listener: (key: string) => void): () => void {
     return this.#leases.onFreed(listener)
   }
+
+  reckon(processes: number): void {
+    this.#shares = processes
+  }
+
+  counted(): undefined {}
 
   trouble(): undefined {}
 

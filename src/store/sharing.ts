@@ -1,7 +1,7 @@
 // The store of many processes: Redis while it answers, this process's share of every limit while it does not.
 import { Batch } from './batch.ts'
 import { Breaker } from './breaker.ts'
-import { byKey, Leases } from './leases.ts'
+import { byKey, Leases, shareOf } from './leases.ts'
 import { Mending } from './mending.ts'
 import { checkWants, Purses } from './purses.ts'
 import { Rates } from './rates.ts'
@@ -44,7 +44,8 @@ const COPIES = 100_000
  * `max(1, floor(limit / processes))`, counting what it took before. So the shares sum up to the limit (or to the number
  * of processes, where that is more); what goes beyond it is at most one share for each process that had less than its
  * share when the silence began, and it is gone when the leases of before are. One process cut off alone: one share.
- * Processes are counted every second; one that ends says so at once.
+ * Processes are counted every second; one that ends says so at once. While they cannot be counted the last number holds,
+ * or a larger one that Postgres knows of: who ends then may be about to begin again.
  *
  * Money is divisible: a process admits while all it holds of a bucket is at most its share of what was left there,
  * rounded down, by the last facts it heard. What it holds is not given back at the end: it may not be in Postgres yet.
@@ -56,6 +57,10 @@ export class SharingStore implements Store {
   readonly #batch: Batch
   readonly #options: SharingOptions
   #processes: number
+  /** as many as are known of elsewhere */
+  #reckoned = 1
+  /** as many as Redis told, while it can be believed */
+  #counted: number | undefined
   /** since when Redis has answered without a break, ms */
   #soundSince = performance.now()
   /** All that this process holds, wherever it was admitted. */
@@ -123,9 +128,8 @@ export class SharingStore implements Store {
       if (taken !== undefined) return taken
       this.#places.believe(key, [holder]) // No answer, and yet it may have happened.
     }
-    const share = limit > 0 ? Math.max(1, Math.floor(limit / this.#processes)) : 0
     this.#places.touch(key)
-    return this.#mine.acquire(key, holder, share, ttlMs)
+    return this.#mine.acquire(key, holder, shareOf(limit, this.#processes), ttlMs)
   }
 
   async renew(leases: readonly Held[], ttlMs: number): Promise<Held[]> {
@@ -248,6 +252,16 @@ export class SharingStore implements Store {
     return this.#mine.onFreed(listener)
   }
 
+  reckon(processes: number): void {
+    this.#reckoned = processes
+    // What Redis told last holds while it is silent: who left meanwhile may come back.
+    this.#processes = Math.max(this.#processes, processes)
+  }
+
+  counted(): number | undefined {
+    return this.#counted
+  }
+
   trouble(): string | undefined {
     if (!this.#breaker.open) return undefined
     const reason = this.#redis.lastError() ?? this.#breaker.reason
@@ -270,7 +284,8 @@ export class SharingStore implements Store {
     if (count === undefined) return
     // After a silence the others have to come back first; until they had the time to, fewer are not believed.
     const settled = performance.now() - this.#soundSince > PROCESS_TTL_MS
-    this.#processes = settled ? count : Math.max(count, this.#processes)
+    this.#counted = settled ? count : undefined
+    this.#processes = Math.max(count, settled ? this.#reckoned : this.#processes)
   }
 
   // Also the probe: it runs a script and writes a value, as the real calls do, so a full or read-only Redis does not pass.
@@ -287,6 +302,7 @@ export class SharingStore implements Store {
   }
 
   #opened(): void {
+    this.#counted = undefined
     this.#places.begin()
     this.#purses.begin()
     this.#options.log('warn', this.trouble()!)

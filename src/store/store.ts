@@ -126,6 +126,13 @@ export interface Store {
    * free. Expired leases may go unheard. Returns the way to stop.
    */
   onFreed(listener: (key: string) => void): () => void
+  /**
+   * Says how many processes there are as far as anybody knows, this one included: where they cannot be counted here, limits
+   * and budgets are divided by that.
+   */
+  reckon(processes: number): void
+  /** How many processes share it, counted just now; undefined where nobody counts them, or not yet. */
+  counted(): number | undefined
   /** What works less well than it should, in words; undefined when all is well. */
   trouble(): string | undefined
   close(): Promise<void>

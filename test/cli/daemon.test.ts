@@ -79,9 +79,12 @@ t.test('one request tells its times and its cost', async t => {
       accounts: 1,
       users: 1,
       keys: 1,
+      nodes: [{ this: true }],
       degraded: [],
     })
-    t.match((await gw('status', { env })).stdout, /^phase +ready$/m)
+    const { stdout } = await gw('status', { env })
+    t.match(stdout, /^phase +ready$/m)
+    t.notMatch(stdout, /node/, 'alone there is nothing to say')
     matchAll(t, await json('top --once', { env }), { accounts: [{ name: 'first', slots: { used: 0, limit: 2 } }] })
     matchAll(t, await json('account list', { env }), [
       { name: 'first', state: 'available', slots: { used: 0, limit: 2, waiting: 0 } },

@@ -1,18 +1,23 @@
 // gw status: what the running daemon says of itself.
 import type { Command } from 'commander'
-import type { StatusView } from '../../control/view.ts'
+import type { NodeStanding, StatusView } from '../../control/view.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
+
+const nodeText = ({ name, pid, shares, this: own }: NodeStanding) =>
+  `${name} (pid ${pid}${own ? ', this one' : ''}${shares === 'redis' ? '' : shares === 'silent' ? ', its Redis is silent' : ', no Redis'})`
 
 export function define(noun: Command, act: Act): void {
   noun.description('Asks the running daemon how it is; exit code 4 when there is none.').action(
     act(async gw => {
       const { controlClient } = await import('../../control/client.ts')
       const status = await controlClient((await gw.config())['control.socket']).get<StatusView>('/status')
-      const { started_at, uptime_ms: _, ...fields } = status
+      const { started_at, uptime_ms: _, nodes, ...fields } = status
       gw.out.record(status, {
         ...fields,
         started: new Date(started_at),
+        // Alone there is nothing to say.
+        ...(nodes.length > 1 && { nodes: nodes.map(nodeText).join(', ') }),
         degraded: status.degraded.join(', ') || 'nothing',
       })
     }),

@@ -6,7 +6,7 @@ import type { Live } from '../live.ts'
 import { waitingNow } from './waiters.ts'
 
 /** What the view cannot see in the gateway itself. */
-export type Standing = Pick<StatusView, 'phase' | 'listen' | 'ops_listen' | 'database' | 'degraded'> & {
+export type Standing = Pick<StatusView, 'phase' | 'listen' | 'ops_listen' | 'database' | 'nodes' | 'degraded'> & {
   /** Unix ms */
   startedAt: number
 }
@@ -27,6 +27,7 @@ export function statusView(gw: Gateway, live: Live, { startedAt, ...standing }: 
     accounts: snapshot.accounts.size,
     users: snapshot.users.size,
     keys: [...snapshot.keys()].filter(key => !key.revoked).length,
+    nodes: standing.nodes,
     degraded: standing.degraded,
   }
 }
