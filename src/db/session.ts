@@ -1,4 +1,5 @@
 // Sessions: statements on one connection, planned once and run as often as they come; and values as Postgres reads many at once.
+import { createHash } from 'node:crypto'
 import pg from 'pg'
 
 export interface Session {
@@ -31,17 +32,37 @@ class Copy extends pg.Query {
   }
 }
 
-/** The names of statements, the same on every connection. */
+/** The names of statements: of their text, so that no name ever stands for another text, whoever prepared it. */
 const names = new Map<string, string>()
+
+function nameOf(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) names.set(text, (name = `gw${createHash('sha256').update(text).digest('hex').slice(0, 16)}`))
+  return name
+}
+
+/** False once it was seen that what is prepared on a connection is not there the next time, as behind a pooler of transactions. */
+let prepares = true
+
+/**
+ * Whether it says that the statement was prepared on another connection than the one that is asked now; from then on this thread
+ * prepares none, and the transaction can be tried again.
+ */
+export function isElsewhere(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  // No such prepared statement, or there is one of that name already.
+  if (code !== '26000' && code !== '42P05') return false
+  prepares = false
+  return true
+}
 
 /** Statements with values are kept on the connection by name, so that Postgres plans them once. */
 export function sessionOn(client: pg.Client): Session {
   return {
     run<Row>(text: string, values?: readonly (string | null)[]) {
       if (values === undefined) return client.query(text) as unknown as Promise<{ rows: Row[] }>
-      let name = names.get(text)
-      if (name === undefined) names.set(text, (name = `gw${names.size}`))
-      return client.query({ name, text, values: values as string[] }) as unknown as Promise<{ rows: Row[] }>
+      const name = prepares ? { name: nameOf(text) } : {}
+      return client.query({ ...name, text, values: values as string[] }) as unknown as Promise<{ rows: Row[] }>
     },
     copy: (text, rows) =>
       new Promise((resolve, reject) => {

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { sql } from 'kysely'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import { book as bookOn } from '../../src/core/books/book.ts'
 import { type Books, type BooksOptions, openBooks } from '../../src/core/books/books.ts'
 import { type UsageLine, usageLine } from '../../src/core/books/line.ts'
 import { openMover } from '../../src/core/books/mover.ts'
@@ -15,6 +17,7 @@ import { readRefused } from '../../src/core/books/refused.ts'
 import { Outcome } from '../../src/core/outcome.ts'
 import { rowColumns } from '../../src/core/usage/columns.ts'
 import { openDatabase } from '../../src/db/connect.ts'
+import { sessionOn } from '../../src/db/session.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { book } from '../helpers/booking.ts'
 import { freshDatabase } from '../helpers/database.ts'
@@ -298,4 +301,34 @@ t.test('a line has every column', async t => {
   const read = JSON.parse(usageLine(outcome)) as UsageLine
   t.strictSame(Object.keys(read), Object.keys(rowColumns))
   t.match(read, { at: '2026-02-02T00:00:00.000Z', model: words, upstream_model: 'b', price: 'shipped:', mode: null })
+})
+
+t.test('behind a pooler of transactions, where the next connection has not what was prepared on this one', async t => {
+  const { config } = loadConfig({ env: { GW_DATABASE_URL: await freshDatabase(t) }, flags: {} })
+  const { db, connection, close } = await openDatabase(config, { migrate: false })
+  t.teardown(close)
+  await populate(db)
+  const client = new pg.Client(connection)
+  await client.connect()
+  t.teardown(() => client.end())
+  const prepared = async () =>
+    (await client.query<{ name: string }>(`select name from pg_prepared_statements where name like 'gw%'`)).rows
+  const booked = async () => (await client.query<{ n: number }>('select count(*)::int as n from usage')).rows[0]!.n
+  const session = sessionOn(client)
+  await bookOn(session, some(3), 'UTC')
+  const names = await prepared()
+  t.ok(names.length > 0, 'by itself statements are kept')
+  t.equal(
+    (await client.query('show plan_cache_mode')).rows[0].plan_cache_mode,
+    'auto',
+    'nothing is left on the connection',
+  )
+
+  // As if the pooler had given the transaction another connection: 26000.
+  await client.query('deallocate all')
+  await bookOn(session, some(3), 'UTC')
+  t.equal(await booked(), 6)
+  await bookOn(session, some(3), 'UTC')
+  t.equal(await booked(), 9)
+  t.strictSame(await prepared(), [], 'from then on none is kept')
 })

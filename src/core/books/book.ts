@@ -1,5 +1,5 @@
 // Book: a batch of spool lines becomes usage rows, what they take of balances, subscriptions and quotas, and ledger entries, in one transaction.
-import { arrayOf, copyRow, type Session } from '../../db/session.ts'
+import { arrayOf, copyRow, isElsewhere, type Session } from '../../db/session.ts'
 import type { Fact } from '../../store/store.ts'
 import { rowColumns } from '../usage/columns.ts'
 import { additionsOf, addSums, type Whereabouts } from '../usage/rollup.ts'
@@ -38,12 +38,17 @@ export async function book(
     })
   }
   return either().catch(error => {
+    if (isElsewhere(error)) return either()
     if (!isWithoutPartition(error) || made.size === 0) throw error
     // Retention dropped one that was remembered.
     made.clear()
     return either()
   })
 }
+
+// Postgres thinks plans for so few rows as it sees would be worth their making each time: they are not. For the transaction alone,
+// since behind a pooler the connection is somebody else's after it.
+const begin = 'begin; set local plan_cache_mode = force_generic_plan'
 
 async function bookOnce(
   session: Session,
@@ -52,7 +57,7 @@ async function bookOnce(
   made: Set<string>,
   allNew: boolean,
 ): Promise<Booked> {
-  await session.run('begin')
+  await session.run(begin)
   try {
     const making = new Set<string>()
     const have = (wanted: Whereabouts[]) => makePartitions(session, wanted, made, making)

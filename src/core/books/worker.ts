@@ -56,8 +56,6 @@ function bookkeeper() {
       })
       try {
         await fresh.connect()
-        // Postgres thinks plans for so few rows as it sees would be worth their making each time: they are not.
-        await fresh.query('set plan_cache_mode = force_generic_plan')
       } catch (error) {
         await fresh.end().catch(() => {})
         throw error
