@@ -1,7 +1,7 @@
 // Reads providers' lists of models, of accounts that have no mapping of their own: now and then, and soon after one was added or changed.
-import { dueCatalogues } from '../core/record/catalogue.ts'
+import { dueCatalogues, hastenCatalogues } from '../core/record/catalogue.ts'
 import type { Snapshot } from '../core/snapshot.ts'
-import { listing, type ReadingWorld, refreshCatalogue } from '../platform/catalogue.ts'
+import { listing, RETRY_MS, type ReadingWorld, refreshCatalogue } from '../platform/catalogue.ts'
 import type { OwnJob } from './jobs.ts'
 
 /** How soon an account is found that was added or got another credential. */
@@ -18,6 +18,7 @@ export function keepCatalogues(
   options: { snapshot: () => Snapshot; everyMs: () => number },
 ): OwnJob {
   const { db, log } = world
+  let followed: number | undefined
   return {
     name: 'model lists',
     everyMs: LOOK_MS,
@@ -25,6 +26,10 @@ export function keepCatalogues(
     async run(leaving) {
       const everyMs = options.everyMs()
       if (everyMs === 0) return
+      if (everyMs !== followed) {
+        await hastenCatalogues(db, { everyMs, retryMs: RETRY_MS })
+        followed = everyMs
+      }
       const due = await dueCatalogues(db, listing)
       const next = due[Symbol.iterator]()
       const worker = async () => {

@@ -18,7 +18,7 @@ const TIMEOUT_MS = 15_000
 // Each model comes with its limits and quotas.
 const LARGEST = 2 * 1024 * 1024
 /** After a reading that gave nothing. */
-const RETRY_MS = 10 * 60_000
+export const RETRY_MS = 10 * 60_000
 
 /** The platforms whose providers can be asked. */
 export const listing = Object.values(platformTable).flatMap(({ name, catalogue }) => (catalogue ? [name] : []))

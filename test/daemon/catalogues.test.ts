@@ -40,10 +40,10 @@ const token = (access_token: string, more: object = {}) =>
   JSON.stringify({ access_token, project_id: 'proj-1', ...more })
 
 /** The job by itself, run when a test says so; `lines` is what it logged. */
-function job(gw: TestGateway, renew: () => Promise<boolean> = async () => false) {
+function job(gw: TestGateway, renew: () => Promise<boolean> = async () => false, everyMs = () => HOUR) {
   const lines: string[] = []
   const world = { db: gw.database.db, secret: gw.secret, renew, log: (_: string, line: string) => lines.push(line) }
-  const made = keepCatalogues(world, { snapshot: () => gw.daemon.gateway.snapshot, everyMs: () => HOUR })
+  const made = keepCatalogues(world, { snapshot: () => gw.daemon.gateway.snapshot, everyMs })
   const staying = new AbortController().signal
   return { made, lines, run: () => made.run(staying) as Promise<void> }
 }
@@ -174,7 +174,8 @@ t.test('who is asked: active accounts without a mapping of their own; at once wh
     credential: JSON.stringify({ refresh_token: 'r2', client_id: 'x', token_url: `${gw.mock.url}/token` }),
   })
   await antigravity(gw, 'key', { type: 'apikey', credential: 'cred-key' })
-  const { run } = job(gw)
+  let every = HOUR
+  const { run } = job(gw, undefined, () => every)
   const asked = async () => {
     const before = gw.mock.stats().bodies.length
     await run()
@@ -198,6 +199,13 @@ t.test('who is asked: active accounts without a mapping of their own; at once wh
   t.strictSame(await asked(), ['cred-paused'])
   await setAccount(db, gw.secret, 'own', { model_map: {} })
   t.strictSame(await asked(), ['cred-own'])
+
+  const before = { catalogue_at: sql<Date>`now() - interval '2 minutes'` }
+  await db.updateTable('accounts').set(before).where('name', '=', 'own').execute()
+  t.strictSame(await asked(), [])
+  every = 60_000
+  t.strictSame(await asked(), ['cred-own'], 'an interval that is made shorter holds for what was read before')
+  t.strictSame(await asked(), [])
 })
 
 t.test('many that ask at once are one, and a list for an older credential is left', async t => {

@@ -35,6 +35,17 @@ export async function dueCatalogues(db: Db, platforms: readonly Platform[]): Pro
   return rows.map(row => row.id)
 }
 
+/**
+ * Lists are to be read every `everyMs` from now on: none waits longer than that after it was read last, though another interval was
+ * in force then. What is due within `retryMs` is left, since it may be somebody's claim.
+ */
+export async function hastenCatalogues(db: Db, { everyMs, retryMs }: { everyMs: number; retryMs: number }) {
+  await sql`
+    update accounts set catalogue_due = catalogue_at + ${everyMs} * interval '1 ms'
+    where catalogue_problem is null and catalogue_due > now() + ${retryMs} * interval '1 ms'
+      and catalogue_due > catalogue_at + ${everyMs} * interval '1 ms'`.execute(db)
+}
+
 /** Stands for the right to ask: whoever stores what came of it shows it. */
 export type Claim = string & { readonly __claim: true }
 
