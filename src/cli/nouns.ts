@@ -16,6 +16,11 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'run the gateway in the foreground; --demo needs no provider key',
     load: () => import('./commands/serve.ts'),
   },
+  reload: {
+    group: 'Run',
+    summary: 'have the daemon read its configuration again; --dry-run tells what it would do',
+    load: () => import('./commands/reload.ts'),
+  },
   try: {
     group: 'Run',
     summary: 'send one request through the gateway, with timing and cost',

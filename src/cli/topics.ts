@@ -31,6 +31,10 @@ None at all is fine. Unknown keys are errors.
   gw config check            find every mistake, with file, line and column
   gw config show --origin    what is in force, and where it comes from
   gw config schema           a JSON Schema, for editors
+  gw reload                  have the running daemon read it again, as SIGHUP does
+
+A reload applies what docs/configuration.md marks so, and names what takes a restart. An invalid configuration is
+never applied.
 
 gw config --help shows their options.`,
 

@@ -49,7 +49,14 @@ export function referencePage(): string {
     'Unknown settings, unknown `GW_*` variables, empty values and settings given twice are errors (exit code 3), all',
     'reported at once. `gw config check` finds them without starting anything, `gw config show --origin` tells where',
     'each value comes from, `gw config init` writes an example file and `gw config schema` a JSON Schema for editors.',
-    'A change takes a restart. The column *reload* says which settings a reload may apply, once gw can reload.',
+    '',
+    '`gw reload` and SIGHUP have a running gw read its configuration again: the file, the files that settings name, and',
+    'the environment and flags that it was started with. All of it is checked first, and an invalid one is never applied:',
+    'the command prints every mistake with its line and ends with 3, SIGHUP logs the same, `/readyz` and `gw status` say it until',
+    'the next reload is good. What the column *reload* marks so is applied, while requests go on; a change of the rest is named',
+    'and takes a restart (`gw status`: `needs restart`). `gw reload --dry-run` tells what would be applied. Times and sizes',
+    'hold for requests that come; those under way end as they began. `keys.prefix` and `defaults.*` are read by each command.',
+    'gw logs to stdout alone, so there is no log file to reopen.',
   ]
   for (const [section, keys] of bySection()) {
     out.push('', `## ${sections[section]}`, '')

@@ -177,7 +177,7 @@ function fromFlags(flags: Flags, folder: string): Given[] {
   })
 }
 
-interface Contradiction {
+export interface Contradiction {
   /** The settings it is about. */
   readonly keys: readonly SettingKey[]
   /** The one whose place the message names. */
@@ -185,8 +185,8 @@ interface Contradiction {
   readonly message: string
 }
 
-/** What no single setting gets wrong. */
-function contradictions(config: Config, origin: Loaded['origin']): Contradiction[] {
+/** What no single setting gets wrong; `origin` is asked which of two was meant. */
+export function contradictions(config: Config, origin: Loaded['origin']): Contradiction[] {
   const out: Contradiction[] = []
   const ops = config['ops.listen']
   if (ops !== 'off' && !isLoopback(ops) && config['ops.token'] === undefined)

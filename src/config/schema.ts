@@ -65,6 +65,10 @@ const absent = <T>(type: Kind<T>, example: string, text: string): Setting<T, und
   return { type, default: undefined, reloadable: false, text, example }
 }
 
+const liveAbsent = <T>(type: Kind<T>, example: string, text: string): Setting<T, undefined> => {
+  return { ...absent(type, example, text), reloadable: true }
+}
+
 const dataDir: Derived = {
   rule: '`$STATE_DIRECTORY`, else `/var/lib/gw` for root, else `$XDG_DATA_HOME/gw` or `~/.local/share/gw`',
   example: '/var/lib/gw',
@@ -155,7 +159,7 @@ export const settings = {
     '127.0.0.1:9464',
     'Where `/metrics`, `/livez`, `/readyz` and `/ops/*` are served.',
   ),
-  'ops.token': absent(
+  'ops.token': liveAbsent(
     secret(),
     'a-long-random-word',
     'Bearer token for `/ops/*`; required when `ops.listen` is not loopback.',
@@ -200,19 +204,23 @@ export const settings = {
     'permissive',
     'Who may open the live stream: with an `Origin`, only pages of the host that was asked; without one, everybody (`permissive`) or nobody (`strict`).',
   ),
-  'alerts.file': absent(
+  'alerts.file': liveAbsent(
     path(),
     '/etc/gw/alerts.yaml',
     'Alert rules of yours, of the shape of `config/alerts.yaml`; `gw alert rule check FILE` says what is wrong in it.',
   ),
   'alerts.keep': live(duration('0s', '36500d'), '90d', 'How long alerts that are over are kept; 0s is for ever.'),
-  'smtp.url': absent(
+  'smtp.url': liveAbsent(
     url(['smtp', 'smtps'], 'smtp://gw@mail.example.com:587'),
     'smtp://gw@mail.example.com:587',
     'Where mail is handed in: `smtps` is TLS at once, `smtp` is STARTTLS where it is offered, and with a user it must be, unless the server is on this machine.',
   ),
-  'smtp.password_file': absent(path(), '/etc/gw/smtp.password', 'File with the password for the user in `smtp.url`.'),
-  'smtp.from': absent(string(/^[^\r\n]+@[^\r\n]+$/, 'an address'), 'gw@example.com', 'Whose mails they are.'),
+  'smtp.password_file': liveAbsent(
+    path(),
+    '/etc/gw/smtp.password',
+    'File with the password for the user in `smtp.url`.',
+  ),
+  'smtp.from': liveAbsent(string(/^[^\r\n]+@[^\r\n]+$/, 'an address'), 'gw@example.com', 'Whose mails they are.'),
   'notify.hourly_cap': live(
     integer(0, 10_000),
     '20',
@@ -325,7 +333,7 @@ export const settings = {
     'true',
     'Images and documents that a client names by https URL are fetched for upstreams that must be given the bytes (Gemini and Antigravity): from public addresses only, following no redirect, within 10 s and `limits.decoded_body`. If not, such a request is refused.',
   ),
-  'models.file': absent(
+  'models.file': liveAbsent(
     path(),
     '/etc/gw/models.json',
     'What models can do, put over what gw knows: JSON of the shape of `config/models.json`, by vendor and name (`claude-x*` for all that begin so), each row saying only what differs. `gw config check` says what is wrong in it.',

@@ -210,7 +210,39 @@ export interface StatusView {
   keys: number
   /** all that live on this Postgres, the one that answers first */
   nodes: NodeStanding[]
+  /** null: there is none */
+  config_file: string | null
+  /** when what is in force was read */
+  config_read_at: string
+  /** settings that were changed and take a restart */
+  needs_restart: readonly string[]
   degraded: string[]
+}
+
+/** A setting that says something else than before, as both may be printed. */
+export interface SettingChange {
+  key: string
+  from: string
+  to: string
+}
+
+/** What `POST /reload` takes. */
+export interface ReloadAsked {
+  /** only what it would do */
+  dry_run?: boolean
+}
+
+/** What became of a reload, as `gw reload` shows it. */
+export interface ReloadView {
+  /** the file that was read; null: there is none */
+  file: string | null
+  applied: readonly SettingChange[]
+  /** in force only after a restart */
+  restart: readonly SettingChange[]
+  /** what came of files that settings name, in sentences */
+  told: readonly string[]
+  /** what could not be applied as yet, and why */
+  failed: readonly string[]
 }
 
 /** What `gw logs` asks for: lines from a number on, which the last answer told, and not before an instant (Unix ms). */

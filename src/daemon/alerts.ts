@@ -1,33 +1,33 @@
 // Alert rules: those of files become rows at the start, and all are evaluated at every boundary, by whichever process is first.
 import type { Logger } from 'pino'
 import { evaluate, type Rhythm } from '../core/alert/evaluate.ts'
-import { type RuleFile, readRuleFile, shippedRules } from '../core/alert/read-file.ts'
+import { type RuleFile, shippedRules } from '../core/alert/read-file.ts'
 import { absentChannels } from '../core/alert/states.ts'
 import { syncFiles } from '../core/alert/sync.ts'
 import type { Database } from '../db/connect.ts'
 import type { OwnJob } from './jobs.ts'
+import type { Told } from './reload.ts'
 
 const LAG_MS = 5_000
-const none: RuleFile = { rules: [], tests: [] }
 
 /** The rows of all processes are there by then: they are written at the boundary itself. */
 const lagOf = (intervalMs: number): number => Math.min(LAG_MS, intervalMs / 2)
 
-/**
- * The rules that gw ships, and those of `alerts.file`, where there is one, become rows.
- * @throws Refusal `config` with every mistake in the file
- */
-export async function readAlertFiles(database: Database, file: string | undefined, log: Logger): Promise<void> {
-  const files = { shipped: shippedRules(), file: file === undefined ? none : readRuleFile(file) }
-  for (const { rule, change, source } of await syncFiles(database.db, files)) {
+/** The rules that gw ships and those of `alerts.file` become rows. @returns what came of it, in sentences */
+export async function rulesOfFiles({ db }: Pick<Database, 'db'>, file: RuleFile): Promise<Told[]> {
+  const told: Told[] = []
+  const tell = (level: Told['level'], line: string) => void told.push({ level, line })
+  for (const { rule, change, source } of await syncFiles(db, { shipped: shippedRules(), file })) {
     if (change === 'taken' && source === 'file')
-      log.warn(`alerts.file: rule ${rule} is left out, since there is one of that name by gw alert rule add`)
-    else if (change === 'kept') log.info(`alert rule ${rule} is not shipped any more; it was changed here, and is kept`)
-    else if (source === 'file' && change !== 'same') log.info(`alert rule ${rule} of alerts.file: ${change}`)
+      tell('warn', `alerts.file: rule ${rule} is left out, since there is one of that name by gw alert rule add`)
+    else if (change === 'kept')
+      tell('info', `alert rule ${rule} is not shipped any more; it was changed here, and is kept`)
+    else if (source === 'file' && change !== 'same') tell('info', `alert rule ${rule} of alerts.file: ${change}`)
   }
-  const own = files.file.rules.map(({ fields }) => fields)
-  for (const { rule, channel } of await absentChannels(database.db, own))
-    log.warn(`alerts.file: rule ${rule} names the channel "${channel}", which is not there (gw alert channel list)`)
+  const own = file.rules.map(({ fields }) => fields)
+  for (const { rule, channel } of await absentChannels(db, own))
+    tell('warn', `alerts.file: rule ${rule} names the channel "${channel}", which is not there (gw alert channel list)`)
+  return told
 }
 
 /** Evaluates at each multiple of `intervalMs`, when the rows of all are there. */

@@ -10,13 +10,16 @@ import { createKey } from '../core/record/key.ts'
 import { addUser } from '../core/record/user.ts'
 import { type Database, openDatabase } from '../db/connect.ts'
 import { called } from '../lib/called.ts'
-import { createLog, type Log } from '../lib/log.ts'
+import { createLog } from '../lib/log.ts'
 import { Refusal } from '../lib/refusal.ts'
 import { openSecret } from '../lib/secret.ts'
 import { startMock } from '../mock/server.ts'
 import { platformTable } from '../platform/table.ts'
+import { followHangups } from './hangup.ts'
 import { type Daemon, startDaemon } from './main.ts'
-import { ignoreHangup, untilStopped } from './run.ts'
+import type { WorkerOptions } from './node.ts'
+import type { ConfigSource } from './reload.ts'
+import { untilStopped } from './run.ts'
 
 /** How each dialect asks for a stream, of the platform whose clients speak it. */
 export const demoAsks = [
@@ -60,7 +63,8 @@ export const demoAsks = [
 type Keys = Record<(typeof demoAsks)[number]['platform'], string>
 
 /** Runs until a signal and returns the exit code. */
-export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number> {
+export async function runDemo(source: ConfigSource, traffic: boolean): Promise<number> {
+  const loaded = source.first
   const folder = mkdtempSync(path.join(tmpdir(), 'gw-demo-'))
   const mock = await startMock({ record: false })
   // A little slow and wordy, so that gw top has something to show.
@@ -82,11 +86,12 @@ export async function runDemo(loaded: Loaded, traffic: boolean): Promise<number>
     delete (config as { 'database.url'?: string })['database.url']
     delete (config as { 'redis.url'?: string })['redis.url']
     const logging = createLog({ level: config['log.level'], format: config['log.format'] })
-    using _hangup = ignoreHangup(logging.log)
+    using hangups = followHangups(logging.log)
     // Held until the daemon is up: Postgres then starts once.
     const database = await openDatabase(config)
     const keys = await populate(database, config, mock.url)
-    const daemon = await startAnywhere(config, loaded, logging).finally(() => database.close())
+    const daemon = await startAnywhere(config, loaded, { ...logging, source }).finally(() => database.close())
+    hangups.begin(() => daemon.reload('SIGHUP'))
     process.stdout.write(welcome(daemon, keys, folder))
     const stopTraffic = traffic ? startTraffic(daemon.url, keys) : () => {}
     await untilStopped(daemon, logging.log, stopTraffic)
@@ -126,7 +131,7 @@ async function populate(database: Database, config: Config, mockUrl: string): Pr
 }
 
 // Somebody trying gw out may well have something on 8080; only an address that was asked for must be that one.
-async function startAnywhere(config: Config, loaded: Loaded, logging: Log): Promise<Daemon> {
+async function startAnywhere(config: Config, loaded: Loaded, logging: WorkerOptions): Promise<Daemon> {
   const free = { host: '127.0.0.1', port: 0 }
   const asked = loaded.origin['listen'] !== 'default'
   try {

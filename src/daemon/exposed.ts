@@ -14,13 +14,14 @@ import { accountState } from '../platform/state.ts'
 import type { Collector } from './collector.ts'
 import type { Explanations } from './explain.ts'
 import type { Live } from './live.ts'
+import type { Reloads } from './reload.ts'
 import type { LiveStream } from './stream.ts'
 
 export interface Exposed {
   gateway: Gateway
   live: Live
   books: Books
-  startedAt: number
+  reloads: Pick<Reloads, 'state'>
   /** by class of what the upstream said */
   ejections: ReadonlyMap<string, number>
   /** trouble of our own, by error code */
@@ -38,7 +39,7 @@ export interface Exposed {
 }
 
 export function exposed(options: Exposed): Family[] {
-  const { gateway, live, books, startedAt, ejections, ownTrouble, tokens, degraded, collector, db } = options
+  const { gateway, live, books, reloads, ejections, ownTrouble, tokens, degraded, collector, db } = options
   const { errorLog, explanations, stream } = options
   const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('gauge', name, help, now)
@@ -143,7 +144,15 @@ export function exposed(options: Exposed): Family[] {
     gauge(
       'gw_config_last_success_timestamp_seconds',
       'When the configuration in force was read.',
-      () => startedAt / 1000,
+      () => reloads.state().readAt / 1000,
+    ),
+    gauge('gw_config_last_reload_successful', 'Whether the last reload was applied; 1 before there was one.', () =>
+      Number(reloads.state().refused === undefined),
+    ),
+    gauge(
+      'gw_config_needs_restart',
+      'How many settings were changed that take a restart.',
+      () => reloads.state().restart.length,
     ),
     gauge('gw_build_info', 'Which gw this is; always 1.', () => [
       { labels: { version, node: process.version }, value: 1 },

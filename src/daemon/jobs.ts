@@ -30,6 +30,8 @@ export interface SharedJob extends Common {
 export type Job = OwnJob | SharedJob
 
 export interface Jobs {
+  /** Begins the job of this name now; one that is under way, when that is over. */
+  begin(name: string): void
   /** Starts nothing more, tells what is under way to leave, and waits for it. */
   close(): Promise<void>
 }
@@ -88,6 +90,10 @@ export function startJobs(
   for (const job of jobs) if (job.atStart) start(job)
 
   return {
+    begin(name) {
+      const job = jobs.find(one => one.name === name)
+      if (job) void Promise.resolve(under.get(job)).then(() => leaving.signal.aborted || start(job))
+    },
     async close() {
       leaving.abort()
       for (const timer of timers.values()) clearTimeout(timer)

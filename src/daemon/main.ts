@@ -1,29 +1,32 @@
 // The supervisor: what `gw serve` calls. It owns the data dir and starts the workers that serve traffic; today one, in its own process.
-import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { makeDataDir } from '../db/data-dir.ts'
 import { enteringEmbedded } from '../db/enter.ts'
 import { called } from '../lib/called.ts'
 import { createLog } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
+import { followHangups } from './hangup.ts'
 import { lockDataDir } from './lock.ts'
 import type { Worker, WorkerOptions } from './node.ts'
-import { firstSteps, ignoreHangup, notify, untilStopped } from './run.ts'
+import type { ConfigSource } from './reload.ts'
+import { firstSteps, notify, untilStopped } from './run.ts'
 import { adoptSpools } from './spools.ts'
 
 /** A daemon that is up. */
 export type Daemon = Worker
 
 /** `gw serve`: runs until a signal and returns the exit code. */
-export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffic: boolean }): Promise<number> {
+export async function runDaemon(options: { source: ConfigSource; demo: boolean; traffic: boolean }): Promise<number> {
   // Nothing that a daemon makes is for others, whatever mode it forgets to ask for.
   process.umask(0o077)
-  if (options.demo) return (await import('./demo.ts')).runDemo(options.loaded, options.traffic)
-  const { config, file } = options.loaded
+  if (options.demo) return (await import('./demo.ts')).runDemo(options.source, options.traffic)
+  const { source } = options
+  const { config, file } = source.first
   const logging = createLog({ level: config['log.level'], format: config['log.format'] })
   const { log } = logging
-  using _hangup = ignoreHangup(log)
-  const daemon = await startDaemon(config, logging)
+  using hangups = followHangups(log)
+  const daemon = await startDaemon(config, { ...logging, source })
+  hangups.begin(() => daemon.reload('SIGHUP'))
   log.info(
     {
       version,
@@ -34,7 +37,7 @@ export async function runDaemon(options: { loaded: Loaded; demo: boolean; traffi
     },
     'ready',
   )
-  const { origin } = options.loaded
+  const { origin } = source.first
   const where = origin['data_dir'].startsWith('flag') ? ['--data-dir', config['data_dir']] : []
   if (daemon.fresh) process.stderr.write(firstSteps(daemon.url, called(process.env, where)))
   notify('READY=1', `STATUS=serving on ${daemon.url}`)

@@ -5,19 +5,19 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
-import type { BindingsToClear, LogsAsked, SlotsToClear } from '../control/view.ts'
+import type { BindingsToClear, LogsAsked, ReloadAsked, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
 import { openErrorLog } from '../core/errors/log.ts'
 import { openKnownSecret } from '../core/known-secret.ts'
+import { readNamedFiles } from '../core/named-files.ts'
 import type { Fold } from '../core/outcome.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 import { openDatabase } from '../db/connect.ts'
 import type { Embedded } from '../db/enter.ts'
 import { openEars } from '../db/listen.ts'
 import { overrideModels } from '../dialect/middle/models.ts'
-import { readModels } from '../dialect/middle/models-file.ts'
 import { createLeases } from '../gateway/admit/leases.ts'
 import { createPlaces } from '../gateway/admit/places.ts'
 import { FairQueue } from '../gateway/admit/queue.ts'
@@ -40,12 +40,13 @@ import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
 import { accessLog } from './access.ts'
-import { alertJob, readAlertFiles } from './alerts.ts'
+import { alertJob, rulesOfFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { createCollector } from './collector.ts'
 import { keepExplanations } from './explain.ts'
 import { exposed } from './exposed.ts'
+import { followersOf } from './followers.ts'
 import { keepHealth } from './health.ts'
 import { janitor } from './janitor.ts'
 import { type Job, startJobs } from './jobs.ts'
@@ -56,6 +57,7 @@ import { joinNodes } from './nodes.ts'
 import { keepNotifying } from './notify.ts'
 import { opsRoutes } from './ops.ts'
 import { otelOf } from './otel.ts'
+import { type ConfigSource, createReloads, fixedSource, type Reloads } from './reload.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
 import { startStream } from './stream.ts'
@@ -78,6 +80,7 @@ export interface Worker {
   config: Config
   /** it found nobody to serve yet: a first start */
   fresh: boolean
+  reload: Reloads['reload']
   /**
    * Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back.
    * Called again it may only shorten the wait.
@@ -93,6 +96,8 @@ export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'r
   leaseTtlMs?: number
   /** how media that clients name by URL are fetched; default: from the public internet alone */
   fetching?: Fetching | undefined
+  /** where the configuration came from, and comes from again when it is reloaded; default: it stays as it is */
+  source?: ConfigSource
   /** between two heartbeats on Postgres; default 2 s */
   beatMs?: number | undefined
 }
@@ -111,8 +116,8 @@ export async function startWorker(
   const now = Date.now
   const startedAt = now()
   let phase: Phase = 'starting'
-  const models = config['models.file']
-  overrideModels(models === undefined ? {} : readModels(models))
+  const files = readNamedFiles(config)
+  overrideModels(files.models)
   // What was opened is closed in reverse, whether the start fails or the life ends.
   await using opened = new AsyncDisposableStack()
   const open = <T extends { close(): unknown }>(what: T): T => {
@@ -160,7 +165,9 @@ export async function startWorker(
       processes: nodes.first,
       log: (level, line) => log[level](line),
     }).then(open),
-    readAlertFiles(database, config['alerts.file'], log),
+    rulesOfFiles(database, files.rules).then(told => {
+      for (const { level, line } of told) log[level](line)
+    }),
   ])
   nodes.follow(store)
   const { wallet } = open(await keepMoney({ database, ears, store, spoolId: place, log }))
@@ -284,7 +291,18 @@ export async function startWorker(
   const alerts = alertJob(database.db, config['ops.interval'], log)
   const beats = { process: processId, node: os.hostname() }
   const jobs = [...jobsOf(gateway), tokens.job, catalogues, alerts, notifying.job, ...collector.jobs]
-  open(startJobs(jobs, { database, log, beats }))
+  const running = open(startJobs(jobs, { database, log, beats }))
+
+  const server = createGatewayServer(gateway)
+  const reloads = createReloads({
+    source: logging.source ?? fixedSource(config),
+    files,
+    inForce: gateway,
+    followers: followersOf({ log, access: logging.access, server, database, jobs: running }),
+    stopping: () => phase !== 'ready',
+    log,
+    now,
+  })
 
   const degraded = () =>
     [
@@ -297,10 +315,11 @@ export async function startWorker(
       ['', refusedLines(books.state().refused)],
       ['this node: ', ownTrouble.state()],
       ['gw explain: ', explanations.trouble()],
+      ['configuration: ', reloads.trouble()],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
-  const own = { startedAt, ejections, ownTrouble, tokens, degraded, db: database.db }
+  const own = { reloads, ejections, ownTrouble, tokens, degraded, db: database.db }
   metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, ...own }))
 
   let opsUrl: string | undefined
@@ -312,12 +331,11 @@ export async function startWorker(
       ...opsRoutes({ db: database.db, config: () => gateway.config, now }),
       ...explanations.routes,
     }
-    const ops = createOpsServer({ metrics, readiness, routes, token: config['ops.token'], name })
+    const ops = createOpsServer({ metrics, readiness, routes, token: () => gateway.config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
     opened.defer(() => closeNow(ops))
     stream.attachOps(ops, name)
   }
-  const server = createGatewayServer(gateway)
   const fd = activatedFd()
   const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen', error =>
     ownTrouble.met(error.code ?? 'ACCEPT'),
@@ -334,9 +352,14 @@ export async function startWorker(
       'POST /explain': body => explanations.explain((body as { id: string }).id),
       'GET /sticky': () => bindingViews(gateway),
       'POST /sticky/clear': body => clearBindings(gateway, body as BindingsToClear),
+      'POST /reload': async body => {
+        if ((body as ReloadAsked).dry_run) return reloads.preview()
+        return reloads.reload('gw reload')
+      },
       'GET /status': () =>
         statusView(gateway, live, {
           startedAt,
+          reloads: reloads.state(),
           phase,
           listen: url,
           ops_listen: opsUrl ?? 'off',
@@ -371,7 +394,8 @@ export async function startWorker(
     opsUrl,
     config,
     fresh: gateway.snapshot.keyCount === 0,
-    stop(withinMs = config['drain_timeout']) {
+    reload: by => reloads.reload(by),
+    stop(withinMs = gateway.config['drain_timeout']) {
       deadline = Math.min(deadline, now() + withinMs)
       return (stopping ??= stop())
     },

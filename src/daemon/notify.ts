@@ -18,21 +18,23 @@ export function keepNotifying(
   secret: Secret,
   options: {
     processId: string
-    /** asked every time: a reload may change the cap */
+    /** asked every time: a reload may change it */
     config: () => Config
     log: Logger
   },
 ): Notifying {
   const { processId, config, log } = options
-  const first = config()
   const sender = createSender({
     db,
     secret,
     holder: processId,
     cap: () => config()['notify.hourly_cap'],
     sending: {
-      guard: notifyGuard(first),
-      smtp: { url: first['smtp.url'], passwordFile: first['smtp.password_file'], from: first['smtp.from'] },
+      guard: notifyGuard(config()),
+      get smtp() {
+        const now = config()
+        return { url: now['smtp.url'], passwordFile: now['smtp.password_file'], from: now['smtp.from'] }
+      },
     },
     log: (level, line) => log[level](line),
   })

@@ -3,20 +3,6 @@ import { execFile } from 'node:child_process'
 import type { Logger } from 'pino'
 import type { Worker } from './node.ts'
 
-/**
- * From here on SIGHUP is logged and otherwise ignored, also the one of a terminal that is closed: nothing is read anew yet,
- * and by default it would cut every stream in the middle and leave Postgres running. Postgres has a session of its own, which
- * no terminal reaches.
- * @returns undoes it; call it last
- */
-export function ignoreHangup(log: Logger): Disposable {
-  const listener = () => {
-    log.warn('SIGHUP: ignored, gw cannot reload its configuration yet; restart it to apply a change')
-  }
-  process.on('SIGHUP', listener)
-  return { [Symbol.dispose]: () => void process.off('SIGHUP', listener) }
-}
-
 /** Waits for a signal, calls `first`, then drains; a second signal ends now. */
 export async function untilStopped(daemon: Worker, log: Logger, first: () => void = () => {}): Promise<void> {
   const signals = untilSignal(() => {

@@ -24,14 +24,11 @@ interface Connection extends Socket {
 
 /** The HTTP server for clients; `listen` is the caller's. */
 export function createGatewayServer(gw: Gateway): Server {
-  const { config } = gw
   const server = http.createServer({
     ServerResponse: Response,
-    maxHeaderSize: config['limits.headers'],
-    headersTimeout: config['timeouts.request_header'],
+    ...headLimits(gw.config),
     // Bodies have their own timer, which knows how to answer.
     requestTimeout: 0,
-    keepAliveTimeout: config['timeouts.keep_alive'],
     connectionsCheckingInterval: 1000,
     noDelay: true,
     keepAlive: true,
@@ -72,6 +69,19 @@ export function createGatewayServer(gw: Gateway): Server {
   })
   // Its responses are of a kind of their own, which is nobody's business but ours.
   return server as unknown as Server
+}
+
+/** What Node's server holds heads and idle connections to. */
+export const headLimits = (config: Config) => ({
+  maxHeaderSize: config['limits.headers'],
+  headersTimeout: config['timeouts.request_header'],
+  keepAliveTimeout: config['timeouts.keep_alive'],
+})
+
+/** Puts other limits in force: a head's size for connections that come, times for all. */
+export function limitHeads(server: Server, config: Config): void {
+  // The server reads all three from itself; the types do not know the first.
+  Object.assign(server, headLimits(config))
 }
 
 function portOf(server: { address(): AddressInfo | string | null }): number | undefined {

@@ -19,7 +19,8 @@ export function createOpsServer(options: {
   readiness: () => Readiness
   /** what is at /ops/… */
   routes: OpsRoutes
-  token: string | undefined
+  /** asked every time */
+  token: () => string | undefined
   /** how long an answer of /ops/… may take; default 5 s */
   patienceMs?: number
   /** the name it listens by, which may be asked for on loopback too; '' where it has none */
@@ -49,7 +50,7 @@ export function createOpsServer(options: {
     if (path === '/ops/') return res.writeHead(200, page.headers).end(page.html)
     if (path === '/ops') return res.writeHead(308, { location: 'ops/' }).end()
     if (path === '/metrics' || path.startsWith('/ops/')) {
-      if (!allowed(req.headers.authorization, options.token)) {
+      if (!allowed(req.headers.authorization, options.token())) {
         res.setHeader('www-authenticate', 'Bearer')
         return send(401, '{"error":"send the ops.token as a bearer token"}')
       }

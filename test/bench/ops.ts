@@ -190,7 +190,7 @@ async function measure() {
     metrics: { text: () => '', contentType: '', ended() {} } as never,
     readiness: () => ({ phase: 'ready', refusing: undefined, degraded: [] }),
     routes: watchRoutes({ db, config: () => config, now: Date.now }),
-    token: undefined,
+    token: () => undefined,
     name: '',
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

@@ -200,8 +200,7 @@ t.test('who is asked: active accounts without a mapping of their own; at once wh
   await setAccount(db, gw.secret, 'own', { model_map: {} })
   t.strictSame(await asked(), ['cred-own'])
 
-  const before = { catalogue_at: sql<Date>`now() - interval '2 minutes'` }
-  await db.updateTable('accounts').set(before).where('name', '=', 'own').execute()
+  await sql`update accounts set catalogue_at = now() - interval '2 minutes' where name = 'own'`.execute(db)
   t.strictSame(await asked(), [])
   every = 60_000
   t.strictSame(await asked(), ['cred-own'], 'an interval that is made shorter holds for what was read before')

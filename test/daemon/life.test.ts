@@ -144,13 +144,24 @@ t.test('what gw serve makes is for nobody else', async t => {
   t.equal(await gw.end(), 0)
 })
 
-t.test('SIGHUP is logged and cuts nothing', async t => {
-  const { gw, key, mock } = await life(t, {}, { accounts: [{ script: { hold: 4, chunks: ['a', 'b', 'c'] } }] })
+t.test('SIGHUP has the configuration read again, and cuts nothing', async t => {
+  const folder = t.testdir({ 'gw.yaml': '' })
+  const file = path.join(folder, 'gw.yaml')
+  const env = { CONFIGURATION_DIRECTORY: folder, GW_QUEUE_SEATS: '7' }
+  const { gw, key, mock } = await life(t, env, { accounts: [{ script: { hold: 4, chunks: ['a', 'b', 'c'] } }] })
   const stream = ask(gw.url, key, { stream: true })
   await mock.until(stats => stats.holding === 1)
+  // The environment goes before the file, and the flags before both, as at the start.
+  writeFileSync(file, 'log.level: debug\nqueue.seats: 8\nlisten: 127.0.0.1:1\n')
   gw.kill('SIGHUP')
-  await until(t, 'it is logged', () => gw.stdout.includes('SIGHUP: ignored'))
-  t.equal((await gw.status()).phase, 'ready')
+  await until(t, 'it is applied', () =>
+    gw.stdout.includes('"applied":["log.level"],"restart":[],"msg":"SIGHUP: reloaded"'),
+  )
+  writeFileSync(file, 'log.level: loud\n')
+  gw.kill('SIGHUP')
+  await until(t, 'it is refused', () => gw.stdout.includes('SIGHUP: nothing is applied'))
+  t.match(gw.stdout, `configuration: ${file}:1:12 log.level: must be `)
+  t.match(await gw.status(), { phase: 'ready', degraded: { 0: /^configuration: the last reload was refused/ } })
   mock.release()
   t.match(await (await stream).text(), /event: message_stop\ndata: .*\n\n$/)
   gw.kill('SIGHUP')

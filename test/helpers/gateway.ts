@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pino, { type Logger } from 'pino'
 import type { Test } from 'tap'
-import { loadConfig } from '../../src/config/load.ts'
+import { type LoadOptions, loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { controlClient } from '../../src/control/client.ts'
 import type { LiveView } from '../../src/control/view.ts'
@@ -45,6 +45,8 @@ export interface Setup {
   fetching?: Fetching
   /** between two heartbeats on Postgres */
   beatMs?: number
+  /** where its configuration is read, also again; `config` goes over that, until a reload finds another value than before */
+  read?: Pick<LoadOptions, 'env' | 'file'>
 }
 
 /** Accounts that serve this model and no other: what a case does to its accounts stays its own. */
@@ -130,8 +132,10 @@ export interface SendOptions {
 export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> {
   const folder = mkdtempSync(path.join(tmpdir(), 'gwt-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const load = () => loadConfig({ env: {}, ...setup.read, flags: { data_dir: folder } })
+  const source = { first: load(), again: load }
   const config: Config = {
-    ...loadConfig({ env: {}, flags: { data_dir: folder } }).config,
+    ...source.first.config,
     'database.url': await freshDatabase(t),
     listen: { host: '127.0.0.1', port: 0 },
     'ops.listen': { host: '127.0.0.1', port: 0 },
@@ -151,6 +155,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
   const daemon = await startDaemon(config, {
     log,
     access: log,
+    source,
     beatMs: setup.beatMs,
     fetching: setup.fetching,
   })

@@ -18,7 +18,7 @@ async function listening(t: Test, routes: OpsRoutes, token?: string, patienceMs?
     metrics: createMetrics({ priced: () => false }),
     readiness: () => ({ phase: 'ready', refusing: undefined, degraded: [] }),
     routes,
-    token,
+    token: () => token,
     name: '',
     ...(patienceMs === undefined ? {} : { patienceMs }),
   })

@@ -18,10 +18,8 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async gw => {
         const { file, config } = await gw.load()
-        const models = config['models.file']
-        if (models !== undefined) (await import('../../dialect/middle/models-file.ts')).readModels(models)
-        const alerts = config['alerts.file']
-        if (alerts !== undefined) (await import('../../core/alert/read-file.ts')).readRuleFile(alerts)
+        const { readNamedFiles } = await import('../../core/named-files.ts')
+        readNamedFiles(config)
         const from = file ?? 'no file; flags, environment and defaults'
         gw.out.print({ valid: true, file: file ?? null }, `configuration is valid (${from})`)
       }),

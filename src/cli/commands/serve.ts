@@ -16,10 +16,11 @@ export function define(noun: Command, act: Act): void {
         if (!traffic && !demo)
           throw new Refusal('usage', '--no-traffic belongs to --demo; there is no traffic to leave out')
         const { loadConfig } = await import('../../config/load.ts')
-        const loaded = loadConfig(gw.loadOptions({ listen }))
+        const how = gw.loadOptions({ listen })
+        const source = { first: loadConfig(how), again: () => loadConfig(how) }
         const { runDaemon } = await import('../../daemon/main.ts')
         gw.ownSignals()
-        return runDaemon({ loaded, demo, traffic })
+        return runDaemon({ source, demo, traffic })
       }),
     )
   examples(noun, ['gw serve --demo', 'gw serve --listen 0.0.0.0:8080 --data-dir /srv/gw'])

@@ -12,10 +12,13 @@ export function define(noun: Command, act: Act): void {
     act(async gw => {
       const { controlClient } = await import('../../control/client.ts')
       const status = await controlClient((await gw.config())['control.socket']).get<StatusView>('/status')
-      const { started_at, uptime_ms: _, nodes, ...fields } = status
+      const { started_at, uptime_ms: _, config_read_at, nodes, ...fields } = status
       gw.out.record(status, {
         ...fields,
         started: new Date(started_at),
+        config_file: status.config_file ?? 'none',
+        config_read: new Date(config_read_at),
+        needs_restart: status.needs_restart.join(', ') || 'nothing',
         // Alone there is nothing to say.
         ...(nodes.length > 1 && { nodes: nodes.map(nodeText).join(', ') }),
         degraded: status.degraded.join(', ') || 'nothing',

@@ -17,6 +17,7 @@ export interface SenderWorld {
   holder: string
   /** most messages to one channel within an hour; asked every time */
   cap: () => number
+  /** looked at for each message */
   sending: Omit<Sending, 'leaving'>
   log: (level: 'info' | 'warn', line: string) => void
 }

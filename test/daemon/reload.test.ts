@@ -1,0 +1,165 @@
+// A reload: what may be applied is, what takes a restart is named, what is wrong changes nothing, and no request notices any of it.
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { controlClient } from '../../src/control/client.ts'
+import type { ReloadView } from '../../src/control/view.ts'
+import { type Home, home } from '../cli/gw.ts'
+import { gateway, hello, type Setup, type TestGateway, until } from '../helpers/gateway.ts'
+import { matchAll } from '../helpers/match.ts'
+
+interface Reloadable {
+  gw: TestGateway
+  cli: Home
+  /** what was logged, as JSON lines */
+  lines: string[]
+  configure(yaml: string): Promise<string>
+  file(name: string, text: string): Promise<string>
+}
+
+/** A gateway that reads the gw.yaml of a home, so that the commands of that home find it. */
+async function reloadable(t: Test, yaml: string, setup: Setup = {}): Promise<Reloadable> {
+  const cli = await home(t)
+  await mkdir(cli.dataDir)
+  const configure = (text: string) => cli.file('config/gw.yaml', text)
+  await configure(yaml)
+  const lines: string[] = []
+  const gw = await gateway(t, {
+    ...setup,
+    read: { env: cli.env },
+    config: { 'control.socket': path.join(cli.dataDir, 'gw.sock'), ...setup.config },
+    log: pino({ level: 'info', base: null, timestamp: false }, { write: line => void lines.push(line) }),
+  })
+  return { gw, cli, lines, configure, file: cli.file }
+}
+
+t.test('what may be applied is, what takes a restart is named, and what is wrong changes nothing', async t => {
+  const { gw, cli, lines, configure, file } = await reloadable(t, 'limits.body: 1MB\n')
+  const { config } = gw.daemon.gateway
+  const said = () => lines.splice(0).map(line => (JSON.parse(line) as { msg: string }).msg)
+  said()
+  const yaml = path.join(cli.folder, 'config/gw.yaml')
+
+  t.match(await cli.gw('reload'), { code: 0, stdout: '', stderr: `no setting is another than before\nread ${yaml}\n` })
+  t.strictSame(said(), ['gw reload: nothing changed'])
+
+  await configure('limits.body: 2MB\nops.token: a-long-random-word\nusage.batch: 7\n')
+  const dry = await cli.json<ReloadView>('reload --dry-run')
+  t.equal(gw.daemon.gateway.config, config, 'a dry run changes nothing')
+  t.strictSame(said(), [])
+  const { code, stdout } = await cli.gw('reload --json')
+  t.equal(code, 0)
+  const view = {
+    file: yaml,
+    applied: [
+      { key: 'ops.token', from: 'none', to: '***' },
+      { key: 'limits.body', from: '1MB', to: '2MB' },
+    ],
+    restart: [{ key: 'usage.batch', from: '2000', to: '7' }],
+    told: [],
+    failed: [],
+  }
+  t.strictSame([JSON.parse(stdout), dry], [view, view])
+  t.strictSame(said(), [
+    'configuration: ops.token is ***, was none',
+    'configuration: limits.body is 2MB, was 1MB',
+    'configuration: usage.batch is 2000 until a restart, then 7; it cannot be reloaded',
+    'gw reload: reloaded',
+  ])
+  t.equal(gw.daemon.gateway.config['limits.body'], 2 * 1024 * 1024)
+  t.equal(gw.daemon.gateway.config['usage.batch'], 2000)
+  t.match((await cli.gw('reload')).stdout, /^SETTING +FROM +TO +HOLDS\nusage\.batch +2000 +7 +after a restart\n$/)
+  t.strictSame((await cli.json('status'))['needs_restart'], ['usage.batch'])
+  const scrape = async (token = 'a-long-random-word') =>
+    fetch(`${gw.daemon.opsUrl}/metrics`, { headers: { authorization: `Bearer ${token}` } })
+  t.equal((await scrape('none')).status, 401)
+  t.match(await (await scrape()).text(), /^gw_config_needs_restart 1$/m)
+  said()
+
+  // Everything at once, and nothing of it.
+  const before = gw.daemon.gateway.config
+  await file('models.json', '{"anthropic":{"x":{"efort":true}}}')
+  await file('alerts.yaml', 'rules:\n  - {name: r, metric: eror_rate, op: ">", threshold: 1}\n')
+  const files = 'models.file: ../models.json\nalerts.file: ../alerts.yaml\n'
+  const wrongs: [yaml: string, ...problems: RegExp[]][] = [
+    [
+      'limits.body: 3MB\nlog.level: loud\nlisen: a:1\n',
+      /^\S+gw\.yaml:2:12 log\.level: /,
+      /^\S+gw\.yaml:3:1 lisen: .*listen/,
+    ],
+    [`limits.body: 3MB\n${files}`, /models\.json: .*efort/, /^\S+alerts\.yaml:2:\d+ .*error_rate/],
+    ['limits.body: 3MB\n\tx', /^\S+gw\.yaml:2:1 is not valid YAML/],
+  ]
+  for (const [text, ...problems] of wrongs) {
+    await configure(text)
+    const refused = await cli.gw('reload')
+    t.match(refused, { code: 3, stdout: '' })
+    await t.rejects(gw.daemon.reload('SIGHUP'))
+    const logged = said()
+    t.equal(logged.pop(), 'SIGHUP: nothing is applied, what was read before holds')
+    for (const [i, problem] of problems.entries()) {
+      t.match(refused.stderr.split('\n')[i]!.replace(/^gw: /, ''), problem)
+      t.match(logged.at(-problems.length + i)!.replace(/^configuration: /, ''), problem)
+    }
+    t.equal(gw.daemon.gateway.config, before)
+  }
+  t.match(await (await fetch(`${gw.daemon.opsUrl}/readyz`)).json(), {
+    status: 'degraded',
+    degraded: { 0: /^configuration: the last reload was refused, .*gw\.yaml:2:1 is not valid YAML/ },
+  })
+  t.match(await (await scrape()).text(), /^gw_config_last_reload_successful 0$/m)
+
+  // What takes a restart is as it was, and what is applied must go with that, too.
+  await configure('ops.listen: 0.0.0.0:9999\nops.token: a-long-random-word\n')
+  await gw.daemon.reload('SIGHUP')
+  const inForce = gw.daemon.gateway.config
+  gw.daemon.gateway.config = { ...inForce, 'ops.listen': { host: '0.0.0.0', port: 9464 } }
+  await configure('ops.listen: 127.0.0.1:9999\n')
+  t.match(await cli.gw('reload'), {
+    code: 3,
+    stderr: /gw\.yaml:1:13 ops\.listen: 0\.0\.0\.0:9464 is not loopback, so ops\.token is required; .* until a restart/,
+  })
+  t.equal((await scrape('none')).status, 401, 'nobody without a token comes in')
+
+  gw.daemon.gateway.config = inForce
+  await configure('')
+  t.equal((await cli.gw('reload')).code, 0)
+  t.strictSame(await (await fetch(`${gw.daemon.opsUrl}/readyz`)).json(), { status: 'ok', degraded: [] })
+})
+
+t.test('100 reloads, 30 of them of what is wrong, under 200 streams: none fails, none is dropped', async t => {
+  const { gw, configure } = await reloadable(t, '', {
+    accounts: [{ script: [...Array(200).fill({ hold: 3, chunks: ['a', 'b', 'c', 'd'] }), { chunks: ['a', 'b'] }] }],
+  })
+  const control = controlClient(gw.config['control.socket'])
+  const stream = async () => {
+    const reply = await gw.send(hello({ stream: true }))
+    return { status: reply.status, text: await reply.text() }
+  }
+  const streams = Array.from({ length: 200 }, stream)
+  await until(t, 'all are under way', () => gw.mock.stats().holding === 200)
+  const levels = ['log.level: warn', 'timeouts.idle: 90s', 'limits.body: 1MB\nlimits.headers: 64KB', 'usage.batch: 9']
+  let refused = 0
+  for (let n = 0; n < 100; n++) {
+    const wrong = n % 10 < 3
+    await configure(wrong ? `timeouts.idle: 1ms\nlimits.body: much${n}\n` : `${levels[n % 4]}\n`)
+    // One more comes and goes under each.
+    if (n % 2 === 0) streams.push(stream())
+    await control.post('/reload').then(
+      () => t.notOk(wrong, `${n} is right`),
+      (error: Error) => {
+        t.match(error.message, new RegExp(`^\\S+gw\\.yaml:2:14 limits\\.body: .*much${n}`))
+        refused++
+      },
+    )
+  }
+  t.equal(refused, 30)
+  t.equal(gw.mock.stats().holding, 200, 'those that were there are there')
+  gw.mock.release()
+  const ends = await Promise.all(streams)
+  const bad = ends.filter(({ status, text }) => status !== 200 || !/event: message_stop\ndata: .*\n\n$/.test(text))
+  t.strictSame(bad, [])
+  t.equal(ends.length, 250)
+  matchAll(t, gw.mock.stats(), { aborted: 0, inFlight: 0 })
+})
