@@ -1,10 +1,12 @@
 // Accounts as `gw account` shows them: the record, its state, and what the running daemon knows of each.
-import type { AccountState, AccountView, LiveView } from '../control/view.ts'
+import type { AccountState, AccountView } from '../control/view.ts'
 import type { Account } from '../core/record/account.ts'
+import type { AccountColumn, AccountFilter, StatesOf } from '../core/record/lists.ts'
 import type { Db } from '../db/connect.ts'
 import { Refusal } from '../lib/refusal.ts'
 import type { Held } from '../platform/state.ts'
 import type { Invocation } from './command.ts'
+import { type Fields, type Listing, meant, printList, type Which } from './listing.ts'
 
 export type ShownAccount = Account & {
   state: AccountState
@@ -23,7 +25,8 @@ export async function stored(db: Db, accounts: readonly Account[], now = Date.no
     import('../core/record/health.ts'),
     import('../platform/state.ts'),
   ])
-  const rows = Map.groupBy(await listHealth(db, new Date(now)), row => row.account_id)
+  const ids = accounts.map(account => account.id)
+  const rows = Map.groupBy(await listHealth(db, new Date(now), ids), row => row.account_id)
   return accounts.map(account => {
     const held = (rows.get(account.id) ?? []).map(({ model, reason, until, ...row }) => {
       return { model, class: row.class as Held['class'], reason, until: until.getTime() }
@@ -39,10 +42,16 @@ export async function storedOne(db: Db, account: Account): Promise<ShownAccount>
   return (await stored(db, [account]))[0]!
 }
 
-/** The same, with live facts when the daemon is up. */
-export async function shownLive(gw: Invocation, accounts: readonly Account[]): Promise<ShownAccount[]> {
-  const [live, own] = await Promise.all([liveAccounts(gw), stored(await gw.db(), accounts)])
-  const byName = new Map(live.map(facts => [facts.name, facts]))
+/** The same, with live facts when the daemon is up; `live` are they, where they were asked for already. */
+export async function shownLive(
+  gw: Invocation,
+  db: Db,
+  accounts: readonly Account[],
+  live?: readonly AccountView[],
+): Promise<ShownAccount[]> {
+  const names = accounts.map(account => account.name)
+  const [facts, own] = await Promise.all([live ?? liveAccounts(gw, names), stored(db, accounts)])
+  const byName = new Map(facts?.map(fact => [fact.name, fact]))
   return own.map(account => {
     const facts = byName.get(account.name)
     if (facts === undefined) return account
@@ -53,16 +62,62 @@ export async function shownLive(gw: Invocation, accounts: readonly Account[]): P
   })
 }
 
-async function liveAccounts(gw: Invocation): Promise<AccountView[]> {
+/** What the running daemon knows of the accounts with these names, or of all; undefined when none answers. */
+export async function liveAccounts(gw: Invocation, names?: readonly string[]): Promise<AccountView[] | undefined> {
   const { controlClient } = await import('../control/client.ts')
-  const socket = (await gw.config())['control.socket']
+  const client = controlClient((await gw.config())['control.socket'], AbortSignal.timeout(PATIENCE_MS))
   try {
-    return (await controlClient(socket, AbortSignal.timeout(PATIENCE_MS)).get<LiveView>('/live')).accounts
+    return await client.post<AccountView[]>('/accounts', names ? { names } : {})
   } catch (error) {
-    // Everything but these facts works without a daemon.
-    if (error instanceof Refusal && error.kind === 'unreachable') return []
+    // Everything but these facts works without a daemon, and beside one of another version.
+    if (error instanceof Refusal) return undefined
     throw error
   }
+}
+
+/** The accounts that are meant. @throws Refusal `missing` */
+export async function accountsMeant(gw: Invocation, db: Db, which: Which): Promise<Account[]> {
+  const [{ findAccount }, { accountList }] = await Promise.all([
+    import('../core/record/account.ts'),
+    import('../core/record/lists.ts'),
+  ])
+  return meant(
+    which,
+    ref => findAccount(db, ref),
+    async filter => accountList(db, (await statesOf(gw, 'state' in filter)).states, filter as AccountFilter),
+  )
+}
+
+/** Lists accounts; the daemon is asked about all of them only where their states decide what is shown. */
+export async function listAccounts(
+  gw: Invocation,
+  options: AccountFilter & Listing<AccountColumn>,
+  { fields, less }: { fields: Fields; less: readonly string[] },
+): Promise<void> {
+  const { accountList } = await import('../core/record/lists.ts')
+  const decides = options.state !== undefined || (options.sort ?? []).some(({ column }) => column === 'state')
+  const { states, live } = await statesOf(gw, decides)
+  if (decides && !live && options.state?.includes('full'))
+    gw.out.note('which accounts are full only a running daemon knows, and none answers')
+  const db = await gw.db()
+  await printList(gw, options, {
+    noun: 'account',
+    query: db => accountList(db, states, options, options.sort),
+    shown: accounts => shownLive(gw, db, accounts, live),
+    view: row,
+    empty: 'no accounts yet; gw account add NAME makes one',
+    less,
+    fields,
+  })
+}
+
+async function statesOf(
+  gw: Invocation,
+  asked: boolean,
+): Promise<{ states: StatesOf; live: AccountView[] | undefined }> {
+  const [{ byClass }, live] = await Promise.all([import('../platform/state.ts'), asked ? liveAccounts(gw) : undefined])
+  const known = live && new Map(live.map(({ name, state }) => [name, state]))
+  return { states: { byClass, live: known, now: new Date() }, live }
 }
 
 const iso = (at: number | null) => (at === null ? null : new Date(at).toISOString())

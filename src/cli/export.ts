@@ -10,6 +10,7 @@ import { Refusal } from '../lib/refusal.ts'
 import { why } from '../lib/why.ts'
 import { csvField } from './csv.ts'
 import type { Shell } from './shell.ts'
+import { told } from './told.ts'
 
 const columns = [
   'request_id',
@@ -50,17 +51,6 @@ const csvHeader = `${columns.join(',')}\r\n`
 
 function csvLine(record: UsageRecord): string {
   return `${columns.map(column => csvField(record[column])).join(',')}\r\n`
-}
-
-/** Waits until stdout has taken the text. @returns false when its reader has left, as `head` does */
-export function told(stdout: Shell['stdout'], text: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    stdout.write(text, error => {
-      if (!error) resolve(true)
-      else if ((error as NodeJS.ErrnoException).code === 'EPIPE' || stdout.destroyed) resolve(false)
-      else reject(error)
-    })
-  })
 }
 
 /** @throws Refusal `missing` for a name that nobody has, `failure` when the file cannot be written */

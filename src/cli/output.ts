@@ -9,9 +9,12 @@ import { csvField } from './csv.ts'
 import type { Format } from './format.ts'
 import type { Shell } from './shell.ts'
 import { layout, type Row } from './table.ts'
+import { told } from './told.ts'
 
 export interface Output {
   readonly json: boolean
+  /** people read it: a table */
+  readonly people: boolean
   /** One record: all its fields. `view` is what people see instead. */
   record(value: object, view?: object): void
   /**
@@ -20,6 +23,16 @@ export interface Output {
    * @throws Refusal `usage` for a column that there is not
    */
   list<T extends object>(rows: readonly T[], view: (row: T) => object, empty: string, less?: readonly string[]): void
+  /**
+   * The same of any number of records, page by page as their reader takes them; a table, whose columns must know all of its
+   * rows, once all are there.
+   */
+  pages<T extends object>(
+    pages: AsyncIterable<readonly T[]>,
+    view: (row: T) => object,
+    empty: string,
+    less?: readonly string[],
+  ): Promise<void>
   /** The data itself: a JSON document with `--json`, else `text`. */
   print(value: unknown, text: string): void
   /** A remark for the person, on stderr. */
@@ -86,8 +99,9 @@ export function createOutput(options: Look): Output {
     return head + wanted.map(one => `${Object.values(one).map(csvField).join(',')}\r\n`).join('')
   }
 
-  return {
+  const self: Output = {
     json,
+    people: format === 'table' || format === 'wide',
     record(value, view = value) {
       if (json) return void print(value)
       const width = Math.max(...Object.keys(view).map(key => key.length)) + 2
@@ -123,9 +137,29 @@ export function createOutput(options: Look): Output {
         stderr.write(`not shown for want of room: ${gone}; -o wide shows all, --columns a,b those you name\n`)
       }
     },
+    async pages(pages, view, empty, less) {
+      const all = []
+      let any = false
+      for await (const page of pages) {
+        if (page.length === 0) continue
+        if (self.people) all.push(...page)
+        else if (json) {
+          // As one document would be: each record stands two further in.
+          const text = page.map(one => `  ${toJson(one).replaceAll('\n', '\n  ')}`).join(',\n')
+          if (!(await told(stdout, `${any ? ',' : '['}\n${text}`))) return
+        } else {
+          self.list(page, view, empty, less)
+          if (!(await told(stdout, ''))) return
+        }
+        any = true
+      }
+      if (json && any) write('\n]')
+      else if (!any || self.people) self.list(all, view, empty, less)
+    },
     print: (value, text) => void (json ? print(value) : write(text)),
     note: text => void stderr.write(`${text}\n`),
   }
+  return self
 }
 
 /** Money as decimal USD, times as ISO 8601 in UTC. */

@@ -37,7 +37,7 @@ interface Tested {
 
 /** Sends it and prints what came of it. @throws Refusal `missing`, `usage`, and `failure` when the account did not answer */
 export async function testAccount(gw: Invocation, ref: string, wanted: string | undefined): Promise<void> {
-  const { findAccount, clearAccount } = await import('../core/record/account.ts')
+  const { findAccount, clearAccounts } = await import('../core/record/account.ts')
   const [db, secret] = [await gw.db(), await gw.secret()]
   const found = await findAccount(db, ref)
   const { loadAccount } = await import('../core/read-snapshot.ts')
@@ -62,7 +62,7 @@ export async function testAccount(gw: Invocation, ref: string, wanted: string | 
     const fresh = await loadAccount(db, secret, found)
     sent = await send(platform, fresh, credentialOf(fresh), upstream, guard)
   }
-  const cleared = sent.ok ? (await gw.write(tx => clearAccount(tx, String(found.id)))).cleared : 0
+  const cleared = sent.ok ? (await gw.write(tx => clearAccounts(tx, [found]))).cleared : 0
   const tested: Tested = { account: found.name, model, upstream_model: upstream, ...sent, cleared }
   gw.out.record(tested, view(tested))
   if (cleared > 0 && !gw.dryRun) gw.out.note(`account "${found.name}" is cleared: ${told(found, cleared)}`)

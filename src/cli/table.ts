@@ -27,7 +27,9 @@ export function layout(
   { ids = [], less = [] }: { ids?: readonly number[]; less?: readonly number[] } = {},
 ): Layout {
   const right = head.map((_, i) => rows.some(row => row[i]?.right))
-  const widths = head.map((title, i) => Math.max(columns(title), ...rows.map(row => columns(row[i]?.text ?? ''))))
+  const widths = head.map((title, i) =>
+    rows.reduce((widest, row) => Math.max(widest, columns(row[i]?.text ?? '')), columns(title)),
+  )
   const whole = head.map((_, i) => right[i] || ids.includes(i))
   const hidden = new Set<number>()
   const shown = () => widths.flatMap((w, i) => (hidden.has(i) ? [] : [{ i, w }]))

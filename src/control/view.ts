@@ -34,6 +34,11 @@ export interface AccountView {
   reason: string | null
 }
 
+/** What `POST /accounts` takes; without names it is about all. */
+export interface AccountsAsked {
+  names?: string[]
+}
+
 export interface GroupView {
   name: string
   platform: string

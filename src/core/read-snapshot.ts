@@ -7,6 +7,7 @@ import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
 import { operatorPrices, type PriceTable, priceTable, shippedPrices } from './price/price.ts'
 import { mixedInto } from './record/account.ts'
+import { among } from './record/named.ts'
 import { byFirstCharacter, byId, Shards } from './shards.ts'
 import {
   type AccountFacts,
@@ -239,8 +240,6 @@ async function eachOf<R>(
   for (let from = 0; from < ids.length; from += page)
     for (const row of await read(ids.slice(from, from + page))) take(row)
 }
-
-const among = (column: 'id' | 'account_id', ids: readonly number[]) => sql<boolean>`${sql.ref(column)} = any(${ids})`
 
 /** Goes through a table in the order of ids; between two pages the event loop turns. */
 async function eachPage<R extends { id: number }>(

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
-import type { BindingsToClear, LogsAsked, ReloadAsked, SlotsToClear } from '../control/view.ts'
+import type { AccountsAsked, BindingsToClear, LogsAsked, ReloadAsked, SlotsToClear } from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
@@ -345,6 +345,7 @@ export async function startWorker(
     await controlServer(config['control.socket'], socketMode(config), {
       'GET /ping': () => ({ pong: true }),
       'GET /live': stream.view,
+      'POST /accounts': body => stream.accounts(body as AccountsAsked),
       'GET /slots': () => slotViews(gateway, live),
       'POST /slots/clear': body => clearSlots(gateway, body as SlotsToClear),
       'POST /logs': body => logsView(logging.recent, body as LogsAsked),

@@ -1,12 +1,12 @@
 // The live stream, put together: pulses of processes, what is said of them, and the connections it is said on.
 import type { Server } from 'node:http'
-import type { LiveView } from '../control/view.ts'
+import type { AccountsAsked, AccountView, LiveView } from '../control/view.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import { foreignHost } from '../ops/host.ts'
 import { createStream } from '../ops/stream.ts'
 import type { Live } from './live.ts'
 import { createPulses } from './pulse.ts'
-import { liveView, waitingBy } from './views/live.ts'
+import { accountRows, all, liveView, waitingBy } from './views/live.ts'
 import { waitingNow } from './views/waiters.ts'
 import { startWatching } from './watching.ts'
 
@@ -16,6 +16,8 @@ export interface LiveStream {
   attachControl(server: Server): void
   /** all at once, for who asks only once */
   view(): Promise<LiveView>
+  /** the accounts alone, or some of them */
+  accounts(asked: AccountsAsked): Promise<AccountView[]>
   /** how many watch */
   size(): number
   /** Says goodbye to all who watch. To be closed before the servers. */
@@ -53,6 +55,7 @@ export function startStream(
     },
     attachControl: server => stream.attach(server, { path: '/ws', trusted: true }),
     view: async () => liveView(gw, await pulses.all()),
+    accounts: async ({ names }) => all(accountRows(gw, await pulses.all(), names && new Set(names))),
     size: stream.size,
     async close() {
       watching.close()

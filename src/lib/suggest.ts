@@ -1,9 +1,12 @@
 // "Did you mean": the nearest of some known words.
 
+/** So many letters may be added, lost or other for a known word to be what was meant. */
+export const reach = (word: string): number => Math.max(1, Math.floor(word.length * 0.4))
+
 /** The known word nearest to `word`, or undefined when none is near enough to be what was meant. */
 export function suggest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  let bestDistance = Math.max(1, Math.floor(word.length * 0.4)) + 1
+  let bestDistance = reach(word) + 1
   for (const candidate of known) {
     const d = distance(word.toLowerCase(), candidate.toLowerCase(), bestDistance)
     if (d < bestDistance) {

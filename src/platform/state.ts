@@ -11,7 +11,8 @@ export interface Held {
   until: number
 }
 
-const byClass = {
+/** The state that a class of ailments puts a whole account in. */
+export const byClass = {
   burst: 'rate_limited',
   window: 'rate_limited',
   quota: 'rate_limited',

@@ -5,7 +5,7 @@ import path from 'node:path'
 import t from 'tap'
 import { addRule } from '../../src/core/alert/rules.ts'
 import { addChannel } from '../../src/core/notify/channel.ts'
-import { clearAccount } from '../../src/core/record/account.ts'
+import { clearAccounts, findAccount } from '../../src/core/record/account.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { openSecret } from '../../src/lib/secret.ts'
 import { type Served, setUp } from '../helpers/daemon.ts'
@@ -79,7 +79,7 @@ t.test(
     }
     const recover = async (nodes: Served[], model: string) => {
       mock.script('*', {})
-      await clearAccount(db, 'a1')
+      await clearAccounts(db, [await findAccount(db, 'a1')])
       for (const node of nodes) await until(t, 'it serves again', async () => (await ask(node, model)) === 200)
     }
     const heard = (rule: string) => hook.got.filter(({ json }) => json['rule_name'] === rule)

@@ -52,7 +52,15 @@ t.test('places that are held, and requests that wait for one', async t => {
   const table = await gw('slots list')
   t.match(table.stdout, /^KIND +NAME +PROCESS +REQUEST +LEFT +AGE +MODEL +PHASE\n/)
   t.match(table.stdout, /^account +first +[0-9a-f]{12} +[0-9a-f-]{36} +\d+s +\d+s +claude-\S+ +connecting$/m)
-  matchAll(t, await json('account list'), [{ state: 'full', slots: { used: 1, limit: 1, waiting: 0 } }])
+  const full = [{ state: 'full', slots: { used: 1, limit: 1, waiting: 0 } }]
+  matchAll(t, await json('account list'), full)
+  matchAll(t, await json('account list --state full,error'), full)
+  t.strictSame(await json('account list --state available'), [])
+  t.match(await json('account show first'), full[0]!)
+  const alone = await gw('account list --state full', {
+    env: { GW_CONTROL_SOCKET: `${up.config.data_dir}/nowhere.sock` },
+  })
+  t.match(alone, { stdout: '', stderr: /only a running daemon knows, and none answers\nno such account/ })
 
   const waits = up.send(hello({ stream: true }))
   await until(t, 'one waits', async () => (await up.live()).waiting === 1)

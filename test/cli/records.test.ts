@@ -222,7 +222,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
     })
     t.match(await gw('account set two --dialect claude'), { code: 2, stderr: /one of auto responses chat/ })
     const four = ['account', 'add', 'four', '--api-key-file', apiKey, '--dialect', 'chat', '--platform']
-    t.match(await gw([...four, 'gemini']), { code: 2, stderr: /an account of gemini speaks its own/ })
+    t.match(await gw([...four, 'gemini']), { code: 2, stderr: /account "four" of gemini speaks its own/ })
     t.match(await json([...four, 'openai']), { dialect: 'chat' })
     t.match(await json('account rm four --yes'), { name: 'four' })
   })
@@ -264,7 +264,7 @@ t.test('an account hides its credential, and keeps it encrypted', async t => {
 
   t.match(await gw(['account', 'add', 'x', '--platform', 'openai', '--group', 'team', '--api-key-file', apiKey]), {
     code: 2,
-    stderr: /of platform anthropic, the account of openai/,
+    stderr: /of platform anthropic, account "x" of openai/,
   })
   t.match(await gw(['account', 'add', 'x', '--platform', 'openai', '--group', 'taem', '--api-key-file', apiKey]), {
     code: 6,

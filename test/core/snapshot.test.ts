@@ -5,22 +5,24 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { advanceSnapshot, forgetChanges, loadSnapshot } from '../../src/core/read-snapshot.ts'
-import { addAccount, listAccounts, removeAccount, setAccount, setAccountStatus } from '../../src/core/record/account.ts'
-import { addGroup, listGroups, removeGroup, setGroup } from '../../src/core/record/group.ts'
-import { createKey, listKeys, revokeKey, rotateKey, setKey } from '../../src/core/record/key.ts'
+import { addAccount, removeAccount, setAccount, setAccountStatus, setAccounts } from '../../src/core/record/account.ts'
+import { addGroup, removeGroup, setGroup } from '../../src/core/record/group.ts'
+import { createKey, revokeKey, rotateKey, setKey, setKeys } from '../../src/core/record/key.ts'
+import { accountList, groupList, keyList, userList } from '../../src/core/record/lists.ts'
 import {
   assignSubscription,
   extendSubscription,
   listSubscriptions,
   revokeSubscription,
 } from '../../src/core/record/subscription.ts'
-import { addUser, listUsers, removeUser, setUser } from '../../src/core/record/user.ts'
+import { addUser, removeUser, setUser, setUsers } from '../../src/core/record/user.ts'
 import { type AccountFacts, credentialOf, digestKey, Snapshot } from '../../src/core/snapshot.ts'
 import { followSnapshots } from '../../src/daemon/snapshots.ts'
 import { type Database, type Db, openDatabase } from '../../src/db/connect.ts'
 import { openEars } from '../../src/db/listen.ts'
 import { Refusal } from '../../src/lib/refusal.ts'
 import { secretFrom } from '../../src/lib/secret.ts'
+import { byClass } from '../../src/platform/state.ts'
 import { freshDatabase } from '../helpers/database.ts'
 import { until } from '../helpers/gateway.ts'
 
@@ -60,6 +62,11 @@ function said(snapshot: Snapshot): object {
     problems: [...snapshot.problems].sort(([a], [b]) => a - b),
   }
 }
+
+const listUsers = async (db: Db) => (await userList(db)).execute()
+const listGroups = async (db: Db) => (await groupList(db)).execute()
+const listKeys = async (db: Db) => (await keyList(db)).execute()
+const listAccounts = async (db: Db) => (await accountList(db, { byClass, now: new Date() })).execute()
 
 const one = <T>(of: readonly T[]): T => of[randomInt(Math.max(1, of.length))]!
 const names = ['a', 'b', 'c', 'd', 'e', 'f']
@@ -105,6 +112,16 @@ async function something(db: Db): Promise<string> {
     'account set': async () =>
       setAccount(db, secret, await of(listAccounts(db)), { credential: one(names), priority: 1 + randomInt(5) }),
     'account bind': async () => setAccount(db, secret, await of(listAccounts(db)), { groups: await groupNames() }),
+    'accounts set': async () => {
+      const these = some(await listAccounts(db))
+      const bound = randomInt(2) === 0 ? { groups: await groupNames() } : {}
+      return setAccounts(db, secret, these, { priority: 1 + randomInt(9), ...bound })
+    },
+    'keys set': async () => setKeys(db, some(await listKeys(db)), { rpm: randomInt(1, 99), group: one([null, name]) }),
+    'users set': async () => {
+      const these = some(await listUsers(db)).map(user => user.id)
+      return setUsers(db, these, { concurrency: randomInt(9), status: one(['active', 'disabled']) })
+    },
     'account error': async () => setAccountStatus(db, Number(await of(listAccounts(db))), 'error', 'no'),
     'account spoilt': async () =>
       db

@@ -1,10 +1,12 @@
 // gw account: upstream credentials, each with its own concurrency and priority.
 import type { Command } from 'commander'
+import type { AccountState } from '../../control/view.ts'
 import type { Account } from '../../core/record/account.ts'
+import type { AccountColumn, AccountFilter } from '../../core/record/lists.ts'
 import type { Db } from '../../db/connect.ts'
 import { type AccountDialect, type Platform, platforms } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
-import { details, row, type ShownAccount, shownLive, storedOne } from '../accounts.ts'
+import { details, row, type ShownAccount, shownLive, stored, storedOne } from '../accounts.ts'
 import type { Act, Invocation } from '../command.ts'
 import {
   type CredentialOptions,
@@ -15,6 +17,7 @@ import {
   requireCredential,
 } from '../credential.ts'
 import { destroys, examples, lists, writes } from '../declare.ts'
+import { checkWhich, isMany, type Listing, listing, printChanged, type Which, where } from '../listing.ts'
 import type { LoginOptions } from '../login/login.ts'
 import * as read from '../values.ts'
 
@@ -28,6 +31,8 @@ interface Fields extends CredentialOptions {
   proxy?: read.OrNone<string>
   mixed?: boolean
 }
+
+type SetFields = Fields & { name?: string; baseUrl?: read.OrNone<string>; where?: Which['where'] }
 
 interface LoginFields extends LoginOptions {
   new?: boolean
@@ -61,11 +66,54 @@ function fieldOptions(command: Command): Command {
     .option('--no-mixed', 'in groups of its own platform only')
 }
 
+// core/record/lists.ts and control/view.ts have these too, but importing the first costs --help its speed; the types keep them the same.
+const columns = [
+  'id',
+  'name',
+  'state',
+  'platform',
+  'type',
+  'priority',
+  'concurrency',
+  'proxy',
+  'token',
+  'expires',
+  'created',
+] as const satisfies AccountColumn[]
+const states = [
+  'available',
+  'full',
+  'rate_limited',
+  'overloaded',
+  'paused',
+  'ejected',
+  'error',
+  'expired',
+] as const satisfies AccountState[]
+const fields = {
+  state: { words: states },
+  group: 'those in this group, or none for those in no group',
+  platform: { words: platforms },
+}
+const less = ['proxy', 'token', 'dialect', 'type', 'priority', 'platform', 'groups']
+
 /** Writes, then shows what the account is now. */
 async function change(gw: Invocation, work: (db: Db) => Promise<Account>): Promise<ShownAccount> {
   const account = await gw.write(async db => storedOne(db, await work(db)))
   gw.out.record(account, details(account))
   return account
+}
+
+/** Changes all that are meant in one transaction, then shows what they are now. */
+async function changeAll(
+  gw: Invocation,
+  which: Which,
+  work: (db: Db, accounts: Account[]) => Promise<Account[]>,
+): Promise<ShownAccount[]> {
+  const { accountsMeant } = await import('../accounts.ts')
+  const accounts = await gw.write(async db => stored(db, await work(db, await accountsMeant(gw, db, which))))
+  printChanged(gw, which, accounts, { view: details, row, less })
+  return accounts
 }
 
 export function define(noun: Command, act: Act): void {
@@ -77,6 +125,8 @@ export function define(noun: Command, act: Act): void {
     'gw account add plan --platform gemini --group team --oauth-file tokens.json --proxy office',
     'gw account login plan --authorize-url https://… --token-url https://… --client-id mine --scopes "a b"',
     'gw account test main && gw account list',
+    'gw account list --state rate_limited,ejected --sort priority',
+    'gw account set --where group=team --concurrency 4 --dry-run',
   ])
 
   fieldOptions(writes(noun.command('add')))
@@ -110,21 +160,12 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  lists(noun.command('list'))
+  listing(noun.command('list'), fields, columns)
     .description('list accounts, with live facts when the daemon runs')
     .action(
-      act(async gw => {
-        const { listAccounts } = await import('../../core/record/account.ts')
-        const accounts = await shownLive(gw, await listAccounts(await gw.db()))
-        gw.out.list(accounts, row, 'no accounts yet; gw account add NAME makes one', [
-          'proxy',
-          'token',
-          'dialect',
-          'type',
-          'priority',
-          'platform',
-          'groups',
-        ])
+      act(async (gw, options: AccountFilter & Listing<AccountColumn>) => {
+        const { listAccounts } = await import('../accounts.ts')
+        await listAccounts(gw, options, { fields, less })
       }),
     )
 
@@ -135,7 +176,8 @@ export function define(noun: Command, act: Act): void {
     .action(
       act(async (gw, ref: string) => {
         const { findAccount } = await import('../../core/record/account.ts')
-        const [account] = await shownLive(gw, [await findAccount(await gw.db(), ref)])
+        const db = await gw.db()
+        const [account] = await shownLive(gw, db, [await findAccount(db, ref)])
         gw.out.record(account!, details(account!))
       }),
     )
@@ -151,9 +193,11 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  fieldOptions(writes(noun.command('set')))
-    .description('change an account; --group and --map replace all there were, none empties them')
-    .argument('<account>', 'name or number')
+  where(fieldOptions(writes(noun.command('set'))), fields)
+    .description(
+      'change accounts: all that are named or meant by --where, or none; --group and --map replace all there were, none empties them',
+    )
+    .argument('[accounts...]', 'names or numbers')
     .option('--name <name>', 'a new name')
     .option(
       '--base-url <url>',
@@ -161,72 +205,91 @@ export function define(noun: Command, act: Act): void {
       read.orNone(text => text),
     )
     .action(
-      act(async (gw, ref: string, options: Fields & { name?: string; baseUrl?: read.OrNone<string> }) => {
-        const credential = await readCredential(gw.shell, options)
+      act(async (gw, refs: string[], options: SetFields) => {
+        const which = { noun: 'account', refs, where: options.where }
         const { name, baseUrl, dialect, concurrency, priority, map, group, interceptWarmup, proxy, mixed } = options
-        const fields = { name, base_url: baseUrl, dialect, concurrency, priority, model_map: map, groups: group }
+        const { apiKeyFile, apiKeyStdin, oauthFile } = options
+        checkWhich(which, {
+          '--name': name,
+          '--api-key-file': apiKeyFile,
+          '--api-key-stdin': apiKeyStdin,
+          '--oauth-file': oauthFile,
+        })
+        const credential = await readCredential(gw.shell, options)
         const changes = read.change({
-          ...fields,
+          ...{ name, base_url: baseUrl, dialect, concurrency, priority, model_map: map, groups: group },
           intercept_warmup: interceptWarmup,
           proxy,
           mixed,
           credential: credential?.credential,
         })
-        const [{ findAccount, setAccount }, { checkBaseUrl }] = await Promise.all([
+        const [{ setAccounts }, { accountsMeant }, { checkBaseUrl }] = await Promise.all([
           import('../../core/record/account.ts'),
+          import('../accounts.ts'),
           import('../base-url.ts'),
         ])
         const secret = await gw.secret()
         if (baseUrl !== undefined) {
-          const before = proxy === undefined ? (await findAccount(await gw.db(), ref)).proxy : proxy
-          await checkBaseUrl(gw, baseUrl, typeof before === 'string')
+          const before = proxy === undefined ? await accountsMeant(gw, await gw.db(), which) : [{ proxy }]
+          await checkBaseUrl(
+            gw,
+            baseUrl,
+            before.every(account => typeof account.proxy === 'string'),
+          )
         }
-        await change(gw, async db => {
-          const found = await findAccount(db, ref)
-          if (credential !== undefined && credential.type !== found.type)
+        await changeAll(gw, which, async (db, accounts) => {
+          const other = accounts.find(account => credential !== undefined && credential.type !== account.type)
+          if (credential !== undefined && other)
             throw new Refusal(
               'usage',
-              `account "${found.name}" is of type ${found.type} and keeps it; add a new account for an ${credential.type} credential`,
+              `account "${other.name}" is of type ${other.type} and keeps it; add a new account for an ${credential.type} credential`,
             )
-          return setAccount(db, secret, ref, changes)
+          return setAccounts(db, secret, accounts, changes)
         })
       }),
     )
 
-  writes(noun.command('pause'))
-    .description('send an account no new requests; those under way finish')
-    .argument('<account>', 'name or number')
+  where(writes(noun.command('pause')), fields)
+    .description('send accounts no new requests; those under way finish')
+    .argument('[accounts...]', 'names or numbers')
     .option('--reason <text>', 'shown wherever the account is')
     .action(
-      act(async (gw, ref: string, options: { reason?: string }) => {
-        const { setAccount } = await import('../../core/record/account.ts')
+      act(async (gw, refs: string[], options: { reason?: string; where?: Which['where'] }) => {
+        const which = { noun: 'account', refs, where: options.where }
+        checkWhich(which)
+        const { setAccounts } = await import('../../core/record/account.ts')
         const paused = { status: 'paused', reason: options.reason ?? null } as const
         const secret = await gw.secret()
-        const account = await change(gw, db => setAccount(db, secret, ref, paused))
-        if (!gw.dryRun) gw.out.note(`undo: gw account resume ${account.name}`)
+        const accounts = await changeAll(gw, which, (db, accounts) => setAccounts(db, secret, accounts, paused))
+        if (!gw.dryRun && !isMany(which)) gw.out.note(`undo: gw account resume ${accounts[0]!.name}`)
       }),
     )
 
-  writes(noun.command('resume'))
-    .description('use a paused account, or one in error, again')
-    .argument('<account>', 'name or number')
+  where(writes(noun.command('resume')), fields)
+    .description('use accounts that are paused, or in error, again')
+    .argument('[accounts...]', 'names or numbers')
     .action(
-      act(async (gw, ref: string) => {
-        const { setAccount } = await import('../../core/record/account.ts')
+      act(async (gw, refs: string[], options: { where?: Which['where'] }) => {
+        const which = { noun: 'account', refs, where: options.where }
+        checkWhich(which)
+        const { setAccounts } = await import('../../core/record/account.ts')
         const secret = await gw.secret()
-        await change(gw, db => setAccount(db, secret, ref, { status: 'active', reason: null }))
+        const resumed = { status: 'active', reason: null } as const
+        await changeAll(gw, which, (db, accounts) => setAccounts(db, secret, accounts, resumed))
       }),
     )
 
-  writes(noun.command('clear'))
+  where(writes(noun.command('clear')), fields)
     .description(
-      'forget what upstreams said of an account: use it again at once, out of error too; paused stays paused',
+      'forget what upstreams said of accounts: use them again at once, out of error too; paused stays paused',
     )
-    .argument('<account>', 'name or number')
+    .argument('[accounts...]', 'names or numbers')
     .action(
-      act(async (gw, ref: string) => {
-        const { clearAccount } = await import('../../core/record/account.ts')
-        await change(gw, async db => (await clearAccount(db, ref)).account)
+      act(async (gw, refs: string[], options: { where?: Which['where'] }) => {
+        const which = { noun: 'account', refs, where: options.where }
+        checkWhich(which)
+        const { clearAccounts } = await import('../../core/record/account.ts')
+        await changeAll(gw, which, async (db, accounts) => (await clearAccounts(db, accounts)).accounts)
       }),
     )
 

@@ -1,10 +1,12 @@
 // gw group: pools of accounts of one platform, with their price and billing.
 import type { Command } from 'commander'
 import type { Group } from '../../core/record/group.ts'
+import type { GroupColumn, GroupFilter } from '../../core/record/lists.ts'
 import { type Platform, platforms } from '../../db/schema.ts'
 import { formatDuration } from '../../lib/units.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, lists, writes } from '../declare.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import { type Listing, listing, printList } from '../listing.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -72,6 +74,20 @@ const columns = (fields: Fields) => ({
 
 const less = ['on_disconnect', 'unknown_model', 'exclusive', 'allowed', 'daily_limit', 'weekly_limit', 'monthly_limit']
 
+// core/record/lists.ts has these too, but importing it costs --help its speed; the type keeps them the same.
+const order = [
+  'id',
+  'name',
+  'platform',
+  'multiplier',
+  'billing',
+  'daily_limit',
+  'weekly_limit',
+  'monthly_limit',
+  'created',
+] as const satisfies GroupColumn[]
+const narrows = { platform: { words: platforms }, user: 'those that this user may use' }
+
 export function define(noun: Command, act: Act): void {
   noun.description('Groups pool the accounts of one platform; a key belongs to one group.')
   examples(noun, ['gw group add team --platform anthropic --multiplier 1.2', 'gw group set team --daily-limit 50'])
@@ -90,13 +106,20 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  lists(noun.command('list'))
+  listing(noun.command('list'), narrows, order)
     .description('list groups')
     .action(
-      act(async gw => {
-        const { listGroups } = await import('../../core/record/group.ts')
-        const groups = (await listGroups(await gw.db())).map(record)
-        gw.out.list(groups, ({ created_at, ...fields }) => fields, 'no groups yet; gw group add NAME makes one', less)
+      act(async (gw, options: GroupFilter & Listing<GroupColumn>) => {
+        const { groupList } = await import('../../core/record/lists.ts')
+        await printList(gw, options, {
+          noun: 'group',
+          query: db => groupList(db, options, options.sort),
+          shown: groups => groups.map(record),
+          view: ({ created_at, ...fields }) => fields,
+          empty: 'no groups yet; gw group add NAME makes one',
+          less,
+          fields: narrows,
+        })
       }),
     )
 

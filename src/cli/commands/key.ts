@@ -1,8 +1,12 @@
 // gw key: what clients present.
 import type { Command } from 'commander'
 import type { Key } from '../../core/record/key.ts'
+import type { KeyColumn, KeyFilter } from '../../core/record/lists.ts'
+import { platforms } from '../../db/schema.ts'
+import { Refusal } from '../../lib/refusal.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, lists, writes } from '../declare.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import { checkWhich, type Listing, listing, meant, printChanged, printList, type Which, where } from '../listing.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -47,6 +51,29 @@ const row = ({ id, name, prefix, user, group, status, expires_at, created_at, ..
 // Nearly none has these.
 const less = ['created', 'tpm', 'rpm', 'allow_ip', 'models', 'concurrency', 'quota', 'used', 'group']
 
+// core/record/lists.ts has these too, but importing it costs --help its speed; the types keep them the same.
+const columns = [
+  'id',
+  'name',
+  'user',
+  'group',
+  'status',
+  'used',
+  'quota',
+  'concurrency',
+  'rpm',
+  'tpm',
+  'expires',
+  'created',
+] as const satisfies KeyColumn[]
+const states = ['active', 'expired', 'revoked'] as const satisfies KeyFilter['state']
+const fields = {
+  state: { words: states },
+  user: 'those of this user',
+  group: 'those of this group, or none for those of no group',
+  platform: { words: platforms },
+}
+
 /** Prints a record that carries the key itself. */
 function reveal(gw: Invocation, key: Key & { key: string }): void {
   const { id, name, prefix, ...rest } = view(key)
@@ -84,6 +111,7 @@ export function define(noun: Command, act: Act): void {
     'gw key create --user alice --group team',
     'gw key create --user ci --group team --quota 5 --expires 30d --allow-ip 10.0.0.0/8',
     'gw key rotate alice --grace 1h',
+    'gw key set --where user=alice --rpm 60',
   ])
 
   fieldOptions(writes(noun.command('create')))
@@ -102,14 +130,24 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  lists(noun.command('list'))
+  listing(noun.command('list'), fields, columns)
     .description('list keys that work')
     .option('--all', 'revoked ones too')
     .action(
-      act(async (gw, options: { all?: boolean }) => {
-        const { listKeys } = await import('../../core/record/key.ts')
-        const keys = await listKeys(await gw.db(), { revoked: options.all ?? false })
-        gw.out.list(keys, row, 'no keys yet; gw key create --user USER makes one', less)
+      act(async (gw, options: KeyFilter & Listing<KeyColumn> & { all?: boolean }) => {
+        if (options.all && options.state)
+          throw new Refusal('usage', '--all and --state exclude each other; give one of them')
+        const { keyList } = await import('../../core/record/lists.ts')
+        const filter = options.all ? { ...options, state: states } : options
+        await printList(gw, options, {
+          noun: 'key',
+          query: db => keyList(db, filter, options.sort),
+          shown: keys => keys,
+          view: row,
+          empty: 'no keys yet; gw key create --user USER makes one',
+          less,
+          fields,
+        })
       }),
     )
 
@@ -125,9 +163,11 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  fieldOptions(writes(noun.command('set')))
-    .description('change a key; lists replace what there was, none takes a limit away')
-    .argument('<key>', 'name, number or the beginning that is shown')
+  where(fieldOptions(writes(noun.command('set'))), fields)
+    .description(
+      'change keys: all that are named or meant by --where, or none; lists replace what there was, none takes a limit away',
+    )
+    .argument('[keys...]', 'names, numbers or the beginnings that are shown')
     .option(
       '--group <group>',
       'group it is for, or none',
@@ -135,12 +175,24 @@ export function define(noun: Command, act: Act): void {
     )
     .option('--name <name>', 'a new name')
     .action(
-      act(async (gw, ref: string, options: Fields & { group?: read.OrNone<string> }) => {
+      act(async (gw, refs: string[], options: Fields & { group?: read.OrNone<string>; where?: Which['where'] }) => {
         const { name, group } = options
         const change = read.change({ name, group, ...limits(options) })
-        const { setKey } = await import('../../core/record/key.ts')
-        const key = await gw.write(db => setKey(db, ref, change))
-        gw.out.record(key, view(key))
+        const which = { noun: 'key', refs, where: options.where }
+        checkWhich(which, { '--name': name })
+        const [{ findKey, setKeys }, { keyList }] = await Promise.all([
+          import('../../core/record/key.ts'),
+          import('../../core/record/lists.ts'),
+        ])
+        const keys = await gw.write(async db => {
+          const them = await meant(
+            which,
+            ref => findKey(db, ref),
+            filter => keyList(db, filter as KeyFilter),
+          )
+          return setKeys(db, them, change)
+        })
+        printChanged(gw, which, keys, { view, row, less })
       }),
     )
 

@@ -103,7 +103,7 @@ export function define(noun: Command, act: Act): void {
           if (rows.length === limit) gw.out.note(`next page: ${nextPage(options, cursorOf(rows.at(-1)!))}`)
           return
         }
-        const { jsonLine, told } = await import('../export.ts')
+        const [{ jsonLine }, { told }] = await Promise.all([import('../export.ts'), import('../told.ts')])
         for (let first = true; ; first = false) {
           const rows = await listUsage(db, { ...filter, before: place, limit: PAGE })
           if (gw.out.json && !(await told(gw.shell.stdout, rows.map(jsonLine).join('')))) return

@@ -1,10 +1,12 @@
 // gw user: who pays, and how many requests at once they may have.
 import type { Command } from 'commander'
 import type { Movement } from '../../core/books/ledger.ts'
+import type { UserColumn, UserFilter } from '../../core/record/lists.ts'
 import type { User } from '../../core/record/user.ts'
 import { actor } from '../actor.ts'
 import type { Act, Invocation } from '../command.ts'
-import { destroys, examples, lists, writes } from '../declare.ts'
+import { destroys, examples, writes } from '../declare.ts'
+import { checkWhich, type Listing, listing, meant, printChanged, printList, type Which, where } from '../listing.ts'
 import * as read from '../values.ts'
 
 interface Fields {
@@ -13,6 +15,11 @@ interface Fields {
 }
 
 const statuses = ['active', 'disabled'] as const
+
+// core/record/lists.ts has these too, but importing it costs --help its speed; the types keep them the same.
+const columns = ['id', 'name', 'email', 'balance', 'concurrency', 'status', 'created'] as const satisfies UserColumn[]
+const fields = { state: { words: statuses }, group: 'those who may use this group' }
+const less = ['created', 'email', 'concurrency']
 
 const view = ({ id, name, email, balance, concurrency, status, created_at }: User) => {
   return { id, name, email, balance, concurrency, status, created: created_at }
@@ -24,6 +31,7 @@ export function define(noun: Command, act: Act): void {
     'gw user add alice --balance 20',
     "gw user topup alice 50 --note 'invoice 1234'",
     'gw user set alice --status disabled',
+    'gw user list --state active --sort -balance',
   ])
 
   writes(noun.command('add'))
@@ -43,16 +51,20 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  lists(noun.command('list'))
+  listing(noun.command('list'), fields, columns)
     .description('list users')
     .action(
-      act(async gw => {
-        const { listUsers } = await import('../../core/record/user.ts')
-        gw.out.list(await listUsers(await gw.db()), view, 'no users yet; gw user add NAME makes one', [
-          'created',
-          'email',
-          'concurrency',
-        ])
+      act(async (gw, options: UserFilter & Listing<UserColumn>) => {
+        const { userList } = await import('../../core/record/lists.ts')
+        await printList(gw, options, {
+          noun: 'user',
+          query: db => userList(db, options, options.sort),
+          shown: users => users,
+          view,
+          empty: 'no users yet; gw user add NAME makes one',
+          less,
+          fields,
+        })
       }),
     )
 
@@ -68,21 +80,43 @@ export function define(noun: Command, act: Act): void {
       }),
     )
 
-  writes(noun.command('set'))
-    .description('change a user')
-    .argument('<user>', 'name or number')
+  where(writes(noun.command('set')), fields)
+    .description('change users: all that are named or meant by --where, or none')
+    .argument('[users...]', 'names or numbers')
     .option('--name <name>', 'a new name')
     .option('--email <email>', 'or none', read.orNone(read.email))
     .option('--concurrency <n>', 'requests at once, 0 = no limit', read.concurrency)
     .option('--status <status>', statuses.join(' or '), read.oneOf('--status', statuses))
     .action(
-      act(async (gw, ref: string, options: Fields & { name?: string; status?: User['status'] }) => {
-        const { setUser } = await import('../../core/record/user.ts')
-        const { name, email, concurrency, status } = options
-        const change = read.change({ name, email, concurrency, status })
-        const user = await gw.write(db => setUser(db, ref, change))
-        gw.out.record(user, view(user))
-      }),
+      act(
+        async (
+          gw,
+          refs: string[],
+          options: Fields & { name?: string; status?: User['status']; where?: Which['where'] },
+        ) => {
+          const { name, email, concurrency, status } = options
+          const change = read.change({ name, email, concurrency, status })
+          const which = { noun: 'user', refs, where: options.where }
+          checkWhich(which, { '--name': name, '--email': typeof email === 'string' ? email : undefined })
+          const [{ findUser, setUsers }, { userList }] = await Promise.all([
+            import('../../core/record/user.ts'),
+            import('../../core/record/lists.ts'),
+          ])
+          const users = await gw.write(async db => {
+            const them = await meant(
+              which,
+              ref => findUser(db, ref),
+              filter => userList(db, filter as UserFilter),
+            )
+            return setUsers(
+              db,
+              them.map(user => user.id),
+              change,
+            )
+          })
+          printChanged(gw, which, users, { view, row: view, less })
+        },
+      ),
     )
 
   writes(noun.command('topup'))

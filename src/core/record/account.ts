@@ -5,9 +5,9 @@ import type { AccountDialect, Platform } from '../../db/schema.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { readOauth } from '../oauth/credential.ts'
-import { findGroup, listGroups } from './group.ts'
+import { findGroup, type Group } from './group.ts'
 import { clearHealth } from './health.ts'
-import { checkName, pick, unique } from './named.ts'
+import { among, checkName, findEach, found, hold, isNamed, unique } from './named.ts'
 import { proxyId } from './proxy.ts'
 import { forgetTrouble, noteToken } from './token.ts'
 
@@ -75,20 +75,16 @@ export interface NewAccount extends AccountChange {
   priority: number
 }
 
-export function listAccounts(db: Db): Promise<Account[]> {
-  return selectAccounts(db).orderBy('id').execute()
-}
-
 /** @throws Refusal `missing` */
 export async function findAccount(db: Db, ref: string): Promise<Account> {
-  return pick('account', await listAccounts(db), ref)
+  return found(db, 'account', ref, await selectAccounts(db).where(isNamed('accounts', ref)).executeTakeFirst())
 }
 
 /** @throws Refusal `conflict` when the name is taken, `missing` for an unknown group, `usage` for one of another platform or a dialect that it has not */
 export async function addAccount(db: Db, secret: Secret, account: NewAccount): Promise<Account> {
   checkName('account', account.name)
-  checkDialect(account.platform, account.dialect)
-  checkMixed(account.platform, account.mixed)
+  checkDialect(account, account.dialect)
+  checkMixed(account, account.mixed)
   const { groups, credential, model_map, base_url, proxy, ...plain } = account
   const row = {
     ...plain,
@@ -104,39 +100,55 @@ export async function addAccount(db: Db, secret: Secret, account: NewAccount): P
     db.insertInto('accounts').values(row).returning('id').executeTakeFirstOrThrow(),
   )
   await noteCredential(db, id, account.type, credential)
-  await bind(
-    db,
-    { id, platform: account.platform, mixed: account.mixed ?? false },
-    groups ?? (await defaultGroup(db, account.platform)),
-  )
+  const made = { id, name: account.name, platform: account.platform, mixed: account.mixed ?? false }
+  await bind(db, [made], groups ?? (await defaultGroup(db, account.platform)))
   return selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
 }
 
 export async function setAccount(db: Db, secret: Secret, ref: string, change: AccountChange): Promise<Account> {
-  const found = await findAccount(db, ref)
+  return (await setAccounts(db, secret, [await findAccount(db, ref)], change))[0]!
+}
+
+/** The same change of all of them, in the order of their numbers. A name is one account's, and so is a credential. */
+export async function setAccounts(
+  db: Db,
+  secret: Secret,
+  accounts: readonly Account[],
+  change: AccountChange,
+): Promise<Account[]> {
   if (change.name !== undefined) checkName('account', change.name)
-  checkDialect(found.platform, change.dialect)
-  checkMixed(found.platform, change.mixed)
+  for (const account of accounts) {
+    checkDialect(account, change.dialect)
+    checkMixed(account, change.mixed)
+  }
   const { groups, credential, model_map, base_url, proxy, ...plain } = change
+  const ids = accounts.map(account => account.id)
+  await hold(db, 'account', ids)
   const row = {
     ...plain,
     ...(base_url === undefined ? {} : { base_url: base_url === null ? null : origin(base_url) }),
     ...(credential === undefined ? {} : { credential: secret.encrypt(credential) }),
     // What was over was the old one.
-    ...(credential !== undefined && found.status === 'expired' ? { status: 'active' as const, reason: null } : {}),
+    ...(credential !== undefined && accounts.every(account => account.status === 'expired')
+      ? { status: 'active' as const, reason: null }
+      : {}),
     ...(model_map === undefined ? {} : { model_map: JSON.stringify(model_map) }),
     ...(proxy === undefined ? {} : { proxy_id: proxy === null ? null : await proxyId(db, proxy) }),
     // Another account of the provider, or another way to it, may be told another list.
     ...(credential === undefined && base_url === undefined && proxy === undefined ? {} : { catalogue_due: null }),
     updated_at: new Date(),
   }
-  await unique('account', change.name ?? ref, db.updateTable('accounts').set(row).where('id', '=', found.id).execute())
-  if (credential !== undefined) await noteCredential(db, found.id, found.type, credential)
-  if (change.status === 'active') await forgetTrouble(db, found.id)
-  const mixed = change.mixed ?? found.mixed
-  if (groups || mixed !== found.mixed) await bind(db, { ...found, mixed }, groups ?? found.groups)
-  return selectAccounts(db).where('id', '=', found.id).executeTakeFirstOrThrow()
+  await unique('account', change.name ?? '', db.updateTable('accounts').set(row).where(among('id', ids)).execute())
+  if (credential !== undefined) for (const { id, type } of accounts) await noteCredential(db, id, type, credential)
+  if (change.status === 'active') await forgetTrouble(db, ids)
+  if (groups) await bind(db, withMixed(accounts, change.mixed), groups)
+  else if (change.mixed === false)
+    for (const account of accounts) if (account.mixed) await bind(db, withMixed([account], false), account.groups)
+  return selectAccounts(db).where(among('id', ids)).orderBy('id').execute()
 }
+
+const withMixed = (accounts: readonly Account[], mixed: boolean | undefined) =>
+  accounts.map(account => ({ ...account, mixed: mixed ?? account.mixed }))
 
 /** What the daemon says of an account: in error, with the reason. Leaves a paused account alone. */
 export async function setAccountStatus(
@@ -155,17 +167,28 @@ export async function setAccountStatus(
 }
 
 /**
- * Forgets what upstreams said of an account, and brings it back from `error` and `expired`; a paused one stays paused.
- * @returns the account, and how many things were held against it
+ * Forgets what upstreams said of accounts, and brings them back from `error` and `expired`; paused ones stay paused.
+ * @returns the accounts in the order of their numbers, and how many things were held against them
  */
-export async function clearAccount(db: Db, ref: string): Promise<{ account: Account; cleared: number }> {
-  const { id, status } = await findAccount(db, ref)
-  const ailments = await clearHealth(db, id)
-  const out = status === 'error' || status === 'expired'
-  if (out) await setAccountStatus(db, id, 'active', null)
-  if (out) await forgetTrouble(db, id)
-  const account = await selectAccounts(db).where('id', '=', id).executeTakeFirstOrThrow()
-  return { account, cleared: ailments + (out ? 1 : 0) }
+export async function clearAccounts(
+  db: Db,
+  accounts: readonly Account[],
+): Promise<{ accounts: Account[]; cleared: number }> {
+  const ids = accounts.map(account => account.id)
+  await hold(db, 'account', ids)
+  const ailments = await clearHealth(db, ids)
+  const out = accounts.filter(({ status }) => status === 'error' || status === 'expired').map(account => account.id)
+  if (out.length > 0) {
+    await db
+      .updateTable('accounts')
+      .set({ status: 'active', reason: null, updated_at: new Date() })
+      .where(among('id', out))
+      .where('status', '<>', 'paused')
+      .execute()
+    await forgetTrouble(db, out)
+  }
+  const now = await selectAccounts(db).where(among('id', ids)).orderBy('id').execute()
+  return { accounts: now, cleared: ailments + out.length }
 }
 
 /** Takes the account away and forgets its credential; its usage stays. */
@@ -200,22 +223,24 @@ export function origin(text: string): string {
   return url.origin + url.pathname.replace(/\/+$/, '').replace(/\/(v1|v1beta|v1internal)$/, '')
 }
 
-function checkDialect(platform: Platform, dialect: AccountDialect | undefined): void {
+type Named = Pick<Account, 'name' | 'platform'>
+
+function checkDialect({ name, platform }: Named, dialect: AccountDialect | undefined): void {
   if (dialect !== undefined && platform !== 'openai')
     throw new Refusal(
       'usage',
-      `--dialect ${dialect} is for accounts of platform openai, which has two; an account of ${platform} speaks its own`,
+      `--dialect ${dialect} is for accounts of platform openai, which has two; account "${name}" of ${platform} speaks its own`,
     )
 }
 
 /** What accounts of antigravity may serve beside their own groups, when their operator says so (spec/domain.md §5.2). */
 export const mixedInto: readonly Platform[] = ['anthropic', 'gemini']
 
-function checkMixed(platform: Platform, mixed: boolean | undefined): void {
+function checkMixed({ name, platform }: Named, mixed: boolean | undefined): void {
   if (mixed && platform !== 'antigravity')
     throw new Refusal(
       'usage',
-      `--mixed is for accounts of antigravity, this one is of ${platform}; bind it to groups of its own platform`,
+      `--mixed is for accounts of antigravity, account "${name}" is of ${platform}; bind it to groups of its own platform`,
     )
 }
 
@@ -225,37 +250,37 @@ async function noteCredential(db: Db, id: number, type: Account['type'], text: s
   if (typeof credential !== 'string') await noteToken(db, id, credential)
 }
 
-async function bind(
-  db: Db,
-  account: { id: number; platform: Platform; mixed: boolean },
-  groups: readonly string[],
-): Promise<void> {
-  const ids = []
-  for (const ref of groups) {
-    const group = await findGroup(db, ref)
-    const mixes = account.platform === 'antigravity' && mixedInto.includes(group.platform)
-    if (group.platform !== account.platform && !(mixes && account.mixed))
-      throw new Refusal(
-        'usage',
-        `group "${group.name}" is of platform ${group.platform}, the account of ${account.platform}; bind it to a group of its own platform${mixes ? ', or give it --mixed' : ''}`,
-      )
-    ids.push(group.id)
-  }
-  await db.deleteFrom('account_groups').where('account_id', '=', account.id).execute()
-  if (ids.length > 0)
-    await db
-      .insertInto('account_groups')
-      .values([...new Set(ids)].map(group_id => ({ account_id: account.id, group_id })))
-      .execute()
+type Bound = Pick<Account, 'id' | 'name' | 'platform' | 'mixed'>
+
+/** Binds all of them to these groups, and to no others. */
+async function bind(db: Db, accounts: readonly Bound[], refs: readonly string[]): Promise<void> {
+  const groups = await findEach(refs, ref => findGroup(db, ref))
+  for (const account of accounts) for (const group of groups) checkBinding(account, group)
+  const ids = accounts.map(account => account.id)
+  await db.deleteFrom('account_groups').where(among('account_id', ids)).execute()
+  const bound = groups.map(group => group.id)
+  await sql`insert into account_groups (account_id, group_id)
+    select a, g from unnest(${ids}::integer[]) a, unnest(${bound}::integer[]) g`.execute(db)
+}
+
+function checkBinding(account: Bound, group: Group): void {
+  const mixes = account.platform === 'antigravity' && mixedInto.includes(group.platform)
+  if (group.platform === account.platform || (mixes && account.mixed)) return
+  throw new Refusal(
+    'usage',
+    `group "${group.name}" is of platform ${group.platform}, account "${account.name}" of ${account.platform}; bind it to a group of its own platform${mixes ? ', or give it --mixed' : ''}`,
+  )
 }
 
 // spec/domain.md §1.3
 async function defaultGroup(db: Db, platform: Platform): Promise<string[]> {
   const name = `${platform}-default`
-  return (await listGroups(db)).some(group => group.name === name) ? [name] : []
+  const there = db.selectFrom('groups').select('id').where('name', '=', name).where('deleted_at', 'is', null)
+  return (await there.executeTakeFirst()) ? [name] : []
 }
 
-function selectAccounts(db: Db) {
+/** Those that are there. */
+export function selectAccounts(db: Db) {
   return db
     .selectFrom('accounts')
     .select([

@@ -5,7 +5,7 @@ import type { Db } from '../../db/connect.ts'
 import type { Platform } from '../../db/schema.ts'
 import type { Nano } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
-import { checkName, pick, unique } from './named.ts'
+import { checkName, findEach, found, isNamed, unique } from './named.ts'
 import { findUser, type User } from './user.ts'
 
 export interface Group {
@@ -34,13 +34,9 @@ export interface Group {
 export type GroupChange = Partial<Omit<Group, 'id' | 'platform' | 'allowed' | 'created_at'>>
 export type NewGroup = GroupChange & { name: string; platform: Platform }
 
-export function listGroups(db: Db): Promise<Group[]> {
-  return selectGroups(db).orderBy('id').execute()
-}
-
 /** @throws Refusal `missing` */
 export async function findGroup(db: Db, ref: string): Promise<Group> {
-  return pick('group', await listGroups(db), ref)
+  return found(db, 'group', ref, await selectGroups(db).where(isNamed('groups', ref)).executeTakeFirst())
 }
 
 /** @throws Refusal `conflict` when the name is taken */
@@ -86,8 +82,7 @@ export async function allowInto(db: Db, ref: string, users: readonly string[], i
       'conflict',
       `group "${group.name}" is for every user; gw group set ${group.name} --exclusive first`,
     )
-  const ids: number[] = []
-  for (const user of users) ids.push((await findUser(db, user)).id)
+  const ids = (await findEach(users, user => findUser(db, user))).map(user => user.id)
   await db
     .updateTable('groups')
     .set(({ ref: column }) => ({
@@ -147,7 +142,8 @@ export async function groupTies(db: Db, id: number): Promise<{ keys: number; sub
   return { keys: await count('api_keys'), subscriptions: await count('subscriptions') }
 }
 
-function selectGroups(db: Db) {
+/** Those that are there. */
+export function selectGroups(db: Db) {
   return db
     .selectFrom('groups')
     .select([

@@ -2,16 +2,18 @@
 import { type Selectable, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { AccountHealthTable } from '../../db/schema.ts'
+import { among } from './named.ts'
 
 /** A row of `account_health`. */
 export type HealthRow = Omit<Selectable<AccountHealthTable>, 'updated_at'>
 
-/** What is not over by more than an hour; older rows are only history. */
-export function listHealth(db: Db, now: Date): Promise<HealthRow[]> {
+/** What is not over by more than an hour, of all accounts or these; older rows are only history. */
+export function listHealth(db: Db, now: Date, accounts?: readonly number[]): Promise<HealthRow[]> {
   return db
     .selectFrom('account_health')
     .select(['account_id', 'model', 'class', 'reason', 'until', 'evidence', 'strikes', 'since'])
     .where('until', '>', new Date(now.getTime() - 3_600_000))
+    .$if(accounts !== undefined, query => query.where(among('account_id', accounts!)))
     .execute()
 }
 
@@ -37,9 +39,9 @@ export async function saveHealth(db: Db, row: HealthRow): Promise<void> {
     .execute()
 }
 
-/** Forgets one ailment, or all of an account. @returns how many there were */
-export async function clearHealth(db: Db, account: number, model?: string): Promise<number> {
-  const query = db.deleteFrom('account_health').where('account_id', '=', account)
+/** Forgets one ailment, or all, of an account or of several. @returns how many there were */
+export async function clearHealth(db: Db, account: number | readonly number[], model?: string): Promise<number> {
+  const query = db.deleteFrom('account_health').where(among('account_id', [account].flat()))
   const result = await (model === undefined ? query : query.where('model', '=', model)).executeTakeFirst()
   return Number(result.numDeletedRows)
 }

@@ -7,9 +7,8 @@ import type { Platform } from '../../db/schema.ts'
 import type { Nano } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
-import { didYouMean } from '../../lib/suggest.ts'
 import { findGroup, requireAllowed } from './group.ts'
-import { checkName, unique } from './named.ts'
+import { among, checkName, found, hold, isNamed, unique } from './named.ts'
 import { requireSubscription } from './subscription.ts'
 import { findUser } from './user.ts'
 
@@ -92,33 +91,21 @@ async function insertKey(db: Db, secret: Secret, key: NewKey): Promise<Key & { k
   return { ...(await byId(db, id)), key: value }
 }
 
-/** Active keys, or all with `revoked`. */
-export function listKeys(db: Db, options: { revoked?: boolean } = {}): Promise<Key[]> {
-  const query = selectKeys(db).orderBy('k.id')
-  return (options.revoked ? query : query.where('k.status', '=', 'active')).execute()
-}
-
 /** By id, name or visible prefix. @throws Refusal `missing`, or `usage` when a prefix fits several */
 export async function findKey(db: Db, ref: string): Promise<Key> {
-  const keys = await listKeys(db, { revoked: true })
-  const active = keys.filter(key => key.status === 'active')
-  const exact = /^\d+$/.test(ref) ? keys.find(key => key.id === Number(ref)) : active.find(key => key.name === ref)
+  const named = isNamed('k', ref)
+  const one = /^\d+$/.test(ref) ? named : sql<boolean>`k.status = 'active' and ${named}`
+  const exact = await selectKeys(db).where(one).executeTakeFirst()
   if (exact) return exact
   // A whole key value works too: whoever has only that can still revoke it.
-  const fits = active.filter(key => ref.startsWith(key.prefix))
-  if (fits.length === 1) return fits[0]!
+  const begins = sql<boolean>`k.status = 'active' and starts_with(${ref}, k.prefix)`
+  const fits = await selectKeys(db).where(begins).orderBy('k.id').execute()
   if (fits.length > 1)
     throw new Refusal(
       'usage',
-      `"${ref}" fits ${fits.length} keys (${fits.map(key => key.name).join(', ')}); use a name or a number`,
+      `"${ref.slice(0, 16)}" fits ${fits.length} keys (${fits.map(key => key.name).join(', ')}); use a name or a number`,
     )
-  throw new Refusal(
-    'missing',
-    `no key "${ref.slice(0, 16)}"${didYouMean(
-      ref,
-      active.map(key => key.name),
-    )} (gw key list shows them)`,
-  )
+  return found(db, 'key', ref.slice(0, 16), fits[0])
 }
 
 /** The platform of its group, `anthropic` without one; undefined for a value that is no key of ours. */
@@ -132,34 +119,41 @@ export async function platformOfKey(db: Db, secret: Secret, value: string): Prom
   return found && (found.platform ?? 'anthropic')
 }
 
-export async function setKey(
-  db: Db,
-  ref: string,
-  change: { name?: string; group?: string | null } & KeyLimits,
-): Promise<Key> {
+export type KeyChange = { name?: string; group?: string | null } & KeyLimits
+
+export async function setKey(db: Db, ref: string, change: KeyChange): Promise<Key> {
+  return (await setKeys(db, [await findKey(db, ref)], change))[0]!
+}
+
+/** The same change of all of them, in the order of their numbers. A name is one key's. @throws Refusal `conflict` for one that is revoked */
+export async function setKeys(db: Db, keys: readonly Key[], change: KeyChange): Promise<Key[]> {
   const { group, ...plain } = change
-  const key = await findKey(db, ref)
-  if (key.status === 'revoked')
-    throw new Refusal('conflict', `key "${key.name}" is revoked for good; create a new one with gw key create`)
+  const revoked = keys.find(key => key.status === 'revoked')
+  if (revoked)
+    throw new Refusal('conflict', `key "${revoked.name}" is revoked for good; create a new one with gw key create`)
   if (plain.name !== undefined) checkName('key', plain.name)
-  const group_id = group === undefined ? {} : { group_id: group === null ? null : await admittedTo(db, key, group) }
+  const group_id = group === undefined ? {} : { group_id: group === null ? null : await admittedTo(db, keys, group) }
+  const ids = keys.map(key => key.id)
+  await hold(db, 'key', ids)
   await unique(
     'key',
-    plain.name ?? ref,
+    plain.name ?? '',
     db
       .updateTable('api_keys')
       .set({ ...plain, ...group_id, updated_at: new Date() })
-      .where('id', '=', key.id)
+      .where(among('id', ids))
       .execute(),
   )
-  return byId(db, key.id)
+  return selectKeys(db).where(among('k.id', ids)).orderBy('k.id').execute()
 }
 
-async function admittedTo(db: Db, key: Key, ref: string): Promise<number> {
+async function admittedTo(db: Db, keys: readonly Key[], ref: string): Promise<number> {
   const group = await findGroup(db, ref)
-  const user = await findUser(db, key.user)
-  requireAllowed(user, group)
-  await requireSubscription(db, user, group)
+  for (const name of new Set(keys.map(key => key.user))) {
+    const user = await findUser(db, name)
+    requireAllowed(user, group)
+    await requireSubscription(db, user, group)
+  }
   return group.id
 }
 
@@ -218,7 +212,9 @@ async function carryUsed(db: Db, from: number, to: number): Promise<Nano> {
 }
 
 async function freeName(db: Db, base: string): Promise<string> {
-  const taken = new Set((await listKeys(db)).map(key => key.name))
+  const { rows } = await sql<{ name: string }>`
+    select name from api_keys where status = 'active' and starts_with(name, ${base})`.execute(db)
+  const taken = new Set(rows.map(key => key.name))
   for (let n = 1; ; n++) {
     const name = n === 1 ? base : `${base}-${n}`
     if (!taken.has(name)) return name
@@ -229,7 +225,8 @@ function byId(db: Db, id: number): Promise<Key> {
   return selectKeys(db).where('k.id', '=', id).executeTakeFirstOrThrow()
 }
 
-function selectKeys(db: Db) {
+/** Revoked ones too. */
+export function selectKeys(db: Db) {
   return db
     .selectFrom('api_keys as k')
     .innerJoin('users as u', 'u.id', 'k.user_id')

@@ -5,7 +5,7 @@ import { parseProxyUrl, shownUrl, type Through } from '../../egress/through.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { Credential } from '../credential.ts'
-import { checkName, pick, unique } from './named.ts'
+import { checkName, found, isNamed, unique } from './named.ts'
 
 export interface EgressProxy {
   id: number
@@ -31,7 +31,7 @@ export async function listProxies(db: Db, secret: Secret): Promise<EgressProxy[]
 
 /** @throws Refusal `missing` */
 export async function findProxy(db: Db, secret: Secret, ref: string): Promise<EgressProxy> {
-  return pick('proxy', await listProxies(db, secret), ref)
+  return shown(await findRow(db, ref), secret)
 }
 
 /** @throws Refusal `conflict` when the name is taken, `usage` for a URL that is none of a proxy */
@@ -79,7 +79,7 @@ export async function removeProxy(db: Db, secret: Secret, ref: string): Promise<
 
 /** The id of the proxy with this name or number. @throws Refusal `missing` */
 export async function proxyId(db: Db, ref: string): Promise<number> {
-  return pick('proxy', await select(db).orderBy('id').execute(), ref).id
+  return (await findRow(db, ref)).id
 }
 
 /** A proxy as connections are made through it. @throws Refusal when its URL cannot be decrypted, Error when it is none */
@@ -92,7 +92,7 @@ export function openProxy(secret: Secret, { id, name, url }: { id: number; name:
 
 /** One that is stored. @throws Refusal `missing` */
 export async function loadProxy(db: Db, secret: Secret, ref: string): Promise<Through> {
-  return openProxy(secret, pick('proxy', await select(db).orderBy('id').execute(), ref))
+  return openProxy(secret, await findRow(db, ref))
 }
 
 function checkProxyName(name: string): void {
@@ -104,6 +104,10 @@ function checkUrl(url: string): string {
   const parsed = parseProxyUrl(url)
   if (typeof parsed !== 'string') return url.trim()
   throw new Refusal('usage', `the proxy's URL ${parsed}; for example http://10.0.0.1:3128 or socks5://host:1080`)
+}
+
+async function findRow(db: Db, ref: string): Promise<Row> {
+  return found(db, 'proxy', ref, await select(db).where(isNamed('proxies', ref)).executeTakeFirst())
 }
 
 async function byId(db: Db, secret: Secret, id: number): Promise<EgressProxy> {

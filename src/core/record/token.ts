@@ -4,6 +4,7 @@ import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
 import type { Secret } from '../../lib/secret.ts'
 import { type OauthCredential, type Patch, patched, planOf, readOauth, refreshable } from '../oauth/credential.ts'
+import { among } from './named.ts'
 
 /** Notes what a credential says of itself, and forgets how refreshing the one before it went. */
 export async function noteToken(db: Db, accountId: number, credential: OauthCredential): Promise<void> {
@@ -23,8 +24,8 @@ export async function noteToken(db: Db, accountId: number, credential: OauthCred
 const untroubled = { failures: 0, reason: null, retry_at: null }
 
 /** Nothing that failed before keeps it from being tried now. */
-export async function forgetTrouble(db: Db, accountId: number): Promise<void> {
-  await db.updateTable('account_tokens').set(untroubled).where('account_id', '=', accountId).execute()
+export async function forgetTrouble(db: Db, accounts: readonly number[]): Promise<void> {
+  await db.updateTable('account_tokens').set(untroubled).where(among('account_id', accounts)).execute()
 }
 
 // Without a token it is over since the beginning of time.

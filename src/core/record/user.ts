@@ -1,11 +1,10 @@
 // Users: who pays, and how many requests at once they may have.
-import { sql } from 'kysely'
 import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
 import type { Nano } from '../../lib/money.ts'
 import { Refusal } from '../../lib/refusal.ts'
 import { move } from '../books/ledger.ts'
-import { checkName, pick, unique } from './named.ts'
+import { among, checkName, found, hold, isNamed, unique } from './named.ts'
 
 export interface User {
   id: number
@@ -27,13 +26,9 @@ export interface NewUser {
   actor?: string | undefined
 }
 
-export function listUsers(db: Db): Promise<User[]> {
-  return selectUsers(db).orderBy('users.id').execute()
-}
-
 /** @throws Refusal `missing` */
 export async function findUser(db: Db, ref: string): Promise<User> {
-  return pick('user', await listUsers(db), ref)
+  return found(db, 'user', ref, await selectUsers(db).where(isNamed('users', ref)).executeTakeFirst())
 }
 
 /** A user that is there, or one that was taken away: its books are kept. @throws Refusal `missing` */
@@ -42,8 +37,7 @@ export async function findOwner(db: Db, ref: string): Promise<{ id: number; name
     return await findUser(db, ref)
   } catch (error) {
     if (!(error instanceof Refusal && error.kind === 'missing')) throw error
-    const named = /^\d+$/.test(ref) ? sql<boolean>`id::text = ${ref}` : sql<boolean>`name = ${ref}`
-    const gone = db.selectFrom('users').select(['id', 'name']).where(named).orderBy('id', 'desc')
+    const gone = db.selectFrom('users').select(['id', 'name']).where(isNamed('users', ref)).orderBy('id', 'desc')
     return gone.executeTakeFirstOrThrow(() => error)
   }
 }
@@ -64,23 +58,31 @@ export function addUser(db: Db, user: NewUser): Promise<User> {
   })
 }
 
-export async function setUser(
-  db: Db,
-  ref: string,
-  change: { name?: string; email?: string | null; concurrency?: number; status?: User['status'] },
-): Promise<User> {
-  const { id } = await findUser(db, ref)
+export interface UserChange {
+  name?: string
+  email?: string | null
+  concurrency?: number
+  status?: User['status']
+}
+
+export async function setUser(db: Db, ref: string, change: UserChange): Promise<User> {
+  return (await setUsers(db, [(await findUser(db, ref)).id], change))[0]!
+}
+
+/** The same change of all of them, in the order of their numbers. A name and an e-mail are one user's. */
+export async function setUsers(db: Db, ids: readonly number[], change: UserChange): Promise<User[]> {
   if (change.name !== undefined) checkName('user', change.name)
+  await hold(db, 'user', ids)
   await unique(
     'user',
-    change.name ?? ref,
+    change.name ?? '',
     db
       .updateTable('users')
       .set({ ...change, updated_at: new Date() })
-      .where('id', '=', id)
+      .where(among('id', ids))
       .execute(),
   )
-  return selectUsers(db).where('users.id', '=', id).executeTakeFirstOrThrow()
+  return selectUsers(db).where(among('users.id', ids)).orderBy('users.id').execute()
 }
 
 /** Takes the user away and revokes its keys and subscriptions; usage, balance and ledger stay for the books. */
@@ -100,7 +102,8 @@ export async function removeUser(db: Db, ref: string): Promise<User> {
   return user
 }
 
-function selectUsers(db: Db) {
+/** Those that are there. */
+export function selectUsers(db: Db) {
   return db
     .selectFrom('users')
     .innerJoin('balances', 'balances.user_id', 'users.id')

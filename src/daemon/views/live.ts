@@ -46,9 +46,14 @@ export function waitingBy(gw: Gateway, live: Live): WaitingBy {
 }
 const some = ([, count]: readonly [number, number]) => count > 0
 
-export async function* accountRows(gw: Gateway, pulses: readonly Pulse[]): AsyncGenerator<AccountView[]> {
+/** Of all accounts, or of those with these names that there are. */
+export async function* accountRows(
+  gw: Gateway,
+  pulses: readonly Pulse[],
+  names?: ReadonlySet<string>,
+): AsyncGenerator<AccountView[]> {
   const { snapshot } = gw
-  const accounts = [...snapshot.accounts.values()]
+  const accounts = [...snapshot.accounts.values()].filter(account => names?.has(account.name) ?? true)
   const used = await gw.store.held(accounts.map(a => accountSlot(a.id)))
   yield* sliced(accounts, (a, i) => ({
     name: a.name,
