@@ -23,8 +23,7 @@ export async function startForAll(): Promise<void> {
   for (const setting of ['fsync', 'full_page_writes', 'synchronous_commit'])
     await admin.query(`alter system set ${setting} = off`)
   // Databases come and go by the hundred: cleaning up in each, and compiling its queries, is work for nothing.
-  await admin.query(`alter system set autovacuum_naptime = '1h'`)
-  await admin.query('alter system set jit = off')
+  for (const setting of ['autovacuum', 'jit']) await admin.query(`alter system set ${setting} = off`)
   await admin.query('select pg_reload_conf()')
   await admin.end()
   await embedded.release({ keep: true })
