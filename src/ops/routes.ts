@@ -49,7 +49,8 @@ function spelled(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || value instanceof Date) return value
   if (Array.isArray(value)) return value.map(spelled)
   let copy: Record<string, unknown> | undefined
-  for (const [name, field] of Object.entries(value)) {
+  for (const name in value) {
+    const field = (value as Record<string, unknown>)[name]
     const said = spelled(field)
     if (said !== field) (copy ??= { ...value })[name] = said
   }

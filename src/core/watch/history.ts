@@ -117,11 +117,13 @@ function finisher(): (start: number, seconds: number, window: Filling) => Histor
   const [upstream, queued] = [new Merged(), new Merged()]
   const none = milliseconds(undefined)
   const rates = { success_rate: null, error_rate: null, qps: 0, tps: 0 }
-  const blank: HistoryRow = { at: new Date(0), ...noCounts(), ...rates, latency_ms: none, ttft_ms: none }
+  const plain: HistoryRow = { at: new Date(0), ...noCounts(), ...rates, latency_ms: none, ttft_ms: none }
+  // Fields that are added one by one make an object that is slow to write as JSON.
+  const measured: HistoryRow = { ...plain, ...noGauges, processes: 0 }
   return (start, seconds, { counts, gauges, waits }) => {
     sum.clear()
     for (const row of counts) sum.add(packed.load(row))
-    const row = sum.into({ ...blank })
+    const row = sum.into({ ...(gauges === undefined ? plain : measured) })
     row.at = new Date(start)
     row.success_rate = successRate(row)
     row.error_rate = errorRate(row)
@@ -182,6 +184,7 @@ const largest = [
 ]
 const worst = ['loop_lag_p99_ms', 'cpu_percent', 'db_ms', 'redis_ms']
 const gaugeNames = [...adding, ...largest, ...worst, 'gc_pause_ms'] as (keyof Gauges)[]
+const noGauges = Object.fromEntries(gaugeNames.map(name => [name, null])) as Gauges
 const ofAll = packed([
   ...adding.map(name => `sum(${name})`),
   ...[...largest, ...worst, 'gc_pause_ms'].map(name => `max(${name})`),
