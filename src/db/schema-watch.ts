@@ -1,4 +1,4 @@
-// The tables of what gw sees of itself, as TypeScript sees them; the truth is in migrations/019 to 021.
+// The tables of what gw sees of itself, as TypeScript sees them; the truth is in migrations/019 to 021 and 026.
 import type { ColumnType, Generated } from 'kysely'
 
 type Stamp = ColumnType<Date, Date | undefined, Date>
@@ -80,6 +80,12 @@ export interface WatchRollupTable extends WatchCounts {
   dimension: WatchDimension
   value: string
   process: Generated<string>
+}
+
+export interface WatchSummedTable extends WatchRollupTable {
+  /** the most that a minute of it had, over all processes; null where it was summed before this was kept */
+  peak_requests: number | null
+  peak_tokens: bigint | null
 }
 
 export interface WatchRolledTable {
@@ -314,8 +320,8 @@ export interface WatchTables {
   watch_metrics: WatchMetricsTable
   watch_cells: WatchCellsTable
   watch_minute: WatchRollupTable
-  watch_hour: WatchRollupTable
-  watch_day: WatchRollupTable
+  watch_hour: WatchSummedTable
+  watch_day: WatchSummedTable
   watch_rolled: WatchRolledTable
   watch_late: WatchLateTable
   jobs: JobsTable

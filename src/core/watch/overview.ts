@@ -3,8 +3,18 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { diskPercent, jobStates, living, most, together } from './gauges.ts'
 import { health, healthBack } from './health.ts'
-import { ceil, DAY, floor, MINUTE, partsOf, reachOf, type Span, writtenUntil } from './range.ts'
-import { countsBy, errorRate, type Milliseconds, milliseconds, round, type Scope, successRate, sumOf } from './sums.ts'
+import { ceil, DAY, floor, MINUTE, type Part, partsOf, type Reach, reachOf, type Span, writtenUntil } from './range.ts'
+import {
+  countsBy,
+  errorRate,
+  type Milliseconds,
+  milliseconds,
+  round,
+  rowsOf,
+  type Scope,
+  successRate,
+  sumOf,
+} from './sums.ts'
 
 type Status = 'healthy' | 'warning' | 'critical'
 
@@ -83,7 +93,7 @@ export async function overview(db: Db, span: Span, scope: Scope, options: Overvi
     yesterday.errors += one.errors
     yesterday.requests += one.requests
   }
-  const minutes = await minutesOf(db, { since: span.since, until: span.until, written }, scope)
+  const minutes = await minutesOf(db, { ...span, written }, reach, scope)
   const processes = await living(db, span.until)
   const jobs = await jobStates(db, processes, span.until)
   const ill = jobs.filter(job => !job.well)
@@ -169,24 +179,37 @@ interface Minute {
   tokens: number
 }
 
-/** The last minute that is over, and the most of any. */
+/** The last minute that is over, and the most of any: what was summed knows the peak of its minutes. */
 async function minutesOf(
   db: Db,
   span: Span & { written: number },
+  reach: Reach,
   scope: Scope,
 ): Promise<{ last: Minute; most: Minute }> {
-  const last = floor(span.written, MINUTE) - MINUTE
-  const some = scope.values === undefined ? sql`` : sql` and value = any(${scope.values})`
-  const { rows } = await sql<Minute & { last_requests: number | null; last_tokens: number | null }>`
-    select coalesce(max(requests), 0)::float8 as requests, coalesce(max(tokens), 0)::float8 as tokens,
-      max(requests) filter (where at = ${new Date(last)})::float8 as last_requests,
-      max(tokens) filter (where at = ${new Date(last)})::float8 as last_tokens
-    from (select at, sum(requests) as requests, sum(input_tokens + output_tokens) as tokens from watch_minute
-      where dimension = ${scope.dimension}${some} and at >= ${new Date(Math.min(span.since, last))} and at < ${new Date(span.until)}
-      group by at) m`.execute(db)
+  const at = floor(span.written, MINUTE) - MINUTE
+  // Of several together the peak is no sum of peaks: their minutes are what there is.
+  const one = (scope.values?.length ?? 1) === 1
+  const parts = partsOf({ since: Math.min(span.since, at), until: span.until }, reach, one ? DAY : MINUTE)
+  const minutes = parts.filter(({ table }) => table === 'watch_minute')
+  const summed = parts.filter(({ table }) => table !== 'watch_minute')
+  const none = sql`select null::integer as requests, null::bigint as tokens where false`
+  const of = (parts: readonly Part[]) => sql`(
+    select sum(requests) as requests, sum(tokens) as tokens
+    from (select at, requests, input_tokens + output_tokens as tokens from ${rowsOf(parts, scope, minuteColumns)}) m group by at)`
+  const peaks = sql`(select peak_requests, peak_tokens from ${rowsOf(summed, scope, ['peak_requests', 'peak_tokens'])})`
+  const lastly = [{ table: 'watch_minute', from: at, till: at + MINUTE }] as const
+  const most = sql`coalesce(max(requests), 0)::float8, coalesce(max(tokens), 0)::float8`
+  const { rows } = await sql<Minute & { last_requests: number; last_tokens: number }>`
+    select m.*, l.* from
+      (select ${most} from ${of(lastly)} l) l(last_requests, last_tokens),
+      (select ${most} from (${minutes.length > 0 ? of(minutes) : none} union all ${summed.length > 0 ? peaks : none}) m) m(requests, tokens)`.execute(
+    db,
+  )
   const { requests, tokens, last_requests, last_tokens } = rows[0]!
-  return { last: { requests: last_requests ?? 0, tokens: last_tokens ?? 0 }, most: { requests, tokens } }
+  return { last: { requests: last_requests, tokens: last_tokens }, most: { requests, tokens } }
 }
+
+const minuteColumns = ['at', 'requests', 'input_tokens', 'output_tokens']
 
 // A burst of errors must not make the look at it slow: the newest say what it is about.
 const MOST_ERRORS = 5_000

@@ -191,11 +191,39 @@ async function sumDimensions(
       sum.add(row)
     })
   }
+  const peaks = await peaksOf(tx, from, some, at, at + ms)
   const rows = [...sumsOf].flatMap(([dimension, values]) =>
-    [...values].map(([value, sum]) => ({ dimension, value, ...sum.written() })),
+    [...values].map(([value, sum]) => ({ dimension, value, ...peaks(dimension, value), ...sum.written() })),
   )
-  const names = ['dimension', 'value', ...sums, 'duration', 'first_token']
+  const keys = ['dimension', 'value', 'peak_requests', 'peak_tokens'] as const
+  const names = [...keys, ...sums, 'duration', 'first_token']
   for (const each of chunks(rows))
     await sql`insert into ${sql.table(table)} (at, process, ${sql.join(names.map(name => sql.ref(name)))})
-      select ${new Date(at)}, '', t.* from ${unnest(each, ['dimension', 'value'])}`.execute(tx)
+      select ${new Date(at)}, '', t.* from ${unnest(each, keys)}`.execute(tx)
+}
+
+/** The most that a minute of [since, until) had, by dimension and value. */
+async function peaksOf(
+  tx: Kysely<Tables>,
+  from: Level['from'],
+  some: readonly WatchDimension[],
+  since: number,
+  until: number,
+) {
+  const of = sql`from ${sql.table(from)}
+    where dimension = any(${some}) and at >= ${new Date(since)} and at < ${new Date(until)}`
+  const minutes =
+    from === 'watch_minute'
+      ? sql`(select dimension, value, sum(requests) as peak_requests, sum(input_tokens + output_tokens) as peak_tokens ${of}
+          group by dimension, value, at) m`
+      : sql`(select dimension, value, peak_requests, peak_tokens ${of}) m`
+  const { rows } = await sql<{ dimension: string; value: string; requests: number | null; tokens: bigint | null }>`
+    select dimension, value, max(peak_requests)::integer as requests, max(peak_tokens)::bigint as tokens
+    from ${minutes} group by dimension, value`.execute(tx)
+  const key = (dimension: string, value: string) => `${dimension} ${value}`
+  const known = new Map(rows.map(({ dimension, value, ...peak }) => [key(dimension, value), peak]))
+  return (dimension: string, value: string) => {
+    const peak = known.get(key(dimension, value))
+    return { peak_requests: peak?.requests ?? null, peak_tokens: peak?.tokens ?? null }
+  }
 }

@@ -119,6 +119,7 @@ const types: Record<string, string> = {
   input_tokens: 'bigint',
   output_tokens: 'bigint',
   cost: 'bigint',
+  peak_tokens: 'bigint',
 }
 
 /** `at`, the keys and all that is counted, of a table `t` that `unnest` made. */

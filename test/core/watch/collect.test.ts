@@ -1,5 +1,5 @@
 // Counting: what ended is written once, by interval and by minute; hours and days are the sums of minutes, whatever happens.
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { Outcome } from '../../../src/core/outcome.ts'
@@ -181,6 +181,8 @@ t.test('roll-ups equal the sums of minutes, late rows included, however often th
       model: `m${i % 5}`,
     }
     ;(i % 3 === 0 ? late : early).see(seen)
+    // Both in one minute: the most that it had is of both together.
+    if (i === 200) for (const each of [early, late, early, late]) each.see(seen)
   }
   const now = midnight + far + 10 * MINUTE
   for (const each of [early, late]) each.clock.now = now
@@ -202,6 +204,21 @@ t.test('roll-ups equal the sums of minutes, late rows included, however often th
   t.equal((await whole('watch_day', midnight + far)).length, 12)
   t.strictSame(await quantilesOf(db, 'watch_hour'), await quantilesOf(db, 'watch_minute'))
   t.strictSame(await rollUp(db, { now }), { hours: 0, days: 0, late: 0 })
+  // Over processes: the two of them in one minute make more than either.
+  const minutes = (unit: string, until: Date) => sql`
+    select date_trunc(${unit}, at, 'UTC') as at, dimension, value, max(requests)::integer as peak_requests, max(tokens)::bigint as peak_tokens
+    from (select at, dimension, value, sum(requests) as requests, sum(input_tokens + output_tokens) as tokens
+      from watch_minute where at < ${until} group by 1, 2, 3) m
+    group by 1, 2, 3 order by 1, 2, 3`
+  const peaks = (table: string) =>
+    sql`select at, dimension, value, peak_requests, peak_tokens from ${sql.table(table)} order by 1, 2, 3`
+  const rows = async (query: RawBuilder<unknown>) => (await query.execute(db)).rows
+  t.strictSame(
+    await rows(peaks('watch_hour')),
+    await rows(minutes('hour', new Date(midnight + far))),
+    'an hour knows the most that a minute of it had',
+  )
+  t.strictSame(await rows(peaks('watch_day')), await rows(minutes('day', new Date(midnight + DAY))), 'and a day')
 
   await t.test('what comes late for minutes that are dropped already replaces no hour and no day', async t => {
     const before = { hours: await whole('watch_hour', midnight + DAY), days: await whole('watch_day', midnight + DAY) }

@@ -119,6 +119,31 @@ t.test('rates are of the time that is counted: even traffic is even at any momen
   t.strictSame(await look(), { ...wanted, history: [1, 1, 1] }, 'it is as far as it has come')
 })
 
+t.test('the peak of a month is known to its hours and days, whether or not their minutes are there', async t => {
+  const db = await database()
+  const day = Math.floor((now - 10 * DAY) / DAY) * DAY
+  const hour = Math.floor(now / HOUR) * HOUR
+  const of = (value: string) => ({ dimension: 'account', value }) as const
+  await roll(db, 'watch_minute', [
+    { at: minute - MINUTE, success: 60, ...of('1') },
+    { at: minute - MINUTE, process: 'p2', success: 60, ...of('1') },
+    { at: day + HOUR, success: 900, ...of('1') },
+    { at: day + HOUR, success: 900, ...of('2') },
+  ])
+  await roll(db, 'watch_day', [{ at: day, success: 9000, ...of('1') }])
+  await roll(db, 'watch_hour', [{ at: hour - HOUR, success: 5000, ...of('1') }])
+  await sql`update watch_day set peak_requests = 600, peak_tokens = 1200`.execute(db)
+  await sql`update watch_hour set peak_requests = 300, peak_tokens = 6000`.execute(db)
+  const summed = { watch_hour: hour, watch_day: Math.floor(now / DAY) * DAY }
+  for (const [name, until] of Object.entries(summed))
+    await sql`insert into watch_rolled values (${name}, ${new Date(until)})`.execute(db)
+  const look = (values: string[]) =>
+    overview(db, { since: now - 30 * DAY, until: now }, { dimension: 'account', values }, options)
+  t.match((await look(['1'])).qps, { current: 2, peak_1h: 10 })
+  t.match((await look(['1'])).tps, { peak_1h: 100 }, 'each of its own minute')
+  t.match((await look(['1', '2'])).qps, { current: 2, peak_1h: 30 }, 'of several together their minutes are added')
+})
+
 t.test('an overview of the past is of the processes that lived then', async t => {
   const db = await database()
   await measured(db, [
