@@ -163,6 +163,7 @@ export async function startWorker(
       redisCa: config['redis.ca_file'],
       processId,
       processes: nodes.first,
+      others: nodes.view().length - 1,
       log: (level, line) => log[level](line),
     }).then(open),
     rulesOfFiles(database, files.rules).then(told => {
@@ -310,6 +311,7 @@ export async function startWorker(
       ['database: ', snapshots.stale()],
       ['', store.trouble()],
       ['', nodes.trouble()],
+      ['', store.warning()],
       ['usage spool: ', books.state().error],
       ['usage spool: ', books.state().trouble],
       ['', refusedLines(books.state().refused)],

@@ -15,15 +15,20 @@ export interface BreakerOptions {
   /** Ends a connection on which nothing was answered. */
   hangUp(): void
   /** Called the moment it opens, before those who wait hear that there is no answer. */
-  opened(reason: string): void
+  opened(cause: Error): void
   /** Called after a good probe, to bring the far side up to date; may fail. */
   mend(): Promise<void>
   /** Called the moment it is closed again. */
   mended(openMs: number): void
 }
 
+/** The far side is there, and wants to be mended before it is asked anything else: at once, on the connection there is. */
+export class MendFirst extends Error {}
+
 /** The longest a caller waits. */
 const ANSWER_MS = 250
+/** The longest that a probe takes of a far side that answered a moment ago. */
+const PATIENT_MS = 1_000
 /** The pause before a probe. */
 const PROBE_MS = 250
 /** It doubles, up to this, for a far side that was well for less than `FLAP_MS`: overload is not mended by more work. */
@@ -40,7 +45,9 @@ export class Breaker {
   readonly #waiting = new Crowd<Asker>()
   #watch: NodeJS.Timeout | undefined
   #reason: string | undefined
-  #since = Number.NEGATIVE_INFINITY
+  #openedAt = 0
+  /** when a silence was over */
+  #wellSince = Number.NEGATIVE_INFINITY
   #pauseMs = PROBE_MS
   readonly #stopped = new AbortController()
 
@@ -70,22 +77,22 @@ export class Breaker {
         },
         (error: Error) => {
           // Else it was answered when the breaker opened, and this is an echo of a trouble that may be over.
-          if (asker.place !== -1) this.trip(error.message)
+          if (asker.place !== -1) this.trip(error)
         },
       )
     })
   }
 
   /** Opens it, whatever the calls say. */
-  trip(reason: string): void {
+  trip(cause: Error): void {
     if (this.#reason !== undefined || this.#stopped.signal.aborted) return
-    this.#reason = reason
-    const now = performance.now()
-    this.#pauseMs = now - this.#since < FLAP_MS ? Math.min(this.#pauseMs * 2, PROBE_MAX_MS) : PROBE_MS
-    this.#since = now
-    this.#options.opened(reason)
+    this.#reason = cause.message
+    this.#openedAt = performance.now()
+    const flaps = this.#openedAt - this.#wellSince < FLAP_MS
+    if (!(cause instanceof MendFirst)) this.#pauseMs = flaps ? Math.min(this.#pauseMs * 2, PROBE_MAX_MS) : PROBE_MS
+    this.#options.opened(cause)
     this.#giveUp()
-    void this.#mend()
+    void this.#mend(cause)
   }
 
   /** No more probes; those who wait get no answer. */
@@ -108,35 +115,36 @@ export class Breaker {
       let oldest = Number.POSITIVE_INFINITY
       for (const asker of this.#waiting) oldest = Math.min(oldest, asker.since)
       const leftMs = oldest + ANSWER_MS - performance.now()
-      if (leftMs <= 0) this.trip(`no answer within ${ANSWER_MS} ms`)
+      if (leftMs <= 0) this.trip(new Error(`no answer within ${ANSWER_MS} ms`))
       else this.#watch = setTimeout(() => this.#look(), leftMs).unref()
     })
   }
 
-  async #mend(): Promise<void> {
+  async #mend(cause: Error): Promise<void> {
     const { probe, mend, hangUp, mended } = this.#options
     const { signal } = this.#stopped
+    let answers = cause instanceof MendFirst
     while (!signal.aborted) {
-      await wait(this.#pauseMs, undefined, { signal, ref: false }).catch(() => {})
+      await wait(answers ? 0 : this.#pauseMs, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
       try {
         // Twice: what an earlier, hung-up connection had left in the server's buffers has been run by the second answer,
         // and cannot undo what is written next.
-        await within(ANSWER_MS, probe())
-        await within(ANSWER_MS, probe())
+        if (!answers) await within(ANSWER_MS, probe())
+        await within(answers ? PATIENT_MS : ANSWER_MS, probe())
         await mend()
       } catch (error) {
         if (signal.aborted) return
         this.#reason = (error as Error).message
-        hangUp()
+        answers = error instanceof MendFirst
+        if (!answers) hangUp()
         continue
       }
       if (signal.aborted) return
       const now = performance.now()
-      const openMs = now - this.#since
-      this.#since = now
+      if (!(cause instanceof MendFirst)) this.#wellSince = now
       this.#reason = undefined
-      mended(openMs)
+      mended(now - this.#openedAt)
       return
     }
   }

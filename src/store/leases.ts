@@ -80,6 +80,11 @@ export class Leases {
     return freed
   }
 
+  has({ key, holder }: Held): boolean {
+    const lease = this.#places.get(key)?.leases.get(holder)
+    return lease !== undefined && lease.until > this.#now()
+  }
+
   count(key: string): number {
     const at = this.#now()
     const place = this.#places.get(key)

@@ -95,6 +95,8 @@ export class MemoryStore implements Store {
 
   trouble(): undefined {}
 
+  warning(): undefined {}
+
   async close(): Promise<void> {
     this.#leases.close()
   }

@@ -15,6 +15,8 @@ export interface StoreOptions {
   processId: string
   /** how many processes to reckon with when Redis is silent from the start; default 1 */
   processes?: number
+  /** how many others are known to live now: when Redis is empty they are waited for, with what they hold; default none */
+  others?: number
   /** begins every key in Redis; default `gw:` */
   prefix?: string
   /** ms, for leases in this process; default the monotonic clock, which no change of the date can move */

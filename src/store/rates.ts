@@ -3,6 +3,9 @@ import { Broom } from './broom.ts'
 import type { Draw } from './store.ts'
 
 interface Level {
+  readonly key: string
+  readonly bucket: string
+  readonly perMinute: number
   level: number
   /** when the level was that, ms */
   at: number
@@ -39,6 +42,24 @@ export class Rates {
     this.#add(key, bucket, amount, perMinute, this.#now())
   }
 
+  /** The level of a bucket is known to be this now. */
+  learn(key: string, { bucket, perMinute }: Draw, level: number): void {
+    this.#set(key, bucket, level, perMinute, this.#now())
+  }
+
+  /** Buckets that are not full, and how much is in each. */
+  all(): { key: string; levels: Draw[] }[] {
+    const at = this.#now()
+    const keys = new Map<string, Draw[]>()
+    for (const { key, bucket, perMinute, fullAt } of this.#levels.values()) {
+      if (fullAt <= at) continue
+      let levels = keys.get(key)
+      if (!levels) keys.set(key, (levels = []))
+      levels.push({ bucket, amount: this.#level(key, bucket, perMinute, at), perMinute })
+    }
+    return [...keys].map(([key, levels]) => ({ key, levels }))
+  }
+
   // Never above full, whatever was given.
   #level(key: string, bucket: string, perMinute: number, at: number): number {
     const found = this.#levels.get(nameOf(key, bucket))
@@ -46,8 +67,12 @@ export class Rates {
   }
 
   #add(key: string, bucket: string, amount: number, perMinute: number, at: number): void {
-    const level = this.#level(key, bucket, perMinute, at) + amount
-    this.#levels.set(nameOf(key, bucket), { level, at, fullAt: at + ((perMinute - level) * 60_000) / perMinute })
+    this.#set(key, bucket, this.#level(key, bucket, perMinute, at) + amount, perMinute, at)
+  }
+
+  #set(key: string, bucket: string, level: number, perMinute: number, at: number): void {
+    const fullAt = at + ((perMinute - level) * 60_000) / perMinute
+    this.#levels.set(nameOf(key, bucket), { key, bucket, perMinute, level, at, fullAt })
     this.#broom.sweep(at)
   }
 }

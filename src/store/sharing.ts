@@ -1,10 +1,15 @@
 // The store of many processes: Redis while it answers, this process's share of every limit while it does not.
 import { Batch } from './batch.ts'
-import { Breaker } from './breaker.ts'
+import { Breaker, MendFirst } from './breaker.ts'
+import { Copies } from './copies.ts'
+import { Draws } from './draws.ts'
 import { byKey, Leases, shareOf } from './leases.ts'
 import { Mending } from './mending.ts'
 import { checkWants, Purses } from './purses.ts'
-import { Rates } from './rates.ts'
+import { Recall } from './recall.ts'
+import type { Call } from './redis/call.ts'
+import { type Later, PROCESS_TTL_MS } from './redis/epoch.ts'
+import { Eviction } from './redis/eviction.ts'
 import { type RedisShare, type RedisShareOptions, WANT_MS } from './redis/redis.ts'
 import {
   type Change,
@@ -16,7 +21,7 @@ import {
   type Store,
   type Want,
 } from './store.ts'
-import { Values } from './values.ts'
+import { Wanted } from './wanted.ts'
 
 export interface SharingOptions {
   /** makes the connection; `openRedis` with a URL */
@@ -25,20 +30,19 @@ export interface SharingOptions {
   processId: string
   /** how many processes to reckon with until Redis has told; default 1 */
   processes?: number
+  /** how many others are known to live when this one begins; default none */
+  others?: number
   now?: (() => number) | undefined
   log: (level: 'info' | 'warn', line: string) => void
 }
 
 const BEAT_MS = 1_000
-const PROCESS_TTL_MS = 5_000
 /** The start waits this long for Redis, then goes on without it. */
 const CONNECT_MS = 2_000
-/** How long a value that was read is kept for the time that Redis is silent, and how many. */
-const COPY_MS = 10 * 60_000
-const COPIES = 100_000
 
 /**
- * Never throws and never makes a caller wait more than about 250 ms for Redis.
+ * Never throws and never makes a caller wait more than about 250 ms for Redis; but for who is new when Redis has lost its
+ * memory: until all have put back what they hold (see `Recall`), which takes a few ms, and 5 s where somebody does not come.
  *
  * While Redis is silent a process admits under a limit only while it holds less than its share itself,
  * `max(1, floor(limit / processes))`, counting what it took before. So the shares sum up to the limit (or to the number
@@ -49,7 +53,7 @@ const COPIES = 100_000
  *
  * Money is divisible: a process admits while all it holds of a bucket is at most its share of what was left there,
  * rounded down, by the last facts it heard. What it holds is not given back at the end: it may not be in Postgres yet.
- * Rates are divided the same way, and nothing is made up for later.
+ * Rates are divided as `Draws` says.
  */
 export class SharingStore implements Store {
   readonly #redis: RedisShare
@@ -69,17 +73,18 @@ export class SharingStore implements Store {
   /** What this process holds of purses, wherever it was admitted, and the last facts it heard. */
   readonly #money: Purses
   readonly #purses: Mending
-  readonly #rates: Rates
-  readonly #copies: Values
-  /** What this process said lately that it waits for, and until when that need not be said again. */
-  readonly #wanted = new Set<string>()
-  #wantedUntil = 0
+  readonly #draws: Draws
+  readonly #copies: Copies
+  readonly #recall: Recall
+  readonly #wanted = new Wanted(WANT_MS)
   #heart: NodeJS.Timeout | undefined
+  readonly #eviction: Eviction
 
   /** Connects; resolves when Redis answers, and after two seconds all the same. */
   static async open(options: SharingOptions): Promise<SharingStore> {
     const store = new SharingStore(options)
     await store.#redis.connect(CONNECT_MS)
+    await store.#arrive()
     await store.#beat()
     store.#heart = setInterval(() => void store.#beat(), BEAT_MS).unref()
     return store
@@ -102,19 +107,34 @@ export class SharingStore implements Store {
       holders: key => this.#money.holders(key),
       tell: (key, gone) => this.#redis.run(this.#redis.record(key, { ...this.#money.all(key), gone }, true)),
     })
-    this.#rates = new Rates(options.now)
-    this.#copies = new Values(options.now, COPIES)
+    this.#copies = new Copies(options.now)
     this.#redis = options.redis({
       onFreed: key => {
         if (key !== PROCESSES) this.#mine.announce(key)
         else if (this.#heart) void this.#beat()
       },
-      onLost: () => this.#breaker.trip('the connection was lost'),
+      onLost: () => this.#breaker.trip(new Error('the connection was lost')),
+    })
+    this.#eviction = new Eviction(() => this.#redis.policy())
+    this.#recall = new Recall({
+      redis: this.#redis,
+      processId: options.processId,
+      guests: () => (this.#heart ? this.#processes - 1 : (options.others ?? 0)),
+      lost: () => this.#copies.forgotten(),
+    })
+    this.#draws = new Draws({
+      redis: this.#redis,
+      ask: call => this.#ask(call),
+      processes: () => this.#processes,
+      now: options.now,
     })
     this.#breaker = new Breaker({
-      probe: () => this.#count(),
-      hangUp: () => this.#redis.hangUp(),
-      opened: () => this.#opened(),
+      probe: () => this.#recall.meet(),
+      hangUp: () => {
+        this.#recall.giveUp()
+        this.#redis.hangUp()
+      },
+      opened: cause => this.#opened(cause),
       mend: () => this.#tellAll(),
       mended: openMs => this.#mended(openMs),
     })
@@ -122,19 +142,40 @@ export class SharingStore implements Store {
   }
 
   async acquire(key: string, holder: string, limit: number, ttlMs: number): Promise<boolean> {
-    if (!this.#breaker.open) {
-      const taken = await this.#batch.ask(this.#redis.acquire(key, holder, limit, ttlMs))
-      if (taken === true) this.#mine.acquire(key, holder, 0, ttlMs)
-      if (taken !== undefined) return taken
-      this.#places.believe(key, [holder]) // No answer, and yet it may have happened.
+    let own: number | undefined
+    for (;;) {
+      if (!this.#breaker.open) {
+        const at = performance.now()
+        const taken = await this.#batch.ask(
+          this.#redis.acquire(key, holder, limit, ttlMs, own ?? this.#mine.count(key)),
+        )
+        // From before it was asked: here a lease must not live longer than there.
+        if (taken === 'held') this.#mine.acquire(key, holder, 0, ttlMs - (performance.now() - at))
+        else if (taken === 'full') this.#wanted.add(key)
+        if (taken === 'held' || taken === 'full') return taken === 'held'
+        if (taken === 'missing') void this.#batch.askAll(this.#redis.put(key, this.#mine.holders(key)))
+        else if (taken === 'later') await this.#recall.settled()
+        if (taken) {
+          own = 0
+          continue
+        }
+        this.#places.believe(key, [holder]) // No answer, and yet it may have happened.
+      }
+      const wait = limit > 0 ? this.#recall.newcomers : undefined
+      if (!wait) break
+      await wait
     }
     this.#places.touch(key)
     return this.#mine.acquire(key, holder, shareOf(limit, this.#processes), ttlMs)
   }
 
   async renew(leases: readonly Held[], ttlMs: number): Promise<Held[]> {
-    const keys = byKey(leases)
-    const calls = keys.map(([key, holders]) => this.#redis.renew(key, holders, ttlMs))
+    const at = performance.now()
+    // What is alive here and missing there was lost by Redis, or taken away; what is over here may be somebody else's.
+    const alive = byKey(leases.filter(lease => this.#mine.has(lease)))
+    const over = byKey(leases.filter(lease => !this.#mine.has(lease)))
+    const keys = [...alive, ...over]
+    const calls = keys.map(([key, holders], i) => this.#redis.renew(key, holders, ttlMs, i < alive.length))
     const gone = await Promise.all(calls.map(each => this.#batch.askAll(each)))
     if (gone.includes(undefined)) {
       for (const [key] of keys) this.#places.touch(key)
@@ -142,7 +183,7 @@ export class SharingStore implements Store {
     }
     const lost = keys.flatMap(([key], i) => gone[i]!.flat().map(holder => ({ key, holder })))
     this.#mine.release(lost)
-    this.#mine.renew(leases, ttlMs)
+    this.#mine.renew(leases, ttlMs - (performance.now() - at))
     return lost
   }
 
@@ -153,6 +194,9 @@ export class SharingStore implements Store {
   async #release(key: string, holders: readonly string[]): Promise<void> {
     const open = this.#breaker.open
     if (open) this.#places.touch(key)
+    let others: string[] | undefined
+    for (const holder of holders) if (!this.#mine.has({ key, holder })) (others ??= []).push(holder)
+    if (others) void this.#batch.askAll(this.#redis.deprive(key, others))
     // Asked before this process's own waiters hear of it: what they ask then is run after.
     const asked = this.#batch.askAll(this.#redis.release(key, holders))
     const heard = this.#mine.release(holders.map(holder => ({ key, holder })))
@@ -175,26 +219,20 @@ export class SharingStore implements Store {
   }
 
   want(keys: readonly string[]): void {
-    const at = performance.now()
-    if (at >= this.#wantedUntil) {
-      this.#wanted.clear()
-      this.#wantedUntil = at + WANT_MS / 2
-    }
-    const news = keys.filter(key => !this.#wanted.has(key))
-    if (news.length === 0) return
-    for (const key of news) this.#wanted.add(key)
-    void this.#batch.ask(this.#redis.want(news))
+    const news = keys.filter(key => this.#wanted.add(key))
+    if (news.length > 0) void this.#batch.ask(this.#redis.want(news))
   }
 
   async get(keys: readonly string[]): Promise<(string | undefined)[]> {
     if (keys.length === 0) return []
     const values = await this.#batch.ask(this.#redis.get(keys))
     if (!values) return keys.map(key => this.#copies.get(key))
-    keys.forEach((key, i) => {
-      const value = values[i]
-      if (value === undefined) this.#copies.delete(key)
-      else if (value !== this.#copies.get(key)) this.#copies.set(key, value, COPY_MS)
-    })
+    for (let i = 0; i < keys.length; i++) {
+      const lost = this.#copies.heard(keys[i]!, values[i])
+      if (!lost) continue
+      values[i] = lost.value
+      void this.#batch.ask(this.#redis.keep(keys[i]!, lost.value, lost.leftMs))
+    }
     return values
   }
 
@@ -210,15 +248,15 @@ export class SharingStore implements Store {
 
   async reserve(purse: string, holder: string, wants: readonly Want[], ttlMs: number): Promise<Reserved> {
     checkWants(wants)
-    if (!this.#breaker.open) {
-      const said = await this.#batch.ask(this.#redis.reserve(purse, holder, wants, ttlMs))
-      if (said && !said.held) return said
-      if (said) {
-        this.#money.correct(purse, said.facts)
-        this.#money.record(purse, { holds: [{ holder, amounts: wants, ttlMs }] })
-        return { held: true }
-      }
-      this.#purses.believe(purse, [holder])
+    const said = await this.#ask(
+      () => this.#redis.reserve(purse, holder, wants, ttlMs),
+      () => this.#purses.believe(purse, [holder]),
+    )
+    if (said && !said.held) return said
+    if (said) {
+      this.#money.correct(purse, said.facts)
+      this.#money.record(purse, { holds: [{ holder, amounts: wants, ttlMs }] })
+      return { held: true }
     }
     this.#purses.touch(purse)
     return this.#money.reserve(purse, holder, wants, ttlMs, this.#processes)
@@ -238,14 +276,30 @@ export class SharingStore implements Store {
     return (await this.#batch.ask(this.#redis.purse(purse))) ?? this.#money.purse(purse)
   }
 
-  async take(key: string, wants: readonly Draw[]): Promise<number> {
-    const share = (want: Draw) => ({ ...want, perMinute: want.perMinute / this.#processes })
-    return (await this.#batch.ask(this.#redis.take(key, wants))) ?? this.#rates.take(key, wants.map(share))
+  take(key: string, wants: readonly Draw[]): Promise<number> {
+    return this.#draws.take(key, wants)
   }
 
-  async give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
-    const given = await this.#batch.ask(this.#redis.take(key, [{ bucket, amount: -amount, perMinute }], true))
-    if (given === undefined) this.#rates.give(key, bucket, amount, perMinute / this.#processes)
+  give(key: string, bucket: string, amount: number, perMinute: number): Promise<void> {
+    return this.#draws.give(key, bucket, amount, perMinute)
+  }
+
+  /** Asks for what is given to who is new: again, where that is for later. Undefined: without Redis. */
+  async #ask<T extends {}>(call: () => Call<T | Later>, unanswered?: () => void): Promise<T | undefined> {
+    for (;;) {
+      if (!this.#breaker.open) {
+        const said = await this.#batch.ask(call())
+        if (said !== undefined && said !== 'later') return said as T
+        if (said === 'later') {
+          await this.#recall.settled()
+          continue
+        }
+        unanswered?.()
+      }
+      const wait = this.#recall.newcomers
+      if (!wait) return undefined
+      await wait
+    }
   }
 
   onFreed(listener: (key: string) => void): () => void {
@@ -265,7 +319,12 @@ export class SharingStore implements Store {
   trouble(): string | undefined {
     if (!this.#breaker.open) return undefined
     const reason = this.#redis.lastError() ?? this.#breaker.reason
+    if (this.#recall.newcomers) return `redis: ${reason}; nobody new is let in until what is held is put back`
     return `redis: ${reason}; limits are this node's share of ${this.#processes}`
+  }
+
+  warning(): string | undefined {
+    return this.#eviction.warning()
   }
 
   /** Gives back what is still held, so that the others need not wait for its end. */
@@ -273,36 +332,43 @@ export class SharingStore implements Store {
     clearInterval(this.#heart)
     this.#heart = undefined
     this.#mine.close()
-    const leaving = this.#batch.askAll(this.#redis.release(PROCESSES, [this.#options.processId]))
-    await Promise.all([this.release(this.#mine.all()), this.delete([PROCESSES]), leaving])
+    await this.release(this.#mine.all())
+    const leaving = this.#redis.release(PROCESSES, [this.#options.processId])
+    await this.#batch.askAll<number | true>([...leaving, this.#redis.leave()])
     this.#breaker.close()
+    this.#recall.end()
     this.#redis.close()
   }
 
+  /** Comes to know Redis. One that is empty though others live has lost what they hold: they must come back first. */
+  async #arrive(): Promise<void> {
+    const lost = await this.#breaker.ask(() => this.#recall.meet())
+    if (lost) this.#breaker.trip(new Error('it is empty, and others have not said yet what they hold'))
+    else if (lost === false) await this.#breaker.ask(() => this.#recall.back().then(() => true))
+  }
+
   async #beat(): Promise<void> {
-    const count = await this.#breaker.ask(() => this.#count())
-    if (count === undefined) return
+    const { processId } = this.#options
+    if (!this.#breaker.open) this.#eviction.beat()
+    const answers = await this.#breaker.ask(() =>
+      this.#redis.run<unknown>([
+        this.#redis.beat(processId),
+        this.#redis.want([PROCESSES]), // whoever ends says so
+        this.#redis.holders(PROCESSES),
+      ]),
+    )
+    if (answers === undefined) return
+    const processes = (answers[2] as { holder: string }[]).map(lease => lease.holder)
+    this.#recall.know(processes)
     // After a silence the others have to come back first; until they had the time to, fewer are not believed.
     const settled = performance.now() - this.#soundSince > PROCESS_TTL_MS
-    this.#counted = settled ? count : undefined
-    this.#processes = Math.max(count, settled ? this.#reckoned : this.#processes)
+    this.#counted = settled ? processes.length : undefined
+    this.#processes = Math.max(processes.length, settled ? this.#reckoned : this.#processes)
   }
 
-  // Also the probe: it runs a script and writes a value, as the real calls do, so a full or read-only Redis does not pass.
-  async #count(): Promise<number> {
-    const { processId } = this.#options
-    const answers = await this.#redis.run<unknown>([
-      this.#redis.set(PROCESSES, processId, PROCESS_TTL_MS),
-      this.#redis.acquire(PROCESSES, processId, 0, PROCESS_TTL_MS),
-      this.#redis.want([PROCESSES]), // whoever ends says so
-      this.#redis.held([PROCESSES]),
-    ])
-    const [count] = answers[3] as number[]
-    return Math.max(1, count!)
-  }
-
-  #opened(): void {
+  #opened(cause: Error): void {
     this.#counted = undefined
+    if (cause instanceof MendFirst) this.#recall.begin()
     this.#places.begin()
     this.#purses.begin()
     this.#options.log('warn', this.trouble()!)
@@ -311,16 +377,23 @@ export class SharingStore implements Store {
   async #tellAll(): Promise<void> {
     const all = [this.#places, this.#purses]
     await Promise.all(all.map(each => each.tellAll()))
-    while (all.some(each => each.behind)) await Promise.all(all.map(each => each.tellChanged()))
+    if (this.#recall.lost) await this.#draws.tellAll()
+    await this.#recall.back()
+    while (all.some(each => each.behind) || !(await this.#recall.look()))
+      await Promise.all(all.map(each => each.tellChanged()))
   }
 
   #mended(openMs: number): void {
     for (const each of [this.#places, this.#purses]) each.end(tell => this.#breaker.ask(tell))
     this.#soundSince = performance.now()
-    this.#wantedUntil = 0
-    const silent = `${(openMs / 1000).toFixed(1)} s`
-    this.#options.log('info', `redis: answers again after ${silent}; limits are shared by ${this.#processes} again`)
-    // Where the share was full there may be room now.
-    for (const key of this.#mine.keys()) this.#mine.announce(key)
+    const seconds = `${(openMs / 1000).toFixed(1)} s`
+    const what = this.#recall.newcomers
+      ? `all that is held was put back within ${seconds}`
+      : `answers again after ${seconds}; limits are shared by ${this.#processes} again`
+    this.#options.log('info', `redis: ${what}`)
+    this.#recall.end()
+    void this.#beat()
+    // Where the share was full there may be room now; and nobody knows any more that this process waits for these.
+    for (const key of new Set([...this.#mine.keys(), ...this.#wanted.forget()])) this.#mine.announce(key)
   }
 }

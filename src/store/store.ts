@@ -135,5 +135,7 @@ export interface Store {
   counted(): number | undefined
   /** What works less well than it should, in words; undefined when all is well. */
   trouble(): string | undefined
+  /** What should be set otherwise, though all works; in words. */
+  warning(): string | undefined
   close(): Promise<void>
 }

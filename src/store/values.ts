@@ -6,6 +6,7 @@ interface Value {
   until: number
   /** set again since it was last passed over */
   again: boolean
+  generation: number
 }
 
 /**
@@ -17,6 +18,8 @@ export class Values {
   readonly #capacity: number
   readonly #now: () => number
   readonly #broom = new Broom(this.#values, ({ until }, at) => until <= at)
+
+  #generation = 0
 
   constructor(now: () => number = () => performance.now(), capacity: number = Number.POSITIVE_INFINITY) {
     this.#now = now
@@ -39,14 +42,26 @@ export class Values {
       found.value = value
       found.until = at + ttlMs
       found.again = true
+      found.generation = this.#generation
       return
     }
-    this.#values.set(key, { value, until: at + ttlMs, again: false })
+    this.#values.set(key, { value, until: at + ttlMs, again: false, generation: this.#generation })
     if (this.#values.size > this.#capacity) this.#makeRoom()
   }
 
   delete(key: string): void {
     this.#values.delete(key)
+  }
+
+  /** What is there becomes old; what is set from now on is not. */
+  age(): void {
+    this.#generation++
+  }
+
+  /** The ms left to an old value; 0 when there is none, or it is not old. */
+  old(key: string): number {
+    const found = this.#values.get(key)
+    return found && found.generation !== this.#generation ? Math.max(0, found.until - this.#now()) : 0
   }
 
   #makeRoom(): void {

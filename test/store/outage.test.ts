@@ -237,3 +237,100 @@ t.test('a process that was stopped for too long is told what it lost', { skip },
   t.equal(await sleeper.order({ do: 'renew', key: 'k', places: 3, ttlMs: 1000 }), 3)
   matchAll(t, await store.holders(['k']), [{ holder: 'quick' }])
 })
+
+t.test('a Redis that loses its memory: what is held is put back before anybody new is let in', { skip }, async t => {
+  const server = await redisServer(t)
+  const stores = await two(t, server)
+  const [one, other] = stores
+  const admin = server.client()
+  const held = [await fill(one, 'a', 3, 'one'), await fill(other, 'b', 2, 'two')]
+  const both = [...(await fill(one, 'c', 2, 'one')), ...(await fill(other, 'c', 4, 'two'))]
+  t.same(
+    [...held, both].map(leases => leases.length),
+    [3, 2, 4],
+  )
+  t.equal(await one.take('k', [{ bucket: 'a', amount: 8, perMinute: 8 }]), 0)
+  await other.set('sticky', 'x', LONG)
+  const busy = traffic(stores, 10)
+  await until(t, 'the traffic flows', () => busy.seen.answered > 200)
+
+  for (let round = 0; round < 5; round++) {
+    await admin.flushall()
+    // Whoever asks first: of what the other process holds as well.
+    t.notOk(await one.acquire('b', 'late', 2, LONG))
+    t.notOk(await other.acquire('c', 'late', 4, LONG))
+    const before = busy.seen.answered
+    await until(t, 'the traffic flows again', () => busy.seen.answered - before > 100)
+  }
+  for (const store of stores) t.same(await store.held(['a', 'b', 'c']), [3, 2, 4])
+  t.same(await one.renew(held[0]!, LONG), [])
+  t.same(await other.renew(held[1]!, LONG), [])
+  t.not(await other.take('k', [{ bucket: 'a', amount: 8, perMinute: 8 }]), 0, 'a rate goes on where it was')
+  t.same(await other.get(['sticky', 'none']), ['x', undefined])
+  await until(t, 'it is put back for all', async () => (await one.get(['sticky']))[0] === 'x')
+  const seen = await busy.stop()
+  t.equal(seen.failed, 0)
+  t.ok(seen.mostHolding <= 10, `${seen.mostHolding} at once under a limit of 10`)
+  t.notOk(inTrouble(stores))
+  for (const store of stores) t.same(await store.held(['busy']), [0])
+})
+
+t.test('a Redis that loses its memory: who is waited for, and for how long', { skip }, async t => {
+  const server = await redisServer(t)
+  const [store] = await two(t, server)
+  const admin = server.client()
+  const sleeper = await child(t, server, 'sleeper')
+  t.equal(await sleeper.order({ do: 'take', key: 'k', places: 3, ttlMs: LONG }), 3)
+  await until(t, 'it is known', async () => (await store.holders(['processes'])).length === 3)
+  const left = async () => (await store.holders(['processes'])).find(({ holder }) => holder === 'one')!.leftMs
+  let before = 0
+  await until(t, 'the first has looked since', async () => {
+    const last = before
+    before = await left()
+    return last > 0 && before > last
+  })
+
+  sleeper.process.kill('SIGSTOP')
+  await admin.flushall()
+  let answer: boolean | undefined
+  const asked = store.acquire('k', 'new', 3, LONG).then(taken => (answer = taken))
+  t.ok(await store.acquire('free', 'new', 0, LONG), 'who needs no limit does not wait')
+  await until(t, 'nobody is let in yet', async () => (await admin.exists('gw:coming-back:{processes}')) === 1)
+  t.equal(answer, undefined)
+  sleeper.process.kill('SIGCONT')
+  t.equal(await asked, false, 'it came back, and its places with it')
+
+  sleeper.process.kill('SIGSTOP')
+  await admin.flushall()
+  t.equal(await store.acquire('k', 'new', 3, LONG), true, 'who does not come back is not waited for any longer')
+  sleeper.process.kill('SIGCONT')
+  t.equal(await sleeper.order({ do: 'renew', key: 'k', places: 3, ttlMs: LONG }), 0, 'but loses nothing')
+  await until(t, 'all are known again', async () => (await store.held(['k']))[0] === 4)
+})
+
+t.test('a place that Redis alone forgot is put back; one that was taken away is not', { skip }, async t => {
+  const server = await redisServer(t)
+  const [one, other] = await two(t, server)
+  const admin = server.client()
+  const evict = (key: string) => admin.del(`gw:lease:{${key}}`)
+  const held = await fill(one, 'k', 3, 'one')
+  await evict('k')
+  t.notOk(await one.acquire('k', 'late', 3, LONG), 'this process knows what it holds')
+  t.same(await other.held(['k']), [3])
+  await evict('k')
+  t.ok(await other.acquire('k', 'lucky', 3, LONG), 'the other does not')
+  t.same(await one.renew([...held, { key: 'k', holder: 'nobody' }], LONG), [{ key: 'k', holder: 'nobody' }])
+  t.same(await other.held(['k']), [4], 'nobody is cut')
+
+  await other.release([held[0]!])
+  t.same(await one.renew(held, LONG), [held[0]])
+  t.same(await other.held(['k']), [3])
+})
+
+t.test('a Redis that forgets when it is full is named', { skip }, async t => {
+  const server = await redisServer(t, { args: ['--maxmemory-policy', 'allkeys-lru', '--maxmemory', '100mb'] })
+  const [store] = await two(t, server)
+  await until(t, 'it is named', () => store.warning() !== undefined)
+  t.match(store.warning(), /^redis: its maxmemory-policy is allkeys-lru, .* noeviction$/)
+  t.equal(store.trouble(), undefined, 'all works')
+})

@@ -24,8 +24,8 @@ export class Call<T> {
   }
 }
 
-/** Sends how many keys there are, the keys and the argument of `run.lua`. */
-export type Send = (keys: number, ...keysAndCalls: string[]) => Promise<unknown[]>
+/** Sends the keys of all calls, and the calls as `run.lua` has them. */
+export type Send = (keys: readonly string[], calls: string) => Promise<unknown[]>
 
 /** Keys and arguments sent as one at most: many are no problem, but no call must stop the server for long. */
 const MOST = 2_000
@@ -94,7 +94,7 @@ function sendOne(calls: readonly Call<unknown>[], send: Send): Promise<unknown[]
     flat.push(call.script, call.keys.length, call.args.length)
     for (const arg of call.args) flat.push(`${arg}`) // the scripts know text only, as of any command
   }
-  return send(keys.length, ...keys, write(flat))
+  return send(keys, write(flat))
 }
 
 function write(flat: readonly (string | number)[]): string {

@@ -6,7 +6,8 @@
 --   facts: bucket, spent, version, start or ''
 --   holds: holder, ttl (ms), amounts as they are kept
 --   gone: holder
--- returns 'held', then spent, version and start of each wanted bucket; or 'full', bucket; or 'unknown', bucket, ...
+-- returns 'held', then spent, version and start of each wanted bucket; or 'full', bucket; or 'unknown', bucket, ...;
+--   or 'later': nobody is let in yet
 -- Atomic because a limit is kept only if nobody spends between the look and the write, and because what moves from a
 -- hold to a fact must not be missing from both for a moment.
 local purse, ends = KEYS[1], KEYS[2]
@@ -142,6 +143,9 @@ for i = 1, tonumber(next_arg()) do
   }
 end
 if #wants > 0 then
+  if is_settling() then
+    return { 'later' }
+  end
   local facts, own, unknown = {}, {}, { 'unknown' }
   for i, want in ipairs(wants) do
     facts[i] = fact_of(want.bucket)

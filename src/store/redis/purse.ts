@@ -1,5 +1,7 @@
 // A purse on its way to Redis and back: amounts and versions travel as text, so that nothing rounds them.
+
 import type { Amount, Change, Fact, Purse, Reserved, Want } from '../store.ts'
+import type { Later } from './epoch.ts'
 
 /** What Redis says of a reservation. */
 export type Judged = { held: true; facts: Fact[] } | Exclude<Reserved, { held: true }>
@@ -25,7 +27,8 @@ const writeAmounts = (amounts: readonly Amount[]) =>
   `[${amounts.map(({ bucket, amount }) => `${JSON.stringify(bucket)},"${amount}"`).join(',')}]`
 
 /** What `purse.lua` returns. */
-export function readReserved([said, ...rest]: (string | null)[], wants: readonly Want[]): Judged {
+export function readReserved([said, ...rest]: (string | null)[], wants: readonly Want[]): Judged | Later {
+  if (said === 'later') return 'later'
   if (said === 'full') return { held: false, bucket: rest[0]! }
   if (said === 'unknown') return { held: false, unknown: rest as string[] }
   const facts = wants.flatMap(({ bucket }, i): Fact[] => {

@@ -4,20 +4,44 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Cluster, type Redis } from 'ioredis'
 import { KEEP_MS } from '../purses.ts'
-import type { Change, Draw, Purse, Want } from '../store.ts'
+import { type Change, type Draw, PROCESSES, type Purse, type Want } from '../store.ts'
 import { Call, type Send, sendByTag, sendTogether } from './call.ts'
 import { type Client, createClient } from './connect.ts'
+import { Epoch, type Later } from './epoch.ts'
+import { NO_EVICTION } from './eviction.ts'
 import { type Judged, readPurse, readReserved, writeChange } from './purse.ts'
 
 /** Shared state as far as one server can give it. Limits and times as in `Store`; lists are of calls that are not too much at once. */
 export interface RedisShare {
-  /** Sends calls as one; on one server they are run in that order. May fail or hang, and then some may have been run. */
+  /**
+   * Sends calls as one; on one server they are run in that order. May fail or hang, and then some may have been run.
+   * @throws MendFirst when Redis lost its memory, and nothing was run
+   */
   run<T>(calls: readonly Call<T>[]): Promise<T[]>
-  acquire(key: string, holder: string, limit: number, ttlMs: number): Call<boolean>
+  /**
+   * Comes to know the memory that Redis has; this also shows that it can be written to. True when it is another one than
+   * this process knew: then nobody new is let in before `others` have come back, too, or 5 s have passed. `guests`: how many
+   * others to reckon with where no names are known. A cluster's memory is not known.
+   */
+  meet(me: string, others: readonly string[], guests: number): Promise<boolean>
+  /** This process has put back what it holds. */
+  back(me: string): Promise<unknown>
+  /** All have. */
+  settled(): Promise<boolean>
+  /** A process is alive; said once a second. */
+  beat(me: string): Call<true>
+  /** After the process's own place was given back: if it was the last, nothing is left behind. */
+  leave(): Call<true>
+  /** What it does when its memory is full, in its own words; undefined when it does not say. */
+  policy(): Promise<string | undefined>
+  /** `own`: how many leases of the key are known to be this process's; `missing`: Redis has fewer, put them back and ask again. */
+  acquire(key: string, holder: string, limit: number, ttlMs: number, own: number): Call<Taken>
   /** Writes leases down as facts, beyond any limit. */
   put(key: string, leases: readonly { holder: string; leftMs: number }[]): Call<true>[]
-  /** The holders whose lease was gone. */
-  renew(key: string, holders: readonly string[], ttlMs: number): Call<string[]>[]
+  /** The holders whose lease was gone. `mend`: they are known to be alive, and are put back unless somebody took the place away. */
+  renew(key: string, holders: readonly string[], ttlMs: number, mend: boolean): Call<string[]>[]
+  /** The places of these, another process's, are taken away: it will not put them back. */
+  deprive(key: string, holders: readonly string[]): Call<true>[]
   /** How many places came free. */
   release(key: string, holders: readonly string[]): Call<number>[]
   held(keys: readonly string[]): Call<number[]>
@@ -26,15 +50,19 @@ export interface RedisShare {
   want(keys: readonly string[]): Call<true>
   get(keys: readonly string[]): Call<(string | undefined)[]>
   set(key: string, value: string, ttlMs: number): Call<true>
+  /** The same, unless there is one. */
+  keep(key: string, value: string, ttlMs: number): Call<true>
   delete(keys: readonly string[]): Call<true>
   /** With what Redis knows of the buckets, when it said yes. */
-  reserve(key: string, holder: string, wants: readonly Want[], ttlMs: number): Call<Judged>
+  reserve(key: string, holder: string, wants: readonly Want[], ttlMs: number): Call<Judged | Later>
   /** `mend` after a silence: what Redis knows is brought up to date, but no bucket becomes known by it. */
   record(key: string, change: Change, mend?: boolean): Call<true>[]
   /** As it is written there: what has expired goes with the next `record`. */
   purse(key: string): Call<Purse>
-  /** `anyhow`: taken whatever the level is. 0: taken; else ms, as in `Store`. */
-  take(key: string, wants: readonly Draw[], anyhow?: boolean): Call<number>
+  /** `anyhow`: taken whatever the level is. */
+  take(key: string, wants: readonly Draw[], anyhow?: boolean): Call<Drawn | Later>
+  /** There is no more than these amounts. */
+  level(key: string, levels: readonly Draw[]): Call<true>
   /** Waits for the first connection, at most `withinMs`; afterwards it is kept up without help. */
   connect(withinMs: number): Promise<void>
   /** Hangs up a connection that says nothing any more; one that is being made is left alone. */
@@ -42,6 +70,16 @@ export interface RedisShare {
   /** Why there is no connection, if the client has said so. */
   lastError(): string | undefined
   close(): void
+}
+
+export type Taken = 'held' | 'full' | 'missing' | Later
+
+/** What came of drawing from token buckets. */
+export interface Drawn {
+  /** 0: taken; else ms, as in `Store` */
+  waitMs: number
+  /** what is left in each; none when it was not taken */
+  levels: number[]
 }
 
 export interface RedisShareOptions {
@@ -59,12 +97,16 @@ export interface RedisShareOptions {
 /** How long after somebody wanted a place, or was refused it, others say when they give it back. */
 export const WANT_MS = 10_000
 
+/** How long it is remembered whose place was taken away: he hears of it when he renews. */
+const DEPRIVED_MS = 60_000
+
 /** Holders a call has at most: one call must not stop the server for long. */
 const BATCH = 500
 
 const scripts = [
-  ...['acquire', 'put', 'renew', 'release', 'held', 'holders', 'want'],
-  ...['get', 'set', 'delete', 'purse', 'fields', 'rate'],
+  ...['meet', 'back', 'settled', 'beat', 'leave'],
+  ...['acquire', 'put', 'renew', 'release', 'deprive', 'held', 'holders', 'want'],
+  ...['get', 'set', 'keep', 'delete', 'purse', 'fields', 'rate'],
 ]
 const read = (name: string) => readFileSync(new URL(`${name}.lua`, import.meta.url), 'utf8')
 
@@ -73,9 +115,12 @@ function runScript(): string {
   return read('run').replace('-- (the scripts)\n', () => all.join(''))
 }
 
+/** `gwRun`, as ioredis makes it: how many keys there are, the keys, the calls, the epoch. */
+type Run = (keys: number, ...keysAndMore: string[]) => Promise<unknown[] | ''>
+
 /** A share in the Redis at `url`; nothing happens before `connect`. @throws TypeError when the URL cannot be read */
 export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisShareOptions): RedisShare {
-  const client = createClient(url, { gwRun: { lua: runScript() } }, ca) as Client & { gwRun: Send }
+  const client = createClient(url, { gwRun: { lua: runScript() } }, ca) as Client & { gwRun: Run }
   const ears = createClient(url, {}, ca)
   // The braces are Redis Cluster's hash tag: all there is about one key lives on one node.
   const leases = (key: string) => `${prefix}lease:{${key}}`
@@ -83,6 +128,7 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
   const purse = (key: string) => `${prefix}purse:{${key}}`
   const rate = (key: string) => `${prefix}rate:{${key}}`
   const mark = (key: string) => `${prefix}wanted:{${key}}`
+  const deprived = (key: string) => `${prefix}deprived:{${key}}`
   const channel = `${prefix}freed`
   // A process hears its own releases without Redis; the signature tells it which messages those are.
   const signature = `${randomBytes(8).toString('hex')} `
@@ -111,21 +157,57 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
 
   const change = <T>(key: string, flat: (string | number)[], read: (answer: never) => T) =>
     new Call('purse', [key], [purse(key), `${prefix}purse-ends:{${key}}`], [KEEP_MS, ...flat], read)
-  const send: Send = (...flat) => client.gwRun(...flat)
+  const sendAnyhow: Send = (keys, calls) => client.gwRun(keys.length, ...keys, calls, '*') as Promise<unknown[]>
+  const epoch = new Epoch({
+    key: kind => `${prefix}${kind}:{${PROCESSES}}`,
+    send: sendAnyhow,
+    message: [channel, signature + PROCESSES],
+  })
+  const send: Send =
+    client instanceof Cluster
+      ? sendAnyhow
+      : (keys, calls) =>
+          client.gwRun(keys.length + 1, ...keys, epoch.key, calls, epoch.id).then(answers => epoch.known(answers))
+  const run: RedisShare['run'] = calls =>
+    client instanceof Cluster ? sendByTag(calls, send) : sendTogether(calls, send)
 
   return {
-    run: calls => (client instanceof Cluster ? sendByTag(calls, send) : sendTogether(calls, send)),
-    acquire: (key, holder, limit, ttlMs) =>
-      new Call('acquire', [key], [leases(key), mark(key)], [holder, limit, Math.ceil(ttlMs), WANT_MS], isOne),
+    run,
+    async meet(me, others, guests) {
+      if (!(client instanceof Cluster)) return epoch.meet(me, others, guests, randomBytes(8).toString('hex'))
+      await run([new Call('want', [PROCESSES], [mark(PROCESSES)], [WANT_MS], done)])
+      return false
+    },
+    back: async me => client instanceof Cluster || run([epoch.back(me)]),
+    settled: async () => client instanceof Cluster || (await run([epoch.settled()]))[0]!,
+    beat: me => epoch.beat(me),
+    leave: () => epoch.leave(),
+    async policy() {
+      const servers = client instanceof Cluster ? client.nodes('master') : [client]
+      const said = await Promise.all(servers.map(server => server.info('memory').catch(() => '')))
+      const policies = said.flatMap(info => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1] ?? [])
+      return policies.find(policy => policy !== NO_EVICTION) ?? policies[0]
+    },
+    acquire: (key, holder, limit, ttlMs, own) =>
+      new Call(
+        'acquire',
+        [key],
+        [leases(key), mark(key)],
+        [holder, limit, Math.ceil(ttlMs), WANT_MS, own],
+        (answer: number) => TAKEN[answer + 2]!,
+      ),
     put: (key, held) =>
       batches(held).map(part => {
         const flat = part.flatMap(lease => [lease.holder, Math.ceil(lease.leftMs)])
-        return new Call('put', [key], [leases(key)], flat, done)
+        return new Call('put', [key], [leases(key), deprived(key)], flat, done)
       }),
-    renew: (key, holders, ttlMs) =>
-      batches(holders).map(
-        part => new Call('renew', [key], [leases(key)], [Math.ceil(ttlMs), ...part], same<string[]>),
-      ),
+    renew: (key, holders, ttlMs, mend) =>
+      batches(holders).map(part => {
+        const args = [Math.ceil(ttlMs), mend ? 1 : 0, ...part]
+        return new Call('renew', [key], [leases(key), deprived(key)], args, same<string[]>)
+      }),
+    deprive: (key, holders) =>
+      batches(holders).map(part => new Call('deprive', [key], [deprived(key)], [DEPRIVED_MS, ...part], done)),
     release: (key, holders) =>
       batches(holders).map(
         part => new Call('release', [key], [leases(key), mark(key)], [channel, signature + key, ...part], same<number>),
@@ -135,6 +217,7 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
     want: keys => new Call('want', keys, keys.map(mark), [WANT_MS], done),
     get: keys => new Call('get', keys, keys.map(value), [], readValues),
     set: (key, text, ttlMs) => new Call('set', [key], [value(key)], [text, Math.ceil(ttlMs)], done),
+    keep: (key, text, ttlMs) => new Call('keep', [key], [value(key)], [text, Math.ceil(ttlMs)], done),
     delete: keys => new Call('delete', keys, keys.map(value), [], done),
     reserve(key, holder, wants, ttlMs) {
       const flat = writeChange({ holds: [{ holder, amounts: wants, ttlMs }] }, { wants })
@@ -149,10 +232,9 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
       return steps.map(step => change(key, writeChange(step, { mend }), done))
     },
     purse: key => new Call('fields', [key], [purse(key)], [], readPurse),
-    take(key, wants, anyhow = false) {
-      const flat = wants.flatMap(want => [want.bucket, want.amount, want.perMinute])
-      return new Call('rate', [key], [rate(key)], [anyhow ? 1 : 0, ...flat], same<number>)
-    },
+    take: (key, wants, anyhow = false) =>
+      new Call('rate', [key], [rate(key)], [anyhow ? 1 : 0, ...writeDraws(wants)], readDrawn),
+    level: (key, levels) => new Call('rate', [key], [rate(key)], [2, ...writeDraws(levels)], done),
     async connect(withinMs) {
       const subscribed = new Promise(resolve => (heard = resolve))
       ears.connect().catch(() => {})
@@ -182,7 +264,11 @@ async function reach(server: Redis): Promise<void> {
 }
 
 const done = (): true => true
-const isOne = (answer: number) => answer === 1
+/** Answers of `acquire.lua`, from -2. */
+const TAKEN: readonly Taken[] = ['later', 'missing', 'full', 'held']
+const writeDraws = (draws: readonly Draw[]) => draws.flatMap(draw => [draw.bucket, draw.amount, draw.perMinute])
+const readDrawn = ([waitMs = 0, ...levels]: (number | string)[]): Drawn | Later =>
+  waitMs === -1 ? 'later' : { waitMs: Number(waitMs), levels: levels.map(Number) }
 const same = <T>(answer: T) => answer
 const readValues = (values: (string | null)[]) => values.map(value => value ?? undefined)
 const readHolders = (flat: (string | number)[]) =>
