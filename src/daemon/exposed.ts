@@ -6,6 +6,7 @@ import type { ErrorLog } from '../core/errors/log.ts'
 import type { Db } from '../db/connect.ts'
 import type { WatchGauges } from '../db/schema-watch.ts'
 import type { Gateway } from '../gateway/gateway.ts'
+import type { Log } from '../lib/log.ts'
 import { version } from '../lib/version.ts'
 import { within } from '../lib/within.ts'
 import { most } from '../ops/metrics.ts'
@@ -31,6 +32,7 @@ export interface Exposed {
   errorLog: Pick<ErrorLog, 'counts'>
   explanations: Pick<Explanations, 'recorder'>
   stream: Pick<LiveStream, 'size'>
+  backlog: Log['backlog']
   db: Db
   /** what was measured at the end of the last interval */
   collector: Pick<Collector, 'latest'>
@@ -40,7 +42,7 @@ export interface Exposed {
 
 export function exposed(options: Exposed): Family[] {
   const { gateway, live, books, reloads, ejections, ownTrouble, tokens, degraded, collector, db } = options
-  const { errorLog, explanations, stream } = options
+  const { errorLog, explanations, stream, backlog } = options
   const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('gauge', name, help, now)
   const counter = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
@@ -138,6 +140,16 @@ export function exposed(options: Exposed): Family[] {
       () => explanations.recorder.state().dropped,
     ),
     gauge('gw_explain_bytes', 'What is kept for gw explain.', () => explanations.recorder.state().bytes),
+    gauge(
+      'gw_log_lines_waiting',
+      'Log lines that whoever reads them has not taken yet.',
+      () => backlog?.().waiting ?? 0,
+    ),
+    counter(
+      'gw_log_dropped_total',
+      'Log lines that were dropped, since whoever reads them stood still or has left.',
+      () => backlog?.().dropped ?? 0,
+    ),
     gauge('gw_ws_connections', 'Who watches the live stream.', () => stream.size()),
     measured('gw_subscriptions_active', 'Subscriptions in force, in the whole cluster.', g => g.active_subscriptions),
     gauge('gw_resident_memory_bytes', 'Resident memory of this process.', () => process.memoryUsage.rss()),

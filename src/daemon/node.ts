@@ -35,6 +35,7 @@ import { Failure } from '../lib/failure.ts'
 import { clientGuard } from '../lib/guard/client.ts'
 import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
+import type { Backlog } from '../lib/log-out.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
@@ -88,7 +89,7 @@ export interface Worker {
   stop(withinMs?: number): Promise<void>
 }
 
-export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'recent'> {
+export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'recent' | 'backlog'> {
   /**
    * How long a place outlives a process that dies; default 15 s. Not a setting: all nodes must agree on it, and who is
    * slower than a third of it loses what he holds.
@@ -318,11 +319,13 @@ export async function startWorker(
       ['this node: ', ownTrouble.state()],
       ['gw explain: ', explanations.trouble()],
       ['configuration: ', reloads.trouble()],
+      ['log: ', logging.backlog && stuckLog(logging.backlog())],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
   const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
   const own = { reloads, ejections, ownTrouble, tokens, degraded, db: database.db }
-  metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, ...own }))
+  const { backlog } = logging
+  metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, backlog, ...own }))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
@@ -412,6 +415,12 @@ const socketMode = ({ data_dir, 'control.socket': socket }: Config): number =>
 function refusedLines(count: number): string | undefined {
   if (count === 0) return undefined
   return `ledger: ${count} usage line${count === 1 ? '' : 's'} refused and charged to nobody (gw ledger refused list)`
+}
+
+function stuckLog({ stuck, dropped }: Backlog): string | undefined {
+  return stuck
+    ? `whoever reads it stands still, and lines are dropped (${dropped} by now); gw logs has the latest`
+    : undefined
 }
 
 /** Takes in the requests that ended for trouble of our own. */

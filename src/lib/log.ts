@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
 import { scrub } from './credentials.ts'
+import { type Backlog, LogOut, stdoutSink } from './log-out.ts'
 import { Recent } from './recent.ts'
 
 export type LogFormat = 'auto' | 'pretty' | 'json' | 'journald'
@@ -44,7 +45,9 @@ export interface Log {
   lines?: Lines | undefined
   /** The latest lines as they were written, for `gw logs`. */
   recent?: Recent
-  /** Empties the buffer: call it last, before the process ends. */
+  /** what whoever reads the log has not taken; undefined: it goes to no descriptor */
+  backlog?: () => Backlog
+  /** Empties the buffer, as far as somebody takes it within half a second: call it last, before the process ends. */
   flush(): Promise<void>
 }
 
@@ -53,7 +56,7 @@ export interface Lines {
   write(level: 'info' | 'warn', fields: string, message: string): void
 }
 
-/** The process's logger. `out` is stdout unless given; `pretty` always goes there. */
+/** The process's logger. `out` is stdout unless given; then the format must not be `pretty`. */
 export function createLog(options: {
   level: string
   format: LogFormat
@@ -75,39 +78,26 @@ export function createLog(options: {
     const out = keeping(recent, to)
     return { recent, log: pino({ ...base, redact, hooks }, out), access: pino(base, out) }
   }
-  if (format === 'pretty') {
-    const pretty = createRequire(import.meta.url)('pino-pretty') as (o: object) => DestinationStream
-    const out = pretty({ sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' })
-    return { ...make({}, out), async flush() {} }
-  }
   const plain = (out: DestinationStream) =>
     format === 'journald'
       ? { ...make({ timestamp: false }, journald(out)), lines: journaldLines(keeping(recent, out)) }
       : { ...make({ timestamp: pino.stdTimeFunctions.isoTime }, out), lines: jsonLines(keeping(recent, out)) }
   if (options.out) return { ...plain(options.out), async flush() {} }
-  // Buffered: a line a request must not cost a system call a request. At most a second old.
-  // While a disk is full lines are kept, but not for ever: beyond this they are lost.
-  const maxLength = 16 * 1024 * 1024
-  const out = pino.destination({ fd: 1, sync: false, minLength: 8 * 1024, maxLength, periodicFlush: 1000 })
-  const noop = () => {}
-  const flush = () =>
-    new Promise<void>(resolve => {
-      const done = () => {
-        clearTimeout(timer)
-        // pino calls it at the exit, and it tries for ever what cannot be written.
-        out.flushSync = noop
-        resolve()
-      }
-      const timer = setTimeout(done, 1000)
-      out.once('close', done).once('error', done)
-      out.end()
-    })
-  // Nobody is left to be told. A terminal that was closed does not come back either; a pipe that was, pino knows.
-  out.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EIO') return
-    Object.assign(out, { write: noop, end: () => out.emit('close'), flush: noop, flushSync: noop })
-  })
-  return { ...plain(out), flush }
+  const told = (lines: number) =>
+    made.log.warn(`log: ${lines} line${lines === 1 ? ' is' : 's are'} not in it, whoever reads it stood still`)
+  // Elsewhere a line a request must not cost a system call a request; at a terminal somebody is looking.
+  const out = new LogOut(stdoutSink(), { told, ...(format === 'pretty' && { worth: 1 }) })
+  const made = format === 'pretty' ? make({}, prettified(out)) : plain(out)
+  return { ...made, backlog: () => out.state(), flush: () => out.flush(FLUSH_MS) }
+}
+
+// What a reader that is there takes in at the end.
+const FLUSH_MS = 500
+
+function prettified(out: DestinationStream): DestinationStream {
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+  const pretty = prettyFactory({ translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname' })
+  return { write: line => out.write(pretty(line)) }
 }
 
 // About an hour of a node with little traffic, and a minute of a busy one.
