@@ -10,3 +10,7 @@ const { existsSync } = await import('node:fs')
 const src = new URL('../src/cli/main.ts', import.meta.url)
 const { main } = await import(existsSync(src) ? src.href : new URL('../dist/cli/main.js', import.meta.url).href)
 process.exitCode = await main(process.argv.slice(2))
+// Over is over: a connection to a server that stands still does not hold a command that is done. Whoever reads has what was said.
+setInterval(() => {
+  if (process.stdout.writableLength + process.stderr.writableLength === 0) process.exit()
+}, 250).unref()

@@ -250,6 +250,32 @@ export interface ReloadView {
   failed: readonly string[]
 }
 
+/** What `POST /stop` takes. `now`: requests under way are ended with an error. */
+export interface StopAsked {
+  now?: boolean
+}
+
+/** What it answers, before anything ends. */
+export interface Stopping {
+  pid: number
+  in_flight: number
+  /** what requests under way have to finish; 0: they are ended now */
+  drain_ms: number
+  /** and everything else after that */
+  end_ms: number
+}
+
+/** What `POST /drain` takes. */
+export interface DrainAsked {
+  undo?: boolean
+}
+
+export interface Drained {
+  /** nobody new is let in */
+  drained: boolean
+  in_flight: number
+}
+
 /** What `gw logs` asks for: lines from a number on, which the last answer told, and not before an instant (Unix ms). */
 export interface LogsAsked {
   from: number

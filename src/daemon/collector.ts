@@ -27,16 +27,14 @@ export interface Collector {
   jobs: Job[]
   /** what was measured at the end of the last interval; undefined before there was one */
   latest(): WatchGauges | undefined
-  /** Writes what is not written yet. */
-  close(): Promise<void>
+  /** Writes what is not written yet, within so many ms: a process dies with what an absent Postgres did not take. */
+  close(withinMs: number): Promise<void>
 }
 
 // A timer may be early by a millisecond, and then the interval would not be over.
 const LAG_MS = 20
 const ROLLUP_MS = 60_000
 const MINUTE_MS = 60_000
-/** A process dies with what an absent Postgres did not take. */
-const FAREWELL_MS = 5_000
 
 export function createCollector(options: CollectorOptions): Collector {
   const { database, process, intervalMs, snapshot, log } = options
@@ -97,10 +95,10 @@ export function createCollector(options: CollectorOptions): Collector {
     fold,
     latest: () => latest,
     jobs: [collector, rollup],
-    async close() {
-      await within(FAREWELL_MS, collect(true)).catch(error =>
-        log.warn(`collector: ${pending.size} rows are lost: ${(error as Error).message}`),
-      )
+    async close(withinMs) {
+      await within(withinMs, collect(true)).catch(error => {
+        if (pending.size > 0) log.warn(`collector: ${pending.size} rows are lost: ${(error as Error).message}`)
+      })
       gauges.close()
     },
   }

@@ -20,6 +20,7 @@ import { type Daemon, startDaemon } from './main.ts'
 import type { WorkerOptions } from './node.ts'
 import type { ConfigSource } from './reload.ts'
 import { untilStopped } from './run.ts'
+import { startUnlessStopped, takeSignals } from './signals.ts'
 
 /** How each dialect asks for a stream, of the platform whose clients speak it. */
 export const demoAsks = [
@@ -87,15 +88,22 @@ export async function runDemo(source: ConfigSource, traffic: boolean): Promise<n
     delete (config as { 'redis.url'?: string })['redis.url']
     const logging = createLog({ level: config['log.level'], format: config['log.format'] })
     using hangups = followHangups(logging.log)
-    // Held until the daemon is up: Postgres then starts once.
-    const database = await openDatabase(config)
-    const keys = await populate(database, config, mock.url)
-    const daemon = await startAnywhere(config, loaded, { ...logging, source }).finally(() => database.close())
-    hangups.begin(() => daemon.reload('SIGHUP'))
-    process.stdout.write(welcome(daemon, keys, folder))
-    const stopTraffic = traffic ? startTraffic(daemon.url, keys) : () => {}
-    await untilStopped(daemon, logging.log, stopTraffic)
-    await logging.flush()
+    using signals = takeSignals()
+    const started = await startUnlessStopped(signals, logging.log, async giveUp => {
+      // Held until the daemon is up: Postgres then starts once.
+      const database = await openDatabase(config)
+      const keys = await populate(database, config, mock.url)
+      const daemon = await startAnywhere(config, loaded, { ...logging, source, stop: signals.raise }, giveUp).finally(
+        () => database.close(),
+      )
+      return { ...daemon, keys }
+    })
+    if (typeof started === 'number') return started
+    hangups.begin(() => started.reload('SIGHUP'))
+    process.stdout.write(welcome(started, started.keys, folder))
+    const stopTraffic = traffic ? startTraffic(started.url, started.keys) : () => {}
+    await untilStopped(started, logging.log, signals, stopTraffic)
+    await logging.flush(signals.urgent)
     return 0
   } finally {
     await mock.close()
@@ -131,14 +139,19 @@ async function populate(database: Database, config: Config, mockUrl: string): Pr
 }
 
 // Somebody trying gw out may well have something on 8080; only an address that was asked for must be that one.
-async function startAnywhere(config: Config, loaded: Loaded, logging: WorkerOptions): Promise<Daemon> {
+async function startAnywhere(
+  config: Config,
+  loaded: Loaded,
+  logging: WorkerOptions,
+  giveUp: AbortSignal,
+): Promise<Daemon> {
   const free = { host: '127.0.0.1', port: 0 }
   const asked = loaded.origin['listen'] !== 'default'
   try {
-    return await startDaemon({ ...config, 'ops.listen': free }, logging)
+    return await startDaemon({ ...config, 'ops.listen': free }, logging, giveUp)
   } catch (error) {
     if (asked || !(error instanceof Refusal) || !error.message.startsWith('listen ')) throw error
-    return await startDaemon({ ...config, listen: free, 'ops.listen': free }, logging)
+    return await startDaemon({ ...config, listen: free, 'ops.listen': free }, logging, giveUp)
   }
 }
 

@@ -32,7 +32,7 @@ export interface Exposed {
   errorLog: Pick<ErrorLog, 'counts'>
   explanations: Pick<Explanations, 'recorder'>
   stream: Pick<LiveStream, 'size'>
-  backlog: Log['backlog']
+  unread: Log['unread']
   db: Db
   /** what was measured at the end of the last interval */
   collector: Pick<Collector, 'latest'>
@@ -42,7 +42,7 @@ export interface Exposed {
 
 export function exposed(options: Exposed): Family[] {
   const { gateway, live, books, reloads, ejections, ownTrouble, tokens, degraded, collector, db } = options
-  const { errorLog, explanations, stream, backlog } = options
+  const { errorLog, explanations, stream, unread } = options
   const gauge = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
     new Asked('gauge', name, help, now)
   const counter = (name: string, help: string, now: ConstructorParameters<typeof Asked>[3]) =>
@@ -143,12 +143,12 @@ export function exposed(options: Exposed): Family[] {
     gauge(
       'gw_log_lines_waiting',
       'Log lines that whoever reads them has not taken yet.',
-      () => backlog?.().waiting ?? 0,
+      () => unread?.().waiting ?? 0,
     ),
     counter(
       'gw_log_dropped_total',
       'Log lines that were dropped, since whoever reads them stood still or has left.',
-      () => backlog?.().dropped ?? 0,
+      () => unread?.().dropped ?? 0,
     ),
     gauge('gw_ws_connections', 'Who watches the live stream.', () => stream.size()),
     measured('gw_subscriptions_active', 'Subscriptions in force, in the whole cluster.', g => g.active_subscriptions),

@@ -5,7 +5,15 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { controlServer } from '../control/server.ts'
-import type { AccountsAsked, BindingsToClear, LogsAsked, ReloadAsked, SlotsToClear } from '../control/view.ts'
+import type {
+  AccountsAsked,
+  BindingsToClear,
+  DrainAsked,
+  LogsAsked,
+  ReloadAsked,
+  SlotsToClear,
+  StopAsked,
+} from '../control/view.ts'
 import { openBooks } from '../core/books/books.ts'
 import { refusedFile } from '../core/books/refused.ts'
 import { spoolId } from '../core/books/spool.ts'
@@ -35,7 +43,7 @@ import { Failure } from '../lib/failure.ts'
 import { clientGuard } from '../lib/guard/client.ts'
 import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
-import type { Backlog } from '../lib/log-out.ts'
+import type { Unread } from '../lib/log-out.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
@@ -44,6 +52,7 @@ import { accessLog } from './access.ts'
 import { alertJob, rulesOfFiles } from './alerts.ts'
 import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
+import { BOOKED, Ending, LET_GO, Openings, URGENT_MS } from './closing.ts'
 import { createCollector } from './collector.ts'
 import { keepExplanations } from './explain.ts'
 import { exposed } from './exposed.ts'
@@ -61,6 +70,7 @@ import { otelOf } from './otel.ts'
 import { type ConfigSource, createReloads, fixedSource, type Reloads } from './reload.ts'
 import { followSnapshots } from './snapshots.ts'
 import { spoolFolder } from './spools.ts'
+import { steer } from './steer.ts'
 import { startStream } from './stream.ts'
 import { keepTokens } from './tokens.ts'
 import { bindingViews } from './views/bindings.ts'
@@ -68,6 +78,9 @@ import { logsView } from './views/logs.ts'
 import { slotViews } from './views/slots.ts'
 import { statusView } from './views/status.ts'
 import { waiters } from './views/waiters.ts'
+
+/** The longest that it takes to give everything back. */
+const END_MS = 9_000
 
 /** starting → ready → draining → stopped */
 type Phase = 'starting' | 'ready' | 'draining' | 'stopped'
@@ -83,13 +96,13 @@ export interface Worker {
   fresh: boolean
   reload: Reloads['reload']
   /**
-   * Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), gives everything back.
-   * Called again it may only shorten the wait.
+   * Stops accepting, waits for what is under way at most `withinMs` (default: drain_timeout), then gives everything back within
+   * `endMs` (default 9 s), whatever stands still. Called again it may only shorten either. Never rejects.
    */
-  stop(withinMs?: number): Promise<void>
+  stop(withinMs?: number, endMs?: number): Promise<void>
 }
 
-export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'recent' | 'backlog'> {
+export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'recent' | 'unread'> {
   /**
    * How long a place outlives a process that dies; default 15 s. Not a setting: all nodes must agree on it, and who is
    * slower than a third of it loses what he holds.
@@ -101,6 +114,8 @@ export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'r
   source?: ConfigSource
   /** between two heartbeats on Postgres; default 2 s */
   beatMs?: number | undefined
+  /** ends the process that this worker is, when `gw stop` asks for it: in order, or now */
+  stop?: (now: boolean) => void
 }
 
 /**
@@ -120,20 +135,22 @@ export async function startWorker(
   const files = readNamedFiles(config)
   overrideModels(files.models)
   // What was opened is closed in reverse, whether the start fails or the life ends.
-  await using opened = new AsyncDisposableStack()
-  const open = <T extends { close(): unknown }>(what: T): T => {
-    opened.defer(async () => void (await what.close()))
-    return what
-  }
+  await using opened = new Openings(log, END_MS)
+  const open =
+    (name: string) =>
+    <T extends { close(withinMs: number): unknown }>(what: T): T => {
+      opened.add(name, ms => what.close(ms))
+      return what
+    }
 
-  const database = open(await openDatabase(config, { embedded, log: line => log.warn(line) }))
+  const database = open('database')(await openDatabase(config, { embedded, log: line => log.warn(line) }))
   if (database.migrated.length > 0) log.info(`database migrated: ${database.migrated.join(', ')}`)
   const secret = await openKnownSecret(database.db, config['secret.key_file'])
   const processId = randomBytes(6).toString('hex')
   const guard = upstreamGuard(config)
   const idleConnections = config['upstream.idle_connections']
-  const engine = open(await createEngine({ engine: config['upstream.engine'], idleConnections, guard }))
-  const silence = open(new Silence())
+  const engine = open('engine')(await createEngine({ engine: config['upstream.engine'], idleConnections, guard }))
+  const silence = open('silence')(new Silence())
   const accountQueue = new FairQueue<Occupied>(occupied => occupied.undo())
   const retry = () => void accountQueue.retry()
   // What changes while the rest is put together is not lost: it is what the gateway begins with.
@@ -141,11 +158,11 @@ export async function startWorker(
   let changed = (snapshot: Snapshot): void => {
     early = snapshot
   }
-  const ears = open(
+  const ears = open('ears')(
     await openEars(database.connection, { log: (level, line) => log[level](line), beatMs: logging.beatMs }),
   )
   const place = spoolId(config['data_dir'])
-  const nodes = open(
+  const nodes = open('nodes')(
     await joinNodes({
       database,
       ears,
@@ -157,8 +174,8 @@ export async function startWorker(
     }),
   )
   const [snapshots, { health, beside, ejections }, store] = await together([
-    followSnapshots(database, ears, secret, log, snapshot => changed(snapshot)).then(open),
-    keepHealth(database, ears, log, retry).then(open),
+    followSnapshots(database, ears, secret, log, snapshot => changed(snapshot)).then(open('snapshots')),
+    keepHealth(database, ears, log, retry).then(open('health')),
     createStore({
       redisUrl: config['redis.url'],
       redisCa: config['redis.ca_file'],
@@ -166,14 +183,14 @@ export async function startWorker(
       processes: nodes.first,
       others: nodes.view().length - 1,
       log: (level, line) => log[level](line),
-    }).then(open),
+    }).then(open('store')),
     rulesOfFiles(database, files.rules).then(told => {
       for (const { level, line } of told) log[level](line)
     }),
   ])
   nodes.follow(store)
-  const { wallet } = open(await keepMoney({ database, ears, store, spoolId: place, log }))
-  const books = open(
+  const { wallet } = open('wallet')(await keepMoney({ database, ears, store, spoolId: place, log }))
+  const books = open('books')(
     openBooks({
       folder: spoolFolder(config['data_dir'], number),
       refusedFile: refusedFile(config['data_dir']),
@@ -188,16 +205,16 @@ export async function startWorker(
   )
   // What an earlier run left is booked before anybody is told what they have left.
   await books.drain(5_000)
-  const leases = open(createLeases({ store, processId, ttlMs: logging.leaseTtlMs }))
+  const leases = open('leases')(createLeases({ store, processId, ttlMs: logging.leaseTtlMs }))
   const places = createPlaces({ store, leases, now })
   store.onFreed(key => accountQueue.offer(key))
 
   const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
   const live = createLive(now)
-  const errorLog = open(
+  const errorLog = open('error log')(
     openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
   )
-  const explanations = open(
+  const explanations = open('gw explain')(
     keepExplanations({
       dataDir: config['data_dir'],
       config: () => gateway.config,
@@ -210,8 +227,8 @@ export async function startWorker(
   )
   const priced = (model: string) => gateway.snapshot.prices.find(model, now()) !== undefined
   const metrics = createMetrics({ priced })
-  const otel = open(await otelOf(config, { processId, priced, log }))
-  const collector = open(
+  const otel = open('otel')(await otelOf(config, { processId, priced, log }))
+  const collector = open('collector')(
     createCollector({
       database,
       process: processId,
@@ -225,7 +242,7 @@ export async function startWorker(
       log,
     }),
   )
-  const tokens = open(
+  const tokens = open('token refresh')(
     keepTokens(
       { db: database.db, secret, now, guard, log: (level, line) => log[level](line) },
       {
@@ -271,6 +288,7 @@ export async function startWorker(
     live: new Crowd(),
     pools: new Pools(),
     draining: false,
+    drained: false,
   }
   changed = snapshot => {
     gateway.snapshot = snapshot
@@ -289,11 +307,13 @@ export async function startWorker(
     },
     { snapshot: () => gateway.snapshot, everyMs: () => gateway.config['models.refresh_interval'] },
   )
-  const notifying = open(keepNotifying(database.db, secret, { processId, config: () => gateway.config, log }))
+  const notifying = open('notifications')(
+    keepNotifying(database.db, secret, { processId, config: () => gateway.config, log }),
+  )
   const alerts = alertJob(database.db, config['ops.interval'], log)
   const beats = { process: processId, node: os.hostname() }
   const jobs = [...jobsOf(gateway), tokens.job, catalogues, alerts, notifying.job, ...collector.jobs]
-  const running = open(startJobs(jobs, { database, log, beats }))
+  const running = open('jobs')(startJobs(jobs, { database, log, beats }))
 
   const server = createGatewayServer(gateway)
   const reloads = createReloads({
@@ -319,17 +339,18 @@ export async function startWorker(
       ['this node: ', ownTrouble.state()],
       ['gw explain: ', explanations.trouble()],
       ['configuration: ', reloads.trouble()],
-      ['log: ', logging.backlog && stuckLog(logging.backlog())],
+      ['log: ', logging.unread && stuckLog(logging.unread())],
     ].flatMap(([where, problem]) => (problem === undefined ? [] : [`${where}${problem}`]))
 
-  const stream = open(startStream(gateway, live, { processId, phase: () => phase }))
+  const phaseNow = (): Phase => (phase === 'ready' && gateway.drained ? 'draining' : phase)
+  const stream = open('live stream')(startStream(gateway, live, { processId, phase: phaseNow }))
   const own = { reloads, ejections, ownTrouble, tokens, degraded, db: database.db }
-  const { backlog } = logging
-  metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, backlog, ...own }))
+  const { unread } = logging
+  metrics.add(...exposed({ gateway, live, books, collector, errorLog, explanations, stream, unread, ...own }))
 
   let opsUrl: string | undefined
   if (config['ops.listen'] !== 'off') {
-    const readiness = () => ({ phase, refusing: books.closed(), degraded: degraded() })
+    const readiness = () => ({ phase: phaseNow(), refusing: books.closed(), degraded: degraded() })
     const address = config['ops.listen']
     const name = 'host' in address ? address.host : ''
     const routes = {
@@ -338,15 +359,16 @@ export async function startWorker(
     }
     const ops = createOpsServer({ metrics, readiness, routes, token: () => gateway.config['ops.token'], name })
     opsUrl = await listenOn(ops, config['ops.listen'], 'ops.listen')
-    opened.defer(() => closeNow(ops))
+    opened.add('ops listener', () => closeNow(ops))
     stream.attachOps(ops, name)
   }
   const fd = activatedFd()
   const url = await listenOn(server, fd === undefined ? config['listen'] : { fd }, 'listen', error =>
     ownTrouble.met(error.code ?? 'ACCEPT'),
   )
-  opened.defer(() => closeNow(server))
-  const control = open(
+  opened.add('listener', () => closeNow(server))
+  const steering = steer({ gateway, live, stop: logging.stop, endMs: END_MS, urgentMs: URGENT_MS })
+  const control = open('control socket')(
     await controlServer(config['control.socket'], socketMode(config), {
       'GET /ping': () => ({ pong: true }),
       'GET /live': stream.view,
@@ -356,6 +378,8 @@ export async function startWorker(
       'POST /logs': body => logsView(logging.recent, body as LogsAsked),
       'GET /queue': () => waiters(gateway, live),
       'POST /explain': body => explanations.explain((body as { id: string }).id),
+      'POST /drain': body => steering.drain(body as DrainAsked),
+      'POST /stop': body => steering.stop(body as StopAsked),
       'GET /sticky': () => bindingViews(gateway),
       'POST /sticky/clear': body => clearBindings(gateway, body as BindingsToClear),
       'POST /reload': async body => {
@@ -366,7 +390,7 @@ export async function startWorker(
         statusView(gateway, live, {
           startedAt,
           reloads: reloads.state(),
-          phase,
+          phase: phaseNow(),
           listen: url,
           ops_listen: opsUrl ?? 'off',
           database: database.embedded ? `embedded in ${config['data_dir']}` : 'external',
@@ -377,22 +401,26 @@ export async function startWorker(
   )
   stream.attachControl(control.server)
   // Closed before the servers it stands on, and not sooner: a drain can be watched.
-  open(stream)
+  open('live stream')(stream)
   phase = 'ready'
 
-  const held = opened.move()
-  let stopping: Promise<void> | undefined
+  opened.keep()
+  const ending = new Ending()
+  let stopping: Promise<unknown> | undefined
   let deadline = Infinity
+  let last = END_MS
   const stop = async () => {
     phase = 'draining'
     gateway.draining = true
     // Not the HTTP server's own close: to that a connection is idle while its client still takes in the last answer.
     // Idle ones stay, too: who asks on one at this moment is answered, and told to connect elsewhere next time.
     net.Server.prototype.close.call(server)
-    await drained(gateway, () => deadline)
-    await books.drain(5_000)
+    await drained(gateway, () => deadline - performance.now())
+    ending.within(last)
+    await letGo(gateway, ending)
+    await ending.wait(books.drain(ending.left(BOOKED)), () => ending.left(BOOKED))
     phase = 'stopped'
-    await held.disposeAsync()
+    await opened.close(ending)
   }
   return {
     gateway,
@@ -401,9 +429,12 @@ export async function startWorker(
     config,
     fresh: gateway.snapshot.keyCount === 0,
     reload: by => reloads.reload(by),
-    stop(withinMs = gateway.config['drain_timeout']) {
-      deadline = Math.min(deadline, now() + withinMs)
-      return (stopping ??= stop())
+    async stop(withinMs = gateway.config['drain_timeout'], endMs = END_MS) {
+      deadline = Math.min(deadline, performance.now() + withinMs)
+      last = Math.min(last, endMs)
+      if (stopping && deadline <= performance.now()) ending.within(last)
+      stopping ??= stop().catch(error => log.error({ err: error as Error }, 'the end failed'))
+      await ending.wait(stopping, () => ending.left(1))
     },
   }
 }
@@ -417,7 +448,7 @@ function refusedLines(count: number): string | undefined {
   return `ledger: ${count} usage line${count === 1 ? '' : 's'} refused and charged to nobody (gw ledger refused list)`
 }
 
-function stuckLog({ stuck, dropped }: Backlog): string | undefined {
+function stuckLog({ stuck, dropped }: Unread): string | undefined {
   return stuck
     ? `whoever reads it stands still, and lines are dropped (${dropped} by now); gw logs has the latest`
     : undefined
@@ -452,12 +483,16 @@ async function together<T extends readonly unknown[]>(work: { [K in keyof T]: Pr
   return (await Promise.all(work)) as unknown as T
 }
 
-/** Waits until nothing is under way; from the deadline on what is left is ended with an error its client understands. */
-async function drained(gateway: Gateway, deadline: () => number): Promise<void> {
-  while (gateway.live.size > 0) {
-    const left = deadline() - gateway.now()
-    if (left <= 0) for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
-    await new Promise(resolve => setTimeout(resolve, Math.max(10, Math.min(50, left))))
-    if (left < -5_000) return // somebody does not let go; the process ends all the same
+/** Waits until nothing is under way, or no time is left. */
+async function drained(gateway: Gateway, left: () => number): Promise<void> {
+  while (gateway.live.size > 0 && left() > 0)
+    await new Promise(resolve => setTimeout(resolve, Math.max(1, Math.min(50, left()))))
+}
+
+/** Ends what is left with an error its client understands. Whoever does not let go is cut off with its connection. */
+async function letGo(gateway: Gateway, ending: Ending): Promise<void> {
+  while (gateway.live.size > 0 && ending.left(LET_GO) > 0) {
+    for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
+    await new Promise(resolve => setTimeout(resolve, 25))
   }
 }

@@ -9,8 +9,8 @@ import type { OwnJob } from './jobs.ts'
 
 export interface Notifying {
   readonly job: OwnJob
-  /** Waits a moment for what is under way. */
-  close(): Promise<void>
+  /** Waits so many ms at most for what is under way. */
+  close(withinMs: number): Promise<void>
 }
 
 export function keepNotifying(
@@ -40,6 +40,6 @@ export function keepNotifying(
   })
   return {
     job: { name: 'notifications', everyMs: 1_000, run: () => sender.round() },
-    close: () => sender.close(),
+    close: withinMs => sender.close(withinMs),
   }
 }

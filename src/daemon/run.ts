@@ -1,44 +1,28 @@
 // Running until a signal: what signals mean, what systemd is told, and what a first start is told to do next.
 import { execFile } from 'node:child_process'
 import type { Logger } from 'pino'
+import { URGENT_MS } from './closing.ts'
 import type { Worker } from './node.ts'
+import type { Signals } from './signals.ts'
 
 /** Waits for a signal, calls `first`, then drains; a second signal ends now. */
-export async function untilStopped(daemon: Worker, log: Logger, first: () => void = () => {}): Promise<void> {
-  const signals = untilSignal(() => {
+export async function untilStopped(
+  daemon: Worker,
+  log: Logger,
+  signals: Signals,
+  first: () => void = () => {},
+): Promise<void> {
+  void signals.second.then(() => {
     log.warn('second signal: ending now')
-    void daemon.stop(0)
+    void daemon.stop(0, URGENT_MS)
   })
-  const signal = await signals.signalled
+  const signal = await signals.first
   first()
   const under = daemon.gateway.live.size
   log.info(`${signal}: draining, ${under} request${under === 1 ? '' : 's'} under way; again to end now`)
   notify('STOPPING=1', 'STATUS=draining')
   await daemon.stop()
-  signals.dispose()
   log.info('stopped')
-}
-
-/** Resolves with the first SIGTERM or SIGINT; `again` is called at the second, which means now. */
-function untilSignal(again: () => void): { signalled: Promise<NodeJS.Signals>; dispose(): void } {
-  let first: ((signal: NodeJS.Signals) => void) | undefined
-  const signalled = new Promise<NodeJS.Signals>(resolve => {
-    first = resolve
-  })
-  const listener = (signal: NodeJS.Signals) => {
-    if (!first) return again()
-    first(signal)
-    first = undefined
-  }
-  process.on('SIGTERM', listener)
-  process.on('SIGINT', listener)
-  return {
-    signalled,
-    dispose() {
-      process.off('SIGTERM', listener)
-      process.off('SIGINT', listener)
-    },
-  }
 }
 
 /**

@@ -24,7 +24,8 @@ export interface Database {
   migrated: string[]
   /** connections by what they do, and how many queries wait for one */
   pool(): { active: number; idle: number; waiting: number }
-  close(): Promise<void>
+  /** Within so many ms; default: as long as an embedded server takes to stop, a minute at most. */
+  close(withinMs?: number): Promise<void>
 }
 
 export interface OpenOptions {
@@ -73,7 +74,8 @@ async function openPool(
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   })
-  pool.on('error', error => options.log?.(`database connection lost: ${error.message}`))
+  let closing = false
+  pool.on('error', error => closing || options.log?.(`database connection lost: ${error.message}`))
   // pg.Pool listens to errors of idle connections only. A connection in use may report its server's end after its last
   // answer, when no query is left to reject: an 'error' event without a listener would end the process. The next query
   // on that connection fails, and the pool drops it.
@@ -84,10 +86,12 @@ async function openPool(
     // kysely ends only a pool it has used.
     if (!pool.ended) await pool.end()
   }
-  const close = async () => {
+  const close = async (withinMs?: number) => {
+    closing = true
+    const begun = performance.now()
     // A server that stands still takes no leave: whoever is closing does not wait for it.
-    await within(LEAVE_MS, end()).catch(() => {})
-    await tenancy?.release()
+    await within(Math.min(LEAVE_MS, (withinMs ?? Infinity) / 5), end()).catch(() => {})
+    await tenancy?.release(withinMs === undefined ? {} : { withinMs: withinMs - (performance.now() - begun) })
   }
   const counts = () => ({
     active: pool.totalCount - pool.idleCount,

@@ -2,7 +2,17 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { embeddedPaths, excuse, type Paths, port, type Server, startServer, stopServer } from './postgres-server.ts'
+import { Late, within } from '../lib/within.ts'
+import {
+  embeddedPaths,
+  excuse,
+  type Paths,
+  port,
+  type Server,
+  startServer,
+  stopServer,
+  wakeServer,
+} from './postgres-server.ts'
 
 export { embeddedPaths } from './postgres-server.ts'
 
@@ -33,9 +43,10 @@ export interface Embedded {
   ms: number
   /**
    * Gives the tenancy back; the last tenant stops Postgres and waits until it is down. Close your pools first.
-   * Idempotent, never throws. `keep: true` leaves Postgres running even if nobody else is there.
+   * Idempotent, never throws. `keep: true` leaves Postgres running even if nobody else is there. Within `withinMs` (default 60 s)
+   * it is over: one that stands still is woken, and one that does not go is told to drop everything and go.
    */
-  release(options?: { keep?: boolean }): Promise<void>
+  release(options?: { keep?: boolean; withinMs?: number }): Promise<void>
 }
 
 export interface EmbeddedOptions {
@@ -45,6 +56,8 @@ export interface EmbeddedOptions {
   maxConnections?: number
   /** Told when the server was started by us and is on its way up: from here on it needs nothing but time. */
   started?: () => void
+  /** A server that we are starting is stopped again, and the opening fails. */
+  giveUp?: AbortSignal | undefined
 }
 
 /**
@@ -53,12 +66,13 @@ export interface EmbeddedOptions {
  * @throws Error with one line that says what is wrong and what to do about it.
  */
 export async function openEmbedded(dataDir: string, options: EmbeddedOptions = {}): Promise<Embedded> {
-  const { log = () => {}, maxConnections = 100, started } = options
+  const { log = () => {}, maxConnections = 100, started, giveUp } = options
   const begun = performance.now()
   const paths = embeddedPaths(dataDir)
   refuseLongPath(paths)
 
   const leaving = new AbortController()
+  giveUp?.addEventListener('abort', () => leaving.abort(), { once: true })
   const enter = (create: boolean) => becomeTenant(paths, { maxConnections, create, started }, leaving.signal)
   let tenant: Tenant | undefined = await enter(true)
   let healing: Promise<void> | undefined
@@ -88,16 +102,18 @@ export async function openEmbedded(dataDir: string, options: EmbeddedOptions = {
   }
   watch(tenant)
 
-  const release = async (keep: boolean) => {
+  const release = async (keep: boolean, withinMs: number) => {
     leaving.abort()
-    await healing // it may have just started a server, and then we are its tenant
-    if (tenant) await leave(tenant, paths, keep)
+    const begun = performance.now()
+    // It may have just started a server, and then we are its tenant.
+    await within(withinMs / 3, Promise.resolve(healing)).catch(() => {})
+    if (tenant) await leave(tenant, paths, keep, withinMs - (performance.now() - begun))
   }
   return {
     connection: { host: paths.run, port, user: 'gw', database: 'gw' },
     origin,
     ms: Math.round(performance.now() - begun),
-    release: ({ keep = false } = {}) => (released ??= release(keep)),
+    release: ({ keep = false, withinMs = patienceMs } = {}) => (released ??= release(keep, withinMs)),
   }
 }
 
@@ -126,25 +142,35 @@ async function becomeTenant(
   const deadline = performance.now() + patienceMs
   let server: Server | undefined
   let created = false
-  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 250)) {
-    const answer = await knock(paths)
-    if ('session' in answer) {
-      const origin = created ? 'created' : answer.pid === server?.process.pid ? 'started' : 'adopted'
-      return { ...answer, origin }
+  // Without a tenant it would never be stopped; who has become one meanwhile brings it back.
+  const stop = () => {
+    for (const signal of ['SIGINT', 'SIGCONT'] as const) server?.process.kill(signal)
+  }
+  givenUp.addEventListener('abort', stop)
+  try {
+    for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 250)) {
+      const answer = await knock(paths)
+      if ('session' in answer) {
+        const origin = created ? 'created' : answer.pid === server?.process.pid ? 'started' : 'adopted'
+        return { ...answer, origin }
+      }
+      const mine = server && server.process.exitCode === null && server.process.signalCode === null
+      // A server of ours is seen off.
+      if (givenUp.aborted && !mine) throw new Error('given up')
+      if (performance.now() > deadline) {
+        throw new Error(`Postgres was not ready after ${patienceMs / 1000} s: ${answer.refusal} (see ${paths.log})`)
+      }
+      if (answer.down && !mine) {
+        if (server) await excuse(server, paths)
+        server = await startServer(paths, { ...options, maxConnections, reservedConnections })
+        created ||= server.created
+        options.started?.()
+      }
+      await sleep(pauseMs)
     }
-    const mine = server && server.process.exitCode === null && server.process.signalCode === null
-    // A server that this process is starting is waited for all the same: without a tenant it would never be stopped.
-    if (givenUp.aborted && !mine) throw new Error('given up')
-    if (performance.now() > deadline) {
-      throw new Error(`Postgres was not ready after ${patienceMs / 1000} s: ${answer.refusal} (see ${paths.log})`)
-    }
-    if (answer.down && !mine) {
-      if (server) await excuse(server, paths)
-      server = await startServer(paths, { ...options, maxConnections, reservedConnections })
-      created ||= server.created
-      options.started?.()
-    }
-    await sleep(pauseMs)
+  } finally {
+    // From here on it is left as every tenant leaves it.
+    givenUp.removeEventListener('abort', stop)
   }
 }
 
@@ -204,16 +230,32 @@ async function createDatabase(session: pg.Client) {
   await session.query(`select pg_advisory_unlock(${creation})`)
 }
 
-async function leave({ session, pid }: Tenant, paths: Paths, keep: boolean) {
+async function leave({ session, pid }: Tenant, paths: Paths, keep: boolean, withinMs: number) {
+  const deadline = performance.now() + withinMs
   try {
     if (!keep) {
-      // Unlock before trying to lock alone: when two tenants leave at once, the second finds the lock free or the server stopping.
-      await session.query(`select pg_advisory_unlock_shared(${tenancy})`)
-      const { rows } = await session.query<{ last: boolean }>(`select pg_try_advisory_lock(${tenancy}) as last`)
-      if (rows[0]!.last) await stopServer(pid, paths, patienceMs)
+      const asked = isLast(session)
+      let last = await within(withinMs / 4, asked).catch(unanswered)
+      if (last === undefined) {
+        await wakeServer(pid, paths)
+        last = await within(withinMs / 4, asked).catch(unanswered)
+      }
+      // One that answers nobody is of no use to other tenants either: they bring it back.
+      if (last !== false) await stopServer(pid, paths, deadline - performance.now())
     }
   } catch {
     // The server went away under us: there is nothing left to stop.
   }
-  await session.end().catch(() => {})
+  await within(Math.max(100, deadline - performance.now()), session.end()).catch(() => {})
+}
+
+async function isLast(session: pg.Client): Promise<boolean> {
+  // Unlock before trying to lock alone: when two tenants leave at once, the second finds the lock free or the server stopping.
+  await session.query(`select pg_advisory_unlock_shared(${tenancy})`)
+  const { rows } = await session.query<{ last: boolean }>(`select pg_try_advisory_lock(${tenancy}) as last`)
+  return rows[0]!.last
+}
+
+function unanswered(error: unknown): undefined {
+  if (!(error instanceof Late)) throw error
 }

@@ -112,17 +112,52 @@ export async function excuse({ process, said }: Server, paths: Paths): Promise<v
   throw new Error(`Postgres did not start: ${lastLines(words) || process.signalCode} (see ${paths.log})`)
 }
 
-/** What `pg_ctl stop -m fast` does: sessions are ended, everything is written, then it goes. Waits at most `patienceMs`. */
+/**
+ * What `pg_ctl stop -m fast` does: sessions are ended, everything is written, then it goes. Where that takes most of `patienceMs`
+ * it is told to go at once, as `-m immediate` does: what was committed is in its WAL, and read again at its next start.
+ * Waits no longer; what it was told stands, and it goes as soon as it can.
+ */
 export async function stopServer(pid: number, paths: Paths, patienceMs: number): Promise<void> {
   if (await isStranger(pid, paths)) return // numbered in another container than ours: whom we would hit, nobody knows
-  process.kill(pid, 'SIGINT')
-  const deadline = performance.now() + patienceMs
   // Removing this file is the last thing it does.
   const locked = async () => (await pidIn(paths.pid)) === pid
-  while ((await locked().catch(() => false)) && isAlive(pid) && !(await isStranger(pid, paths))) {
-    if (performance.now() > deadline) return
-    await sleep(10)
+  const begun = performance.now()
+  const isGoneWithin = async (ms: number) => {
+    while ((await locked().catch(() => false)) && isAlive(pid) && !(await isStranger(pid, paths))) {
+      if (performance.now() > begun + ms) return false
+      await sleep(10)
+    }
+    return true
   }
+  process.kill(pid, 'SIGINT')
+  if (await isGoneWithin(0.7 * patienceMs)) return
+  process.kill(pid, 'SIGQUIT')
+  await isGoneWithin(patienceMs)
+}
+
+/** Lets a server go on that somebody has stopped (SIGSTOP), with all its processes: until then it could not end either. */
+export async function wakeServer(pid: number, paths: Paths): Promise<void> {
+  if (await isStranger(pid, paths)) return
+  for (const each of [...(await childrenOf(pid)), pid]) {
+    try {
+      process.kill(each, 'SIGCONT')
+    } catch {
+      // Gone by now.
+    }
+  }
+}
+
+/** None where there is no /proc. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const all = (await readdir('/proc').catch(() => [])).map(Number).filter(Number.isInteger)
+  const parents = await Promise.all(
+    all.map(async each => {
+      const stat = await readFile(`/proc/${each}/stat`, 'utf8').catch(() => '')
+      // Behind the name, which may hold anything: its state, then its parent.
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    }),
+  )
+  return all.filter((_, i) => parents[i] === pid)
 }
 
 const settings = (paths: Paths, { maxConnections, reservedConnections }: ServerOptions) =>

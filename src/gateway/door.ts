@@ -104,10 +104,11 @@ function isProbe({ method, url = '' }: IncomingMessage): boolean {
 
 // Not logged: a load balancer asks every few seconds.
 function answerProbe(gw: Gateway, res: Response): void {
-  const body = gw.draining ? '{"status":"draining"}' : '{"status":"ok"}'
+  const leaving = gw.draining || gw.drained
+  const body = leaving ? '{"status":"draining"}' : '{"status":"ok"}'
   const id = requestId(gw.now())
   res
-    .writeHead(gw.draining ? 503 : 200, {
+    .writeHead(leaving ? 503 : 200, {
       'content-type': 'application/json',
       'content-length': body.length,
       'x-request-id': id,

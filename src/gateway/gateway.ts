@@ -79,5 +79,8 @@ export interface Gateway {
   readonly live: Crowd<Downstream>
   /** who was chosen when, and who of many is next */
   readonly pools: Pools
+  /** the process is ending: who comes on an open connection is answered for the last time */
   draining: boolean
+  /** an operator lets nobody new in, until that is undone (`gw drain`) */
+  drained: boolean
 }

@@ -27,7 +27,7 @@ export async function serve(gw: Gateway, req: IncomingMessage, res: Response): P
     stallMs: gw.config['timeouts.idle'],
     crowd: gw.live,
   })
-  if (gw.draining) res.shouldKeepAlive = false
+  if (gw.draining || gw.drained) res.shouldKeepAlive = false
   try {
     const odd = oddity(req)
     if (odd) {
@@ -58,6 +58,7 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   const { kind } = found.route
   outcome.route = found.route.path
   down.dialect = found.dialect
+  if (gw.drained) throw new Failure('DRAINING', [], { retryAfterMs: COME_BACK_MS })
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
   const caller = authenticate(gw, req, outcome.ip, found.route)
   note(outcome, caller)
@@ -99,6 +100,9 @@ function allowModel(caller: Caller, model: string): void {
   const { models: allowed } = caller.key
   if (allowed.length > 0 && !allowed.includes(model)) throw new Failure('MODEL_NOT_ALLOWED', [model])
 }
+
+// By then a load balancer has seen it and asks others.
+const COME_BACK_MS = 5_000
 
 /** A failure in words for operators, with what caused it. */
 export function because(failure: Failure): string {

@@ -5,7 +5,7 @@ import { isatty } from 'node:tty'
 /** Writes text; `done` is told when another may come, or why it could not be written. Never blocks. */
 export type Sink = (text: string, done: (error?: NodeJS.ErrnoException | null) => void) => void
 
-export interface Backlog {
+export interface Unread {
   /** lines that are not written yet */
   waiting: number
   /** lines that were written nowhere, since the start */
@@ -86,7 +86,7 @@ export class LogOut {
     else this.#timer ??= setTimeout(() => this.#send(), soonMs).unref()
   }
 
-  state(): Backlog {
+  state(): Unread {
     return { waiting: this.#lines, dropped: this.#dropped, stuck: this.#gap > 0 }
   }
 

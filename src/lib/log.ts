@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
 import { scrub } from './credentials.ts'
-import { type Backlog, LogOut, stdoutSink } from './log-out.ts'
+import { LogOut, stdoutSink, type Unread } from './log-out.ts'
 import { Recent } from './recent.ts'
 
 export type LogFormat = 'auto' | 'pretty' | 'json' | 'journald'
@@ -46,9 +46,9 @@ export interface Log {
   /** The latest lines as they were written, for `gw logs`. */
   recent?: Recent
   /** what whoever reads the log has not taken; undefined: it goes to no descriptor */
-  backlog?: () => Backlog
-  /** Empties the buffer, as far as somebody takes it within half a second: call it last, before the process ends. */
-  flush(): Promise<void>
+  unread?: () => Unread
+  /** Empties the buffer, as far as somebody takes it within half a second; `urgent`: a tenth. Call it last, before the process ends. */
+  flush(urgent?: boolean): Promise<void>
 }
 
 /** Writes lines as the logger would, from fields that are JSON already: `"status":200,"ms":12`. Levels are the caller's to look at. */
@@ -88,7 +88,7 @@ export function createLog(options: {
   // Elsewhere a line a request must not cost a system call a request; at a terminal somebody is looking.
   const out = new LogOut(stdoutSink(), { told, ...(format === 'pretty' && { worth: 1 }) })
   const made = format === 'pretty' ? make({}, prettified(out)) : plain(out)
-  return { ...made, backlog: () => out.state(), flush: () => out.flush(FLUSH_MS) }
+  return { ...made, unread: () => out.state(), flush: urgent => out.flush(urgent ? FLUSH_MS / 5 : FLUSH_MS) }
 }
 
 // What a reader that is there takes in at the end.

@@ -6,7 +6,9 @@ import { examples } from '../declare.ts'
 
 export function define(noun: Command, act: Act): void {
   noun
-    .description('Runs the gateway in the foreground until SIGTERM or Ctrl-C; requests in flight then finish.')
+    .description(
+      'Runs the gateway in the foreground until SIGTERM, Ctrl-C or gw stop; requests in flight then finish. Again: it ends within a second.',
+    )
     .option('--demo', 'a scripted provider, a user and keys in a temporary data dir; Ctrl-C removes it all')
     .option('--no-traffic', 'no background traffic in the demo')
     .option('--listen <address>', 'where clients connect: host:port, [v6]:port or fd:N')
@@ -20,7 +22,10 @@ export function define(noun: Command, act: Act): void {
         const source = { first: loadConfig(how), again: () => loadConfig(how) }
         const { runDaemon } = await import('../../daemon/main.ts')
         gw.ownSignals()
-        return runDaemon({ source, demo, traffic })
+        const code = await runDaemon({ source, demo, traffic })
+        // Whatever still stands somewhere: it is over.
+        const { endProcess } = await import('../../daemon/signals.ts')
+        return endProcess(code)
       }),
     )
   examples(noun, ['gw serve --demo', 'gw serve --listen 0.0.0.0:8080 --data-dir /srv/gw'])

@@ -18,8 +18,8 @@ export interface Books {
   state(): BooksState
   /** Moves all there is; resolves when nothing waits or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
-  /** Stops after the batch under way; what is left stays on disk for the next start. */
-  close(): Promise<void>
+  /** Stops after the batch under way, or after so many ms (default 5 s); what is left stays on disk for the next start. */
+  close(withinMs?: number): Promise<void>
 }
 
 export interface BooksState {
@@ -64,6 +64,8 @@ export interface BooksOptions {
   log: (level: 'info' | 'warn' | 'error', line: string) => void
 }
 
+const CLOSE_MS = 5_000
+
 export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: BooksOptions): Books {
   const mover = openMover(rest)
   const refusedNow = refusedCount(rest.refusedFile)
@@ -84,9 +86,10 @@ export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: 
     closed: till.closed,
     state: () => ({ ...spool.state(), trouble: till.trouble(), refused: refusedNow() }),
     drain: spool.drain,
-    async close() {
-      await till.close()
-      await spool.close()
+    async close(withinMs = CLOSE_MS) {
+      const begun = performance.now()
+      await till.close(withinMs / 2)
+      await spool.close(Math.max(0, withinMs - (performance.now() - begun)))
     },
   }
 }

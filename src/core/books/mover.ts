@@ -18,11 +18,10 @@ export interface Mover {
   move(stretches: Stretch[], told: (moved: Moved) => void): Promise<void>
   /** Books lines that no disk has. @throws as `move`, or as `isBadRow` knows it when a line is at fault */
   book(lines: readonly string[]): Promise<Booked>
-  /** Ends after the batch under way. */
-  close(): Promise<void>
+  /** Ends after the batch under way, or after so many ms (default 5 s): then nobody knows what became of it, and it is sent again. */
+  close(withinMs?: number): Promise<void>
 }
 
-// Nothing of what is under way at the end may take longer.
 const CLOSE_MS = 5_000
 
 interface Call {
@@ -114,13 +113,13 @@ export function openMover({ connection, ...rest }: WorkerSettings, patienceMs = 
       await call({ move: stretches }, told)
     },
     book: async lines => (await call({ book: [...lines] }, () => {}))!,
-    async close() {
+    async close(withinMs = CLOSE_MS) {
       closed = true
       const last = worker
       if (!last) return
       const ended = new Promise(resolve => last.once('exit', resolve))
       last.postMessage({ close: true } satisfies Order)
-      const late = setTimeout(() => void last.terminate(), CLOSE_MS)
+      const late = setTimeout(() => void last.terminate(), withinMs)
       await ended
       clearTimeout(late)
     },

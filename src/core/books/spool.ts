@@ -44,8 +44,8 @@ export interface Spool {
   state(): { waiting: number; oldest: number | undefined; error: string | undefined }
   /** Moves all there is; resolves when the spool is empty or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
-  /** Stops writing after the batch under way; what is left stays on disk for the next start. */
-  close(): Promise<void>
+  /** Stops writing after the batch under way, or after so many ms; what is left stays on disk for the next start. */
+  close(withinMs?: number): Promise<void>
 }
 
 // A segment beyond this is closed and a new one begun, so that moved segments can be deleted under steady load.
@@ -198,16 +198,16 @@ export function openSpool(options: SpoolOptions): Spool {
     state: () => ({ waiting, oldest: ages.oldest(), error }),
     async drain(deadlineMs) {
       const deadline = Date.now() + deadlineMs
-      for (let left = deadlineMs; left > 0 && pending(); left = deadline - Date.now()) {
+      for (let left = deadlineMs; left > 0 && pending() && !closed; left = deadline - Date.now()) {
         // Postgres may also be silent: then the deadline comes first.
         await Promise.race([run(), wait(left, undefined, { ref: false })])
         if (error !== undefined) await wait(Math.min(backoffMs, 250, left))
       }
     },
-    async close() {
+    async close(withinMs) {
       closed = true
       clearTimeout(timer)
-      await options.mover.close()
+      await options.mover.close(withinMs)
       await moving
       for (const segment of segments) {
         closeSync(segment.fd)

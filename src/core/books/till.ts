@@ -1,6 +1,7 @@
 // The till: every line of usage is taken, on disk when the disk takes it, else in memory until it or Postgres does; and who asks is told in time.
 import { statfsSync } from 'node:fs'
 import { formatSize } from '../../lib/units.ts'
+import { within } from '../../lib/within.ts'
 import type { UsageLine } from './line.ts'
 import { isBadRow } from './move.ts'
 import { payableLine } from './read-line.ts'
@@ -14,7 +15,8 @@ export interface Till {
   closed(): string | undefined
   /** What is wrong with the disk, whatever the policy says. */
   trouble(): string | undefined
-  close(): Promise<void>
+  /** Tries for so many ms (default 2.5 s) to write what the disk refused; what nobody took is in the log then. */
+  close(withinMs?: number): Promise<void>
 }
 
 export interface TillOptions {
@@ -36,6 +38,7 @@ const LOOK_MS = 1_000
 // Kept in memory at most, whatever the policy: about 60 MB.
 const MOST = 100_000
 const BATCH = 500
+const CLOSE_MS = 2_500
 
 export function openTill({ spool, folder, refusedFile, policy, book, refused, log }: TillOptions): Till {
   // What the disk refused, oldest first.
@@ -105,6 +108,13 @@ export function openTill({ spool, folder, refusedFile, policy, book, refused, lo
       return `cannot see its disk: ${(error as Error).message}`
     }
   }
+  async function lastTry(): Promise<void> {
+    for (let before = Infinity; kept.length > 0 && kept.length < before; ) {
+      before = kept.length
+      await retrying
+      if (kept.length > 0) await past()
+    }
+  }
   look()
   const timer = setInterval(look, LOOK_MS).unref()
 
@@ -116,15 +126,10 @@ export function openTill({ spool, folder, refusedFile, policy, book, refused, lo
     closed: () =>
       trouble !== undefined && (policy().whenFull === 'refuse' || kept.length >= MOST) ? trouble : undefined,
     trouble: () => trouble,
-    async close() {
+    async close(withinMs = CLOSE_MS) {
       clearInterval(timer)
       look()
-      while (kept.length > 0) {
-        const before = kept.length
-        await retrying
-        if (kept.length > 0) await past()
-        if (kept.length === before) break
-      }
+      await within(withinMs, lastTry()).catch(() => {})
       if (kept.length > 0) log('error', `${kept.length} lines of usage could be written nowhere: ${kept.join('\n')}`)
     },
   }

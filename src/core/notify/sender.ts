@@ -25,8 +25,8 @@ export interface SenderWorld {
 export interface Sender {
   /** Begins to tell what is due, and does not wait for it: a channel that hangs delays nobody else. */
   round(): Promise<void>
-  /** Waits a moment for what is under way; what is not told by then is given back. */
-  close(): Promise<void>
+  /** Waits a moment for what is under way, half of so many ms (default 4 s); what is not told by then is given back. */
+  close(withinMs?: number): Promise<void>
 }
 
 /** A channel that hangs holds so many connections at most. */
@@ -35,7 +35,7 @@ const PARALLEL = 4
 const PAUSES_MS = [1_000, 2_000, 4_000]
 // A receiver may ask for more patience, but the fallback waits meanwhile.
 const LONGEST_PAUSE_MS = 60_000
-const PATIENCE_MS = 2_000
+const PATIENCE_MS = 4_000
 const SWEEP_MS = 3_600_000
 
 export function createSender(world: SenderWorld): Sender {
@@ -64,8 +64,8 @@ export function createSender(world: SenderWorld): Sender {
       sweptAt = performance.now()
       await sweep(db)
     },
-    async close() {
-      const timer = setTimeout(() => leaving.abort(), PATIENCE_MS)
+    async close(withinMs = PATIENCE_MS) {
+      const timer = setTimeout(() => leaving.abort(), withinMs / 2)
       await Promise.all(under.values())
       clearTimeout(timer)
       leaving.abort()
