@@ -2,6 +2,9 @@
 import type { ControlClient } from '../control/client.ts'
 import type { Invocation } from './command.ts'
 
+/** How many of them, in words. */
+export const requests = (n: number): string => `${n} request${n === 1 ? '' : 's'}`
+
 /** The daemon of this configuration; asking it ends with exit code 4 when there is none. */
 export async function daemon(gw: Invocation): Promise<ControlClient> {
   const { controlClient } = await import('../control/client.ts')

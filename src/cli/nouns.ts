@@ -21,6 +21,16 @@ export const nouns: Readonly<Record<string, Noun>> = {
     summary: 'have the daemon read its configuration again; --dry-run tells what it would do',
     load: () => import('./commands/reload.ts'),
   },
+  drain: {
+    group: 'Run',
+    summary: 'let the running daemon take no new requests, or --undo that',
+    load: () => import('./commands/drain.ts'),
+  },
+  stop: {
+    group: 'Run',
+    summary: 'end the running daemon in order, or --now',
+    load: () => import('./commands/stop.ts'),
+  },
   try: {
     group: 'Run',
     summary: 'send one request through the gateway, with timing and cost',

@@ -16,14 +16,14 @@ const TIMEOUT_MS = 5_000
 export function controlClient(socket: string, signal?: AbortSignal): ControlClient {
   function request<T>(method: string, path: string, body?: object): Promise<T> {
     return new Promise((resolve, reject) => {
-      const fail = (why: string, cause?: Error) =>
-        reject(
-          new Refusal(
-            'unreachable',
-            `no gw daemon answers on ${socket}: ${why}; start it with gw serve, or name its --data-dir`,
-            { cause },
-          ),
-        )
+      const fail = (why: string, cause?: Error) => {
+        const { code } = Object(cause) as NodeJS.ErrnoException
+        const next =
+          code === 'EACCES'
+            ? 'run this as the user that gw runs as, or as root'
+            : 'start it with gw serve, or name its --data-dir'
+        reject(new Refusal('unreachable', `no gw daemon answers on ${socket}: ${why}; ${next}`, { cause }))
+      }
       const req = http.request(
         { socketPath: socket, method, path, timeout: TIMEOUT_MS, ...(signal ? { signal } : {}) },
         res => {

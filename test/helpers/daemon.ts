@@ -53,6 +53,8 @@ export interface RunOptions {
   leaseTtlMs?: number | undefined
   /** how many files it may have open, as `ulimit -n` says; default: as many as this process */
   openFiles?: number
+  /** nobody reads what it writes to stdout */
+  unread?: boolean
 }
 
 /** Runs `gw serve` on this data dir; what still runs when the test ends is killed. */
@@ -74,9 +76,9 @@ export async function run(
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr, ended] = ['', '', undefined as Process['ended']]
-  child.stdout.on('data', chunk => (stdout += chunk))
+  if (!options.unread) child.stdout.on('data', chunk => (stdout += chunk))
   child.stderr.on('data', chunk => (stderr += chunk))
-  child.on('close', (code, signal) => (ended = code ?? signal!))
+  child.on(options.unread ? 'exit' : 'close', (code, signal) => (ended = code ?? signal!))
   const process_: Process = {
     pid: child.pid!,
     get stdout() {
