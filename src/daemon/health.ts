@@ -14,6 +14,8 @@ export interface HealthKeeper {
   beside: Health
   /** ejections by this process, by class of what the upstream said; `dead` is an account put in error */
   ejections: ReadonlyMap<VerdictClass | 'dead', number>
+  /** The wall clock was set back by so much. */
+  setBack(byMs: number): void
   close(): Promise<void>
 }
 
@@ -23,6 +25,7 @@ export async function keepHealth(
   ears: Ears,
   log: Logger,
   changed: () => void,
+  now: () => number = Date.now,
 ): Promise<HealthKeeper> {
   // One write after the other: of two changes of one account the later must stand.
   let writing: Promise<unknown> = Promise.resolve()
@@ -32,7 +35,7 @@ export async function keepHealth(
     const done = writing.then(work).then(
       () => {},
       // Traffic goes on by what this process knows; it will be stored with the next change.
-      error => log.warn(`could not store ${what}: ${(error as Error).message}`),
+      (error: Error) => log.warn(`could not store ${what}: ${error.message}`),
     )
     writing = done
     return done
@@ -65,10 +68,11 @@ export async function keepHealth(
           model: a.model,
           class: a.class,
           reason: a.reason,
-          until: new Date(a.until),
           evidence: a.evidence,
           strikes: a.strikes,
           since: new Date(a.since),
+          until: new Date(a.until),
+          updated_at: new Date(a.at),
         }),
       )
     },
@@ -90,7 +94,7 @@ export async function keepHealth(
     try {
       await writing
       const before = changes
-      const rows = await listHealth(db, new Date())
+      const rows = await listHealth(db, new Date(now()))
       // What was learnt meanwhile is not in what was read and must not be taken for cured; its own notification brings us back.
       if (before === changes) health.load(rows)
       changed()
@@ -106,6 +110,11 @@ export async function keepHealth(
     health,
     beside: besideHealth(own, health),
     ejections,
+    setBack(byMs) {
+      health.setBack(byMs)
+      own.setBack(byMs)
+      changed()
+    },
     async close() {
       await writing
     },

@@ -38,6 +38,7 @@ import { Pools } from '../gateway/choose/pool.ts'
 import { createGatewayServer } from '../gateway/door.ts'
 import { Brake } from '../gateway/enter/brake.ts'
 import type { Fetching, Gateway } from '../gateway/gateway.ts'
+import { watchClock } from '../lib/clock.ts'
 import { Crowd } from '../lib/crowd.ts'
 import { Failure } from '../lib/failure.ts'
 import { clientGuard } from '../lib/guard/client.ts'
@@ -116,6 +117,8 @@ export interface WorkerOptions extends Pick<Log, 'log' | 'access' | 'lines' | 'r
   beatMs?: number | undefined
   /** ends the process that this worker is, when `gw stop` asks for it: in order, or now */
   stop?: (now: boolean) => void
+  /** the wall clock, Unix ms; default Date.now */
+  now?: (() => number) | undefined
 }
 
 /**
@@ -129,8 +132,9 @@ export async function startWorker(
   embedded?: Promise<Embedded>,
 ): Promise<Worker> {
   const { log } = logging
-  const now = Date.now
+  const { now = Date.now } = logging
   const startedAt = now()
+  const steady = () => performance.now()
   let phase: Phase = 'starting'
   const files = readNamedFiles(config)
   overrideModels(files.models)
@@ -173,9 +177,9 @@ export async function startWorker(
       beatMs: logging.beatMs,
     }),
   )
-  const [snapshots, { health, beside, ejections }, store] = await together([
+  const [snapshots, { health, beside, ejections, setBack }, store] = await together([
     followSnapshots(database, ears, secret, log, snapshot => changed(snapshot)).then(open('snapshots')),
-    keepHealth(database, ears, log, retry).then(open('health')),
+    keepHealth(database, ears, log, retry, now).then(open('health')),
     createStore({
       redisUrl: config['redis.url'],
       redisCa: config['redis.ca_file'],
@@ -209,7 +213,7 @@ export async function startWorker(
   const places = createPlaces({ store, leases, now })
   store.onFreed(key => accountQueue.offer(key))
 
-  const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now })
+  const ownTrouble = new OwnTrouble({ log: line => log.warn(line), now: steady })
   const live = createLive(now)
   const errorLog = open('error log')(
     openErrorLog({ db: database.db, process: processId, log: (level, line) => log[level](line), now }),
@@ -282,7 +286,7 @@ export async function startWorker(
       ...otel.folds,
     ]),
     tracing: otel.tracing,
-    brake: new Brake(now),
+    brake: new Brake(steady),
     log,
     now,
     live: new Crowd(),
@@ -290,6 +294,18 @@ export async function startWorker(
     draining: false,
     drained: false,
   }
+  open('clock')(
+    watchClock({
+      wall: now,
+      back(byMs) {
+        log.warn(
+          `the clock of this machine was set back by ${Math.round(byMs / 1000)} s; nobody waits the longer for it`,
+        )
+        setBack(byMs)
+        gateway.egress.setBack(byMs)
+      },
+    }),
+  )
   changed = snapshot => {
     gateway.snapshot = snapshot
     gateway.pools.keep(snapshot.groups, snapshot.accounts)

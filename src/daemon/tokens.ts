@@ -61,7 +61,7 @@ export function keepTokens(
       if (stale === undefined || !canRefresh(account)) return 'not-needed'
       const { result } = await refresh(account.id, { stale })
       if (result !== 'refreshed') return result
-      for (const until = world.now() + IN_FORCE_MS; world.now() < until; await sleep(5)) {
+      for (const until = performance.now() + IN_FORCE_MS; performance.now() < until; await sleep(5)) {
         const now = options.snapshot().accounts.get(account.id)
         if (!now) return 'failed'
         if (accessOf(now) !== stale) return 'refreshed'

@@ -98,7 +98,7 @@ function refused(error: unknown): OpsAnswer {
  * The same answer for whoever asks the same within `ms`, and one query for all who ask at once. What was refused is asked
  * again.
  */
-export function remembered(ms: number, route: OpsRoute, now: () => number = Date.now): OpsRoute {
+export function remembered(ms: number, route: OpsRoute, now = () => performance.now()): OpsRoute {
   const known = new Map<string, { until: number; value: Promise<unknown> }>()
   return (query, id) => {
     const sorted = new URLSearchParams(query)

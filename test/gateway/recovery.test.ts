@@ -1,6 +1,8 @@
 // The way back: who may try an account that was out, whose success counts, and who hears of it.
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { clearHealth, listHealth } from '../../src/core/record/health.ts'
+import { clearHealth, listHealth, saveHealth } from '../../src/core/record/health.ts'
+import { watchClock } from '../../src/lib/clock.ts'
 import type { Step } from '../../src/mock/step.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 
@@ -132,4 +134,66 @@ t.test('who waits is served when an ejection ends, by itself or by hand', async 
     gw.mock.release()
     await answered(t, held)
   }
+})
+
+t.test('nobody is out for longer than was decided, when the clock of the machine is set back an hour', async t => {
+  let ahead = 3_600_000
+  const now = () => Date.now() + ahead
+  const gw = await gateway(t, { now, ...two([limited(3), {}]) })
+  const { db } = gw.database
+  const id = idOf(gw, 'a')
+  const { health } = gw.daemon.gateway
+  const leftMs = () => Math.max(0, ...health.ailments(id).map(one => one.until - now()))
+  await answered(t, gw.send(fresh()))
+  const stored = () => db.selectFrom('account_health').selectAll().executeTakeFirst()
+  await until(t, 'it is stored', async () => (await stored()) !== undefined)
+  t.ok(leftMs() > 0)
+
+  ahead = 0
+  await until(t, 'that is seen', () => leftMs() <= 3_000)
+  // What the table says is an hour too late, and is read again whenever another account changes.
+  const row = await stored()
+  t.ok(row!.until.getTime() - now() > 3_000_000)
+  await sql`notify gw_health`.execute(db)
+  await sql`update account_health set reason = 'read again'`.execute(db)
+  await until(
+    t,
+    'it is read again',
+    () => health.ailments(id).some(one => one.reason === 'read again') || leftMs() === 0,
+  )
+  t.ok(leftMs() <= 3_000)
+  t.ok(
+    (await listHealth(db, new Date(now()))).every(one => one.until.getTime() - now() <= 3_000),
+    'by whoever starts now, too',
+  )
+  await until(t, 'it may be asked again', () => leftMs() === 0)
+  await answered(t, gw.send(fresh()))
+  t.equal(asked(gw, 'a'), 2)
+
+  // A row of a later hour keeps nobody from storing what is known since.
+  const ailment = { account_id: id, model: '', class: 'burst', reason: 'new', evidence: true, strikes: 1 }
+  const at = (ms: number) => new Date(now() + ms)
+  await saveHealth(db, { ...ailment, until: at(3_605_000), since: at(3_600_000), updated_at: at(3_600_000) })
+  await saveHealth(db, { ...ailment, until: at(5_000), since: at(0), updated_at: at(0) })
+  t.ok((await stored())!.until.getTime() < now() + 60_000)
+})
+
+t.test('a clock is seen to be set back, and nothing else of it', t => {
+  let [wall, steady] = [1_000_000, 0]
+  const heard: number[] = []
+  const clock = watchClock({ wall: () => wall, steady: () => steady, back: byMs => heard.push(byMs) })
+  t.teardown(clock.close)
+  const pass = (ms: number, set = 0) => {
+    steady += ms
+    wall += ms + set
+    clock.look()
+  }
+  pass(500)
+  pass(500, -3_600_000)
+  pass(500)
+  pass(500, 86_400_000)
+  pass(500, -5)
+  pass(500, -86_400_000)
+  t.strictSame(heard, [3_600_000, 86_400_000])
+  t.end()
 })

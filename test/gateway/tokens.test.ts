@@ -8,7 +8,7 @@ import { readOauth } from '../../src/core/oauth/credential.ts'
 import { createRefresh } from '../../src/core/oauth/refresh.ts'
 import { findAccount } from '../../src/core/record/account.ts'
 import { addProxy } from '../../src/core/record/proxy.ts'
-import { readToken } from '../../src/core/record/token.ts'
+import { dueTokens, readToken, takeTokenLease } from '../../src/core/record/token.ts'
 import { startDaemon } from '../../src/daemon/main.ts'
 import type { Step } from '../../src/mock/step.ts'
 import { egress } from '../helpers/egress.ts'
@@ -186,7 +186,16 @@ t.test('a refresh token that is refused: the account is expired and says why, un
     retry_at: Date,
   })
 
+  // A pause and a lease of a clock that has been set back an hour hold nobody up; those of this hour do.
+  const pausing = async (ms: number) => {
+    const at = new Date(Date.now() + ms)
+    await db.updateTable('account_tokens').set({ retry_at: at, lease_until: at }).where('account_id', '=', id).execute()
+    return (await dueTokens(db, 0)).every(due => due.id !== id)
+  }
+  t.ok(await pausing(60_000))
+  t.equal(await takeTokenLease(db, id, 'another', 120_000), false)
   gw.mock.script('token', {})
+  t.notOk(await pausing(2 * 3_600_000))
   await db
     .updateTable('account_tokens')
     .set({ retry_at: new Date(0) })

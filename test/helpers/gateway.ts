@@ -47,6 +47,8 @@ export interface Setup {
   beatMs?: number
   /** where its configuration is read, also again; `config` goes over that, until a reload finds another value than before */
   read?: Pick<LoadOptions, 'env' | 'file'>
+  /** the wall clock of its machine */
+  now?: () => number
 }
 
 /** Accounts that serve this model and no other: what a case does to its accounts stays its own. */
@@ -157,6 +159,7 @@ export async function gateway(t: Test, setup: Setup = {}): Promise<TestGateway> 
     access: log,
     source,
     beatMs: setup.beatMs,
+    now: setup.now,
     fetching: setup.fetching,
   })
   t.teardown(async () => {

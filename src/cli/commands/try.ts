@@ -138,7 +138,7 @@ async function booked(gw: Invocation, id: string | null): Promise<UsageRecord | 
     const db = await running(gw)
     if (!db) return undefined
     const { listUsage } = await import('../../core/usage/rows.ts')
-    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(50)) {
+    for (const deadline = performance.now() + PATIENCE_MS; performance.now() < deadline; await sleep(50)) {
       const [row] = await listUsage(db, { request: id, limit: 1 })
       if (row !== undefined) return row
     }

@@ -184,7 +184,7 @@ async function ofAccounts(
         a.status in ('error', 'expired') or coalesce(a.expires_at <= now(), false) as broken,
         coalesce(h.class in ('burst', 'window', 'quota', 'overload'), false) as limited,
         h.class is not null as away
-      from accounts a left join account_health h on h.account_id = a.id and h.model = '' and h.until > now() ${groups}
+      from accounts a left join account_health h on h.account_id = a.id and h.model = '' and h.until > now() and h.updated_at <= now() + interval '1 minute' ${groups}
       where a.deleted_at is null and a.status <> 'paused' and ${narrowing(rule, accountNames)}
     ) each group by dims order by dims limit ${MOST_DIMENSIONS}`.execute(db)
   // Without any account there is no row, and where there are no dimensions to tell, none is a number, too.

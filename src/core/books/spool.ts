@@ -197,8 +197,8 @@ export function openSpool(options: SpoolOptions): Spool {
     append,
     state: () => ({ waiting, oldest: ages.oldest(), error }),
     async drain(deadlineMs) {
-      const deadline = Date.now() + deadlineMs
-      for (let left = deadlineMs; left > 0 && pending() && !closed; left = deadline - Date.now()) {
+      const deadline = performance.now() + deadlineMs
+      for (let left = deadlineMs; left > 0 && pending() && !closed; left = deadline - performance.now()) {
         // Postgres may also be silent: then the deadline comes first.
         await Promise.race([run(), wait(left, undefined, { ref: false })])
         if (error !== undefined) await wait(Math.min(backoffMs, 250, left))

@@ -135,7 +135,7 @@ class Writer implements ErrorLog {
 
   #drop(rows: number): void {
     this.#dropped += rows
-    if (this.#by.now() - this.#toldAt >= TELL_EVERY_MS) this.#tell()
+    if (Math.abs(this.#by.now() - this.#toldAt) >= TELL_EVERY_MS) this.#tell()
   }
 
   #tell(): void {

@@ -139,13 +139,13 @@ export async function awaitDevice(
 ): Promise<Given> {
   const grant = { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: device.deviceCode }
   let { everyMs } = device
-  for (const until = Date.now() + device.forMs; ; ) {
+  for (const until = performance.now() + device.forMs; ; ) {
     await wait(everyMs)
     const given = await requestTokens(client, grant, through, Date.now)
     if (given.ok || (given.word !== 'authorization_pending' && given.word !== 'slow_down')) return given
     // RFC 8628 §3.5.
     if (given.word === 'slow_down') everyMs += 5_000
-    if (Date.now() > until)
+    if (performance.now() > until)
       return { ok: false, definite: true, word: 'expired_token', reason: 'nobody said yes in time' }
   }
 }

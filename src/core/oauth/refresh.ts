@@ -82,9 +82,9 @@ async function once(world: RefreshWorld, account: number, options: RefreshOption
 }
 
 async function refresh(world: RefreshWorld, account: number, options: RefreshOptions): Promise<Refreshed> {
-  const { db, secret, now } = world
+  const { db, secret } = world
   const holder = randomBytes(8).toString('hex')
-  const deadline = now() + PATIENCE_MS
+  const deadline = performance.now() + PATIENCE_MS
   const first = await readToken(db, secret, account)
   if (!first) return refused('it is no OAuth account')
   const stale = options.stale ?? first.credential.access
@@ -99,10 +99,9 @@ async function refresh(world: RefreshWorld, account: number, options: RefreshOpt
     }
     // Who had the lease meanwhile tried, and it did not work: the next one in line need not try it, too.
     if (seen.failures > first.failures) return { ...refused(seen.reason ?? 'it failed'), by: 'others' }
-    if (!options.force && seen.retryAt && seen.retryAt.getTime() > now())
-      return { ...refused(seen.reason ?? 'it failed'), by: 'others' }
+    if (!options.force && seen.pausing) return { ...refused(seen.reason ?? 'it failed'), by: 'others' }
     if (await takeTokenLease(db, account, holder, LEASE_MS)) break
-    if (now() > deadline) return refused('somebody else has been refreshing it for too long')
+    if (performance.now() > deadline) return refused('somebody else has been refreshing it for too long')
     await sleep(LOOK_MS)
     const next = await readToken(db, secret, account)
     if (!next) return refused('it is gone')
@@ -167,14 +166,14 @@ const backoff = (step: number, failures: number, cap: number): number =>
   Math.min(cap, step * 2 ** Math.min(20, failures - 1))
 
 // A rotating refresh token is good once: what came for it must not be lost because Postgres restarts in this moment.
-async function storeAtAllCosts<T>({ now, log }: RefreshWorld, name: string, store: () => Promise<T>): Promise<T> {
-  const deadline = now() + PATIENCE_MS
+async function storeAtAllCosts<T>({ log }: RefreshWorld, name: string, store: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS
   for (let wait = 100; ; wait = Math.min(5_000, wait * 2)) {
     try {
       return await store()
     } catch (error) {
       const why = (error as Error).message
-      if (now() > deadline) {
+      if (performance.now() > deadline) {
         log('error', `account ${name}: its new tokens could not be stored, and the old ones may be void: ${why}`)
         throw error
       }

@@ -29,7 +29,7 @@ export async function dueCatalogues(db: Db, platforms: readonly Platform[]): Pro
   const { rows } = await sql<{ id: number }>`
     select a.id from accounts a
     where a.platform = any(${platforms}) and a.status = 'active' and a.deleted_at is null and a.model_map = '{}'
-      and (a.expires_at is null or a.expires_at > now()) and (a.catalogue_due is null or a.catalogue_due <= now())
+      and (a.expires_at is null or a.expires_at > now()) and (a.catalogue_due is null or a.catalogue_due <= now() or a.catalogue_at > now())
       and not exists (select from account_tokens t where t.account_id = a.id and t.refreshable and t.expires_at <= now())
     order by a.catalogue_due nulls first, a.id`.execute(db)
   return rows.map(row => row.id)

@@ -1,5 +1,5 @@
 // What is kept of OAuth tokens beside their accounts: when they end, who refreshes them, how that went. And the one way to store new ones.
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import { atomic } from '../../db/atomic.ts'
 import type { Db } from '../../db/connect.ts'
 import type { Secret } from '../../lib/secret.ts'
@@ -33,9 +33,15 @@ function endOf({ access, expiresAt }: OauthCredential): Date | null {
   return access === '' ? new Date(0) : expiresAt === 0 ? null : new Date(expiresAt)
 }
 
+// No pause and no lease is longer; what is further ahead was written before Postgres' clock was set back.
+const LONGEST = sql`interval '61 minutes'`
+const ahead = (at: RawBuilder<unknown>): RawBuilder<boolean> =>
+  sql`coalesce(${at} > now() and ${at} < now() + ${LONGEST}, false)`
+
 /**
  * Takes the lease on an account's token: who has it is the only one that shows its refresh token to anybody. In Postgres and not in
  * the store, because a Redis that is away leaves each process to itself, and a rotating refresh token that is used twice is dead.
+ * One that ends later than any can was taken before Postgres' clock was set back, and holds nobody up.
  * @returns false when somebody else has it
  */
 export async function takeTokenLease(db: Db, accountId: number, holder: string, ttlMs: number): Promise<boolean> {
@@ -44,6 +50,7 @@ export async function takeTokenLease(db: Db, accountId: number, holder: string, 
     values (${accountId}, ${holder}, now() + ${ttlMs} * interval '1 ms')
     on conflict (account_id) do update set lease_holder = excluded.lease_holder, lease_until = excluded.lease_until
       where account_tokens.lease_until is null or account_tokens.lease_until < now()
+        or account_tokens.lease_until > now() + ${LONGEST}
     returning 1`.execute(db)
   return rows.length > 0
 }
@@ -64,7 +71,8 @@ export interface StoredToken {
   status: 'active' | 'paused' | 'error' | 'expired'
   failures: number
   reason: string | null
-  retryAt: Date | null
+  /** it is too early to try again */
+  pausing: boolean
   leased: boolean
 }
 
@@ -73,8 +81,8 @@ export async function readToken(db: Db, secret: Secret, accountId: number): Prom
   const row = await db
     .selectFrom('accounts as a')
     .leftJoin('account_tokens as t', 't.account_id', 'a.id')
-    .select(['a.credential', 'a.status', 't.failures', 't.reason', 't.retry_at'])
-    .select(sql<boolean>`coalesce(t.lease_until > now(), false)`.as('leased'))
+    .select(['a.credential', 'a.status', 't.failures', 't.reason'])
+    .select([ahead(sql`t.retry_at`).as('pausing'), ahead(sql`t.lease_until`).as('leased')])
     .where('a.id', '=', accountId)
     .where('a.type', '=', 'oauth')
     .where('a.deleted_at', 'is', null)
@@ -82,8 +90,8 @@ export async function readToken(db: Db, secret: Secret, accountId: number): Prom
   if (!row) return undefined
   const credential = readOauth(secret.decrypt(row.credential))
   if (typeof credential === 'string') throw new Error(`its credential ${credential}`)
-  const { credential: sealed, status, failures, reason, retry_at, leased } = row
-  return { sealed, credential, status, failures: failures ?? 0, reason, retryAt: retry_at, leased }
+  const { credential: sealed, status, failures, reason, pausing, leased } = row
+  return { sealed, credential, status, failures: failures ?? 0, reason, pausing, leased }
 }
 
 /**
@@ -168,7 +176,7 @@ export async function dueTokens(db: Db, beforeMs: number): Promise<{ id: number;
     select a.id, t.account_id is not null as noted from accounts a left join account_tokens t on t.account_id = a.id
     where a.type = 'oauth' and a.deleted_at is null and a.status in ('active', 'expired')
       and (t.account_id is null or t.refreshable
-        and (t.retry_at is null or t.retry_at <= now()) and (t.lease_until is null or t.lease_until < now())
+        and not ${ahead(sql`t.retry_at`)} and not ${ahead(sql`t.lease_until`)}
         and (a.status = 'expired' or t.expires_at <= now() + least(${beforeMs} * interval '1 ms',
           coalesce((t.expires_at - t.refreshed_at) / 2, ${beforeMs} * interval '1 ms'))))
     order by t.expires_at nulls first, a.id`.execute(db)

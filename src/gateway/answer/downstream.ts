@@ -120,6 +120,9 @@ export class Downstream implements Member {
       this.#wrote = false
       this.#pingAt = now + this.#pingEveryMs
     }
+    // A clock that was set back must not silence it for as long.
+    const longest = Math.max(FIRST_PING_MS, this.#pingEveryMs)
+    if (this.#pingAt - now > longest) this.#pingAt = now + longest
     if (now < this.#pingAt || !this.#between) return
     this.#pingAt = now + this.#pingEveryMs
     if (!this.committed) this.stream(200)

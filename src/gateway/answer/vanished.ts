@@ -34,6 +34,8 @@ export class Vanished {
   /** by `address port` of the client: how often the kernel has tried in vain, and since when that number has not fallen */
   #suspects = new Map<string, { tries: number; since: number }>()
   #looking = false
+  /** when it last looked */
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   constructor(by: VanishedOptions) {
     this.#by = by
@@ -44,6 +46,10 @@ export class Vanished {
     const { live, port, now, read = readTables } = this.#by
     const at = port()
     if (at === undefined || this.#looking || !this.#worthwhile()) return
+    // Set back, the clock would give who is gone as much more time.
+    const back = this.#lookedAt - now()
+    if (back > 0) for (const suspect of this.#suspects.values()) suspect.since -= back
+    this.#lookedAt = now()
     this.#looking = true
     try {
       const found = new Map<string, { tries: number; since: number }>()
@@ -73,8 +79,9 @@ export class Vanished {
   #worthwhile(): boolean {
     if (this.#suspects.size > 0) return true
     const { live, now } = this.#by
-    const old = now() - LOOK_EVERY_MS
-    for (const { ticket } of live) if (ticket.at <= old) return true
+    const at = now()
+    // One that came so much later than now came before the clock was set back.
+    for (const { ticket } of live) if (ticket.at <= at - LOOK_EVERY_MS || ticket.at > at + SILENT_MS) return true
     return false
   }
 }

@@ -41,6 +41,11 @@ export class Egress {
     this.#out.set(proxy.id, { of: proxy, reason, until, strikes })
   }
 
+  /** The wall clock was set back by so much. */
+  setBack(byMs: number): void {
+    for (const out of this.#out.values()) out.until -= byMs
+  }
+
   /** It made a connection. */
   reached(proxy: Through | null): void {
     if (proxy === null || this.#out.size === 0 || !this.#out.delete(proxy.id)) return

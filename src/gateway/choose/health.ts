@@ -18,6 +18,8 @@ export interface Ailment {
   trying: boolean
   /** the table has it, so that its absence there means it was cleared */
   stored: boolean
+  /** when it was refused or, of what others learnt, written; Unix ms of whoever did it */
+  at: number
 }
 
 /** Why an account may not be chosen now. `waitable`: it may be at any moment, so waiting makes sense. */
@@ -50,6 +52,8 @@ export interface Health {
   unclear(account: number, model: string, since: number): void
   /** What there is against an account, the gravest first. */
   ailments(account: number): Ailment[]
+  /** The wall clock was set back by so much: nobody is out for longer than was decided. */
+  setBack(byMs: number): void
   /** Replaces what is known by what the table says. */
   load(rows: readonly HealthRow[]): void
 }
@@ -144,6 +148,7 @@ export function createHealth(options: {
         since,
         trying: false,
         stored: false,
+        at: now,
       }
       put(ailment)
       // What this process cannot reach others may: that stays here.
@@ -162,6 +167,13 @@ export function createHealth(options: {
         (a, b) => (a.model === '' ? -1 : 1) - (b.model === '' ? -1 : 1) || b.until - a.until,
       )
     },
+    setBack(byMs) {
+      for (const all of known.values())
+        for (const a of all.values()) {
+          if (a.until > 0) a.until -= byMs
+          a.since -= byMs
+        }
+    },
     load(rows) {
       const fresh = Map.groupBy(rows, row => row.account_id)
       // What is not stored yet, or never will be (a first strike that ejected nobody), stays.
@@ -171,6 +183,9 @@ export function createHealth(options: {
       for (const row of rows) {
         const before = of(row.account_id, row.model)
         if (before && !before.stored) continue // ours is newer
+        const at = row.updated_at.getTime()
+        // One that is known may be nearer its end than the table says, when the clock was set back since.
+        if (before && before.at === at && before.until <= row.until.getTime()) continue
         put({
           account: row.account_id,
           model: row.model,
@@ -182,6 +197,7 @@ export function createHealth(options: {
           since: row.since.getTime(),
           trying: before?.trying ?? false,
           stored: true,
+          at,
         })
       }
     },

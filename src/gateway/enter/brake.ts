@@ -15,7 +15,7 @@ export class Brake {
   /** by network, those whose minute began first in front */
   readonly #seen = new Map<string, { bad: number; until: number }>()
 
-  /** `now` is Unix ms */
+  /** `now` in ms, of a clock that nobody sets */
   constructor(now: () => number) {
     this.#now = now
   }

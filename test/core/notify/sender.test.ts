@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
+import { addSilence, isSilenced } from '../../../src/core/alert/silence.ts'
 import { addChannel, listChannels, setChannel } from '../../../src/core/notify/channel.ts'
 import { enqueue } from '../../../src/core/notify/outbox.ts'
 import { createSender } from '../../../src/core/notify/sender.ts'
@@ -287,3 +288,24 @@ t.test(
     t.strictSame(logged, [])
   },
 )
+
+t.test('what was written before the clock was set back is told now, and a silence of that time is over', async t => {
+  const { db, sender, channel, tell, rows } = await world(t, 1)
+  await channel('one')
+  await tell(message('firing'), ['one'])
+  // A pause and the lease of a process that died, of a clock that was an hour ahead.
+  await sql`update alert_deliveries set due_at = now() + interval '1 hour', lease_until = now() + interval '1 hour'`.execute(
+    db,
+  )
+  await rounds(t, sender('next'), 'it is told', async () => (await rows())[0]!.state === 'sent')
+  // Nor does what was told then count for the hour that begins now.
+  await sql`update alert_deliveries set sent_at = now() + interval '1 hour'`.execute(db)
+  await tell(message('firing'), ['one'])
+  await rounds(t, sender('last'), 'so is the next', async () => (await rows()).every(row => row.state === 'sent'))
+
+  await addSilence(db, { until: new Date(Date.now() + 7_200_000), by: 'test' })
+  const anyRule = { id: 0, severity: 'P1' as const }
+  t.ok(await isSilenced(db, anyRule))
+  await sql`update alert_silences set created_at = now() + interval '1 hour'`.execute(db)
+  t.notOk(await isSilenced(db, anyRule))
+})
