@@ -2,7 +2,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import { findKey } from '../record/key.ts'
-import { pick } from '../record/named.ts'
+import { found, isNamed } from '../record/named.ts'
 import { MODEL_CHARACTERS } from './rollup.ts'
 
 /** Records by name or number. A deleted one goes by its number, and by its name where nobody bears it now: usage is history. */
@@ -45,12 +45,15 @@ export async function resolve(db: Db, filter: UsageFilter): Promise<Known> {
 }
 
 async function idsOf(db: Db, noun: keyof typeof tables, ref: string): Promise<number[]> {
-  const { rows } = await sql<{ id: number; name: string; deleted: boolean }>`
-    select id, name, deleted_at is not null as deleted from ${sql.table(tables[noun])} order by id`.execute(db)
-  if (/^\d+$/.test(ref)) return [pick(noun, rows, ref).id]
-  const [active, gone] = [rows.filter(row => !row.deleted), rows.filter(row => row.deleted && row.name === ref)]
-  if (gone.length > 0 && !active.some(row => row.name === ref)) return gone.map(row => row.id)
-  return [pick(noun, active, ref).id]
+  const table = tables[noun]
+  const { rows } = await sql<{ id: number; deleted: boolean }>`
+    select id, deleted_at is not null as deleted from ${sql.table(table)} where ${isNamed(table, ref)} order by id`.execute(
+    db,
+  )
+  const bears = rows.find(row => !row.deleted)
+  if (bears) return [bears.id]
+  await found(db, noun, ref, rows[0])
+  return rows.map(row => row.id)
 }
 
 /** A rotated key shares its name with the one before, and both are meant; else its number or its visible beginning. */
