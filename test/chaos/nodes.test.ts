@@ -93,15 +93,15 @@ t.test(
         .then(r => r.text())
         .catch(error => error as Error),
     )
-    await mock.until(s => s.holding === 200, undefined, 30_000)
+    await mock.until(s => s.holding === 200, undefined, 60_000)
     t.equal(await held(two), 200, 'the other node sees them')
     one.kill('SIGKILL')
     await one.end()
     const killed = Date.now()
     await Promise.all(lost)
-    await until(t, 'the other node has all places', async () => (await held(two)) === 0, 20_000)
-    // The promise itself, for leases that live as long.
-    t.ok(Date.now() - killed <= leaseTtlMs + 1_000, `after ${Date.now() - killed} ms`)
+    await until(t, 'their leases have had their time', () => Date.now() - killed > leaseTtlMs + 1_000)
+    // The promise itself, for leases that live as long: however late it is looked at, then it is so.
+    t.equal(await held(two), 0, 'the other node has all places')
     await mock.until(s => s.inFlight === 0)
     mock.script('*', {})
     const replies = await Promise.all(Array.from({ length: 200 }, (_, n) => send(two, n)))
@@ -130,8 +130,7 @@ t.test('a Redis that falls silent fails no request, and is said to be degraded',
   await until(t, 'traffic flows', () => served() > 50)
   const ready = async () =>
     (await (await fetch(`${one.opsUrl}/readyz`)).json()) as { status: string; degraded: string[] }
-  const admin = redis.client()
-  await admin.client('PAUSE', 8_000, 'ALL')
+  process.kill(redis.pid(), 'SIGSTOP')
   const before = served()
   await until(t, 'it is said', async () => {
     const { status, degraded: what } = await ready()
@@ -139,15 +138,16 @@ t.test('a Redis that falls silent fails no request, and is said to be degraded',
     return degraded
   })
   await until(t, 'requests go on meanwhile', () => served() > before + 100)
-  await until(t, 'it has healed by itself', async () => (await ready()).status === 'ok', 30_000)
+  process.kill(redis.pid(), 'SIGCONT')
+  await until(t, 'it has healed by itself', async () => (await ready()).status === 'ok')
   await redis.kill()
   await until(t, 'it is said again', async () => (await ready()).status === 'degraded')
   const without = served()
   await until(t, 'requests go on without it', () => served() > without + 100)
   await redis.start()
-  await until(t, 'and heal again', async () => (await ready()).status === 'ok', 30_000)
+  await until(t, 'and heal again', async () => (await ready()).status === 'ok')
   stop = true
   await Promise.all(clients)
   t.strictSame([...statuses.keys()], [200], `${served()} requests, not one refused`)
-  for (const node of [one, two]) await until(t, 'nothing is held', async () => (await held(node)) === 0, 20_000)
+  for (const node of [one, two]) await until(t, 'nothing is held', async () => (await held(node)) === 0)
 })

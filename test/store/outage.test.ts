@@ -27,10 +27,11 @@ async function fill(store: Store, key: string, limit: number, name: string): Pro
 
 /** Callers that take, hold for a moment and give back until told to stop; counts what they saw. */
 function traffic(stores: Store[], limit: number) {
-  const seen = { answered: 0, failed: 0, slowestMs: 0, holding: 0, mostHolding: 0 }
+  const seen = { answered: 0, failed: 0, slow: 0, holding: 0, mostHolding: 0 }
   let stopped = false
   const asked = async <T>(call: Promise<T>): Promise<T | undefined> => {
-    const start = performance.now()
+    // Not by the clock: a timer that was set with the call is as late as everything else on a machine that is slow.
+    const second = setTimeout(() => seen.slow++, 1000)
     try {
       return await call
     } catch {
@@ -38,7 +39,7 @@ function traffic(stores: Store[], limit: number) {
       return undefined
     } finally {
       seen.answered++
-      seen.slowestMs = Math.max(seen.slowestMs, performance.now() - start)
+      clearTimeout(second)
     }
   }
   const caller = async (store: Store, name: string) => {
@@ -77,12 +78,7 @@ t.test('a Redis that is silent for a while', { skip }, async t => {
   await until(t, 'the traffic flows', () => busy.seen.answered > 200)
   t.ok(busy.seen.mostHolding <= 10)
 
-  let silent = true
-  await server.client().client('PAUSE', 4000, 'ALL')
-  void server
-    .client()
-    .ping()
-    .then(() => (silent = false))
+  process.kill(server.pid(), 'SIGSTOP')
   const before = busy.seen.answered
   await until(t, 'both have noticed', () => inTrouble(stores))
   t.equal(one.trouble(), "redis: no answer within 250 ms; limits are this node's share of 2")
@@ -94,12 +90,13 @@ t.test('a Redis that is silent for a while', { skip }, async t => {
   t.equal((await fill(one, 'kept', 4, 'late')).length, 1)
   t.not((await one.get(['sticky 0.0']))[0], undefined, 'values are read from the copies')
   await until(t, 'many calls are answered', () => busy.seen.answered - before > 2000)
-  t.ok(silent, 'all this while Redis was silent')
+  t.ok(inTrouble(stores), 'all this while Redis was silent')
 
+  process.kill(server.pid(), 'SIGCONT')
   await until(t, 'both are well again', () => well(stores))
   const seen = await busy.stop()
   t.equal(seen.failed, 0)
-  t.ok(seen.slowestMs < 1000, `the slowest call took ${seen.slowestMs.toFixed()} ms`)
+  t.equal(seen.slow, 0, 'no call took a second')
   t.ok(seen.mostHolding <= 15, `${seen.mostHolding} at once under a limit of 10: at most a share more`)
   for (const store of stores) t.same(await store.held(['busy', 'fresh', 'single', 'kept']), [0, 4, 1, 2])
   t.equal((await fill(other, 'fresh', 5, 'late')).length, 1, 'limits are shared again')
@@ -155,7 +152,7 @@ t.test('a Redis that is killed and comes back empty', { skip }, async t => {
   await until(t, 'both are well again', () => well(stores))
   const seen = await busy.stop()
   t.equal(seen.failed, 0)
-  t.ok(seen.slowestMs < 1000, `the slowest call took ${seen.slowestMs.toFixed()} ms`)
+  t.equal(seen.slow, 0, 'no call took a second')
   for (const store of stores) t.same(await store.held(['a', 'b', 'busy']), [2, 2, 0])
   t.equal((await fill(other, 'a', 3, 'late')).length, 1)
   t.same(await other.renew([held[3]!], LONG), [], 'a lease that was put back is an ordinary one')
