@@ -285,6 +285,8 @@ t.test('Postgres says the state of each account as the gateway would', async t =
             evidence: true,
             strikes: 1,
             since: new Date(now),
+            // Also before the clock was set back.
+            updated_at: new Date(now + one([-5_000, 0, 1, 30_000, 3_600_000])),
           })
           .execute()
   }

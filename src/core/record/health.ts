@@ -1,5 +1,5 @@
 // The stored health of accounts: read by every process, written by the one that was refused, cleared by operators.
-import { type Selectable, sql } from 'kysely'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
 import type { Db } from '../../db/connect.ts'
 import type { AccountHealthTable } from '../../db/schema.ts'
 import { among } from './named.ts'
@@ -11,20 +11,22 @@ export type HealthRow = Selectable<AccountHealthTable>
  * What is not over by more than an hour, of all accounts or these; older rows are only history. Nothing lasts longer than it did
  * when it was written, also where the clock was set back since.
  */
-export async function listHealth(db: Db, now: Date, accounts?: readonly number[]): Promise<HealthRow[]> {
-  const rows = await db
+export function listHealth(db: Db, now: Date, accounts?: readonly number[]): Promise<HealthRow[]> {
+  return db
     .selectFrom('account_health')
-    .select(['account_id', 'model', 'class', 'reason', 'until', 'evidence', 'strikes', 'since', 'updated_at'])
+    .select(['account_id', 'model', 'class', 'reason', 'evidence', 'strikes', 'updated_at'])
+    .select([before(sql`until`, now).as('until'), before(sql`since`, now).as('since')])
     .where('until', '>', new Date(now.getTime() - 3_600_000))
     .$if(accounts !== undefined, query => query.where(among('account_id', accounts!)))
     .execute()
-  return rows.map(row => {
-    const back = row.updated_at.getTime() - now.getTime()
-    return back <= 0 ? row : { ...row, until: earlier(row.until, back), since: earlier(row.since, back) }
-  })
 }
 
-const earlier = (at: Date, byMs: number) => new Date(at.getTime() - byMs)
+/** When it is over, by a clock that says `now`; in a query on `account_health`. */
+export const healthUntil = (now: Date) => before(sql`until`, now)
+
+// Written in what is the future by now: the clock was set back since, and by so much.
+const before = (at: RawBuilder<unknown>, now: Date): RawBuilder<Date> =>
+  sql<Date>`(${at} - greatest(date_trunc('milliseconds', updated_at) - ${now}::timestamptz, interval '0'))`
 
 /** Stores what is known; of two processes the later time stands, unless it was written before the clock was set back. */
 export async function saveHealth(db: Db, row: HealthRow): Promise<void> {

@@ -4,6 +4,7 @@ import type { Db } from '../../db/connect.ts'
 import type { Platform } from '../../db/schema.ts'
 import { selectAccounts } from './account.ts'
 import { findGroup, selectGroups } from './group.ts'
+import { healthUntil } from './health.ts'
 import { selectKeys } from './key.ts'
 import { inOrder, type Sort } from './listing.ts'
 import { among, findEach } from './named.ts'
@@ -188,7 +189,7 @@ export async function accountList(
 function stateOfAccount({ byClass, live, now }: StatesOf): RawBuilder<string> {
   // As objects of JSON, in which Postgres finds a name without going through them all.
   const known = sql`(select ${JSON.stringify(byClass)}::jsonb ->> h.class from account_health h
-    where h.account_id = accounts.id and h.model = '' and h.until > ${now})`
+    where h.account_id = accounts.id and h.model = '' and ${healthUntil(now)} > ${now})`
   const told = live ? sql`${JSON.stringify(Object.fromEntries(live))}::jsonb ->> accounts.name` : sql`null`
   return sql<string>`case when accounts.status <> 'active' then accounts.status when accounts.expires_at <= ${now} then 'expired'
     else coalesce(${told}, ${known}, 'available') end`
