@@ -194,6 +194,8 @@ export async function startWorker(
   ])
   nodes.follow(store)
   const { wallet } = open('wallet')(await keepMoney({ database, ears, store, spoolId: place, log }))
+  // There are books before there is a gateway, and their settings may be reloaded with it.
+  let inForce = () => config
   const books = open('books')(
     openBooks({
       folder: spoolFolder(config['data_dir'], number),
@@ -202,7 +204,7 @@ export async function startWorker(
       timezone: config['timezone'],
       batch: config['usage.batch'],
       intervalMs: config['usage.flush_interval'],
-      policy: () => ({ whenFull: config['billing.disk_full'], minFreeBytes: config['billing.min_free_disk'] }),
+      policy: () => ({ whenFull: inForce()['billing.disk_full'], minFreeBytes: inForce()['billing.min_free_disk'] }),
       payers: wallet,
       log: (level, line) => log[level](line),
     }),
@@ -294,6 +296,7 @@ export async function startWorker(
     draining: false,
     drained: false,
   }
+  inForce = () => gateway.config
   open('clock')(
     watchClock({
       wall: now,

@@ -128,6 +128,23 @@ t.test('what may be applied is, what takes a restart is named, and what is wrong
   t.strictSame(await (await fetch(`${gw.daemon.opsUrl}/readyz`)).json(), { status: 'ok', degraded: [] })
 })
 
+t.test('what the books do when their disk is full is reloaded, though they are older than the gateway', async t => {
+  const { gw, cli, configure } = await reloadable(t, '')
+  const answers = async (status: number) =>
+    until(t, `it answers ${status}`, async () => (await gw.send(hello())).status === status)
+  const apply = async (yaml: string) => {
+    await configure(yaml)
+    t.equal((await cli.gw('reload')).code, 0)
+  }
+  await answers(200)
+  await apply('billing.min_free_disk: 1024GB\n')
+  await answers(503)
+  await apply('billing.min_free_disk: 1024GB\nbilling.disk_full: serve\n')
+  await answers(200)
+  await apply('billing.disk_full: refuse\n')
+  await answers(200)
+})
+
 t.test('100 reloads, 30 of them of what is wrong, under 200 streams: none fails, none is dropped', async t => {
   const { gw, configure } = await reloadable(t, '', {
     accounts: [{ script: [...Array(200).fill({ hold: 3, chunks: ['a', 'b', 'c', 'd'] }), { chunks: ['a', 'b'] }] }],
