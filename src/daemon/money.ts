@@ -6,8 +6,13 @@ import { type Ears, MONEY } from '../db/listen.ts'
 import { Wallet } from '../gateway/admit/wallet.ts'
 import type { Store } from '../store/store.ts'
 
+/** How soon a store that was silent is told again. */
+const LATE_MS = 2_000
+
 export interface MoneyKeeper {
   wallet: Wallet
+  /** Reads everything again after Postgres went back, as `Wallet.renew`; a store that is silent now hears of it later. */
+  renew(): Promise<number>
   close(): Promise<void>
 }
 
@@ -17,13 +22,16 @@ export async function keepMoney(options: {
   store: Store
   spoolId: string
   log: Logger
+  /** told when Postgres says something older than it had said before */
+  wentBack: (why: string) => void
 }): Promise<MoneyKeeper> {
-  const { database, ears, store, spoolId, log } = options
+  const { database, ears, store, spoolId, log, wentBack } = options
   const wallet = new Wallet({
     store,
     spoolId,
     load: users => loadFacts(database.db, users),
     log: line => log.warn(line),
+    wentBack,
   })
   const failed = (error: Error) => log.warn(`could not read balances: ${error.message}`)
   // Of all of them, one reading after the other; what is heard during one may have been missed by it.
@@ -42,9 +50,25 @@ export async function keepMoney(options: {
     else void readAll()
   })
   await wallet.refresh()
+  let late: NodeJS.Timeout | undefined
+  async function renew(): Promise<number> {
+    clearTimeout(late)
+    const older = await wallet.renew()
+    // A shared store that is silent has not heard, and would go by versions that are no more.
+    if (store.trouble() !== undefined) late = setTimeout(renewLate, LATE_MS).unref()
+    return older
+  }
+  function renewLate(): void {
+    renew().catch(error => {
+      failed(error)
+      late = setTimeout(renewLate, LATE_MS).unref()
+    })
+  }
   return {
     wallet,
+    renew,
     async close() {
+      clearTimeout(late)
       wallet.close()
     },
   }

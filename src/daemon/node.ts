@@ -55,6 +55,7 @@ import { keepCatalogues } from './catalogues.ts'
 import { clearBindings, clearSlots } from './clear.ts'
 import { BOOKED, Ending, LET_GO, Openings, URGENT_MS } from './closing.ts'
 import { createCollector } from './collector.ts'
+import { keepEpoch } from './epoch.ts'
 import { keepExplanations } from './explain.ts'
 import { exposed } from './exposed.ts'
 import { followersOf } from './followers.ts'
@@ -165,6 +166,9 @@ export async function startWorker(
   const ears = open('ears')(
     await openEars(database.connection, { log: (level, line) => log[level](line), beatMs: logging.beatMs }),
   )
+  const epoch = open('epoch')(
+    await keepEpoch({ ears, dataDir: config['data_dir'], log: (level, line) => log[level](line) }),
+  )
   const place = spoolId(config['data_dir'])
   const nodes = open('nodes')(
     await joinNodes({
@@ -193,7 +197,8 @@ export async function startWorker(
     }),
   ])
   nodes.follow(store)
-  const { wallet } = open('wallet')(await keepMoney({ database, ears, store, spoolId: place, log }))
+  const money = open('wallet')(await keepMoney({ database, ears, store, spoolId: place, log, wentBack: epoch.suspect }))
+  const { wallet } = money
   // There are books before there is a gateway, and their settings may be reloaded with it.
   let inForce = () => config
   const books = open('books')(
@@ -209,6 +214,13 @@ export async function startWorker(
       log: (level, line) => log[level](line),
     }),
   )
+  await epoch.follow(async () => {
+    // What is booked again is put aside before anybody learns that it is not booked.
+    const lines = await books.rewind()
+    ears.renew()
+    await snapshots.renew()
+    return { lines, older: await money.renew() }
+  })
   // What an earlier run left is booked before anybody is told what they have left.
   await books.drain(5_000)
   const leases = open('leases')(createLeases({ store, processId, ttlMs: logging.leaseTtlMs }))
@@ -349,6 +361,7 @@ export async function startWorker(
     [
       ['', ears.trouble()],
       ['database: ', snapshots.stale()],
+      ['', epoch.trouble()],
       ['', store.trouble()],
       ['', nodes.trouble()],
       ['', store.warning()],

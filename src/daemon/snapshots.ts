@@ -16,6 +16,8 @@ const REST_MS = [50, 500] as const
 
 export interface Snapshots {
   first: Snapshot
+  /** Reads everything again. @throws when it cannot be read now; it is tried until it can */
+  renew(): Promise<void>
   /** why the snapshot may be old, in words; undefined when it is fresh */
   stale(): string | undefined
   close(): Promise<void>
@@ -40,6 +42,8 @@ export async function followSnapshots(
   let whole = true
   let problem: string | undefined
   let closed = false
+  // A state of this server, and an hour old: what changed before it every process has read.
+  let horizon: string | undefined
   let timer: NodeJS.Timeout | undefined
   const ending = new AbortController()
 
@@ -84,22 +88,34 @@ export async function followSnapshots(
     else loading = load().finally(() => (loading = undefined))
   }
 
+  function anew(): void {
+    whole = true
+    horizon = undefined
+    reload()
+  }
+
   // Listen first, load after: a change between the two is then heard, not lost.
   await ears.hear(CHANGED, payload => {
     // Connected anew, maybe to another server, whose changes we cannot count from where we are.
-    if (payload === '') whole = true
-    reload()
+    if (payload === '') anew()
+    else reload()
   })
   const first = await read()
-  let horizon = first.at
+  horizon = first.at
   const forgetting = setInterval(() => {
     const old = horizon
     horizon = snapshot!.at
+    if (old === undefined) return
     forgetChanges(db, old).catch(error => log.warn(`old changes stay in the database: ${(error as Error).message}`))
   }, KEEP_CHANGES_MS).unref()
   const looking = setInterval(reload, lookMs).unref()
   return {
     first,
+    async renew() {
+      anew()
+      while (loading) await loading
+      if (problem !== undefined) throw new Error(problem)
+    },
     stale: () => problem,
     async close() {
       closed = true

@@ -17,6 +17,10 @@ export type Heard = (payload: string | undefined) => void
 export interface Ears {
   /** Listens on a channel. @throws when that fails */
   hear(channel: string, heard: Heard): Promise<void>
+  /** Asks it now, and with every beat from now on, on the connection of the heart. @throws what the first asking throws */
+  beside(ask: (client: pg.Client) => Promise<void>): Promise<void>
+  /** All who listen are told that anything may have changed. */
+  renew(): void
   /** why what others change may be heard late or not at all, in words; undefined while all is well */
   trouble(): string | undefined
   close(): Promise<void>
@@ -50,6 +54,7 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
   let answeredAt = performance.now()
   let beating: Promise<void> | undefined
   let told: string | undefined
+  const asks: ((client: pg.Client) => Promise<void>)[] = []
 
   const silent = () => performance.now() - answeredAt > patience
   const deaf = () => performance.now() - heardAt > patience
@@ -109,6 +114,8 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
       if (closed) return leave(mouth)
       await mouth.query(`select pg_notify('${beat}', '')`)
       answeredAt = performance.now()
+      // What one of them meets is its own to tell.
+      for (const ask of asks) await ask(mouth).catch(() => {})
     } catch {
       // Whatever it is, `silent` tells it in time.
       if (mouth) leave(mouth)
@@ -157,6 +164,13 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
       channels.set(channel, [heard])
       await ear?.query(`listen ${channel}`)
     },
+    async beside(ask) {
+      await beating
+      mouth ??= await spoken()
+      await ask(mouth)
+      asks.push(ask)
+    },
+    renew: () => tell(''),
     trouble,
     async close() {
       closed = true

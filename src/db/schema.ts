@@ -250,6 +250,12 @@ export interface NodesTable {
   beat_at: Stamp
 }
 
+export interface DatabaseEpochTable {
+  one: Generated<boolean>
+  number: Generated<number>
+  began_at: Stamp
+}
+
 interface UsageSums {
   /** its beginning, UTC */
   at: Date
@@ -295,6 +301,7 @@ export interface Tables extends WatchTables {
   prices: PricesTable
   settings: SettingsTable
   nodes: NodesTable
+  database_epoch: DatabaseEpochTable
   usage: UsageTable
   key_usage: KeyUsageTable
   subscriptions: SubscriptionsTable

@@ -2,7 +2,7 @@
 import { Leases, shareOf } from './leases.ts'
 import { Purses } from './purses.ts'
 import { Rates } from './rates.ts'
-import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
+import type { Change, Draw, Fact, Held, Purse, Reserved, Store, Want } from './store.ts'
 import { Values } from './values.ts'
 
 /**
@@ -63,6 +63,10 @@ export class MemoryStore implements Store {
 
   async record(purse: string, change: Change): Promise<void> {
     this.#purses.record(purse, change)
+  }
+
+  async correct(purse: string, facts: readonly Fact[]): Promise<void> {
+    this.#purses.amend(purse, facts)
   }
 
   async purse(purse: string): Promise<Purse> {

@@ -81,6 +81,16 @@ export class Purses {
     }
   }
 
+  /** As `correct` in `Store`. */
+  amend(key: string, facts: readonly Fact[]): void {
+    const purse = this.#purses.get(key)
+    if (!purse) return
+    for (const fact of facts) {
+      const bucket = purse.buckets.get(fact.bucket)
+      if (bucket?.spent !== undefined && fact.version > bucket.version) learn(bucket, fact)
+    }
+  }
+
   purse(key: string): Purse {
     const { buckets, holds } = this.#open(key)
     const used = ({ held, spent = 0n }: Bucket) => held + spent

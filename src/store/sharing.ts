@@ -11,16 +11,8 @@ import type { Call } from './redis/call.ts'
 import { type Later, PROCESS_TTL_MS } from './redis/epoch.ts'
 import { Eviction } from './redis/eviction.ts'
 import { type RedisShare, type RedisShareOptions, WANT_MS } from './redis/redis.ts'
-import {
-  type Change,
-  type Draw,
-  type Held,
-  PROCESSES,
-  type Purse,
-  type Reserved,
-  type Store,
-  type Want,
-} from './store.ts'
+import type { Change, Draw, Held, Purse, Reserved, Store, Want } from './store.ts'
+import { PROCESSES } from './store.ts'
 import { Wanted } from './wanted.ts'
 
 export interface SharingOptions {
@@ -268,6 +260,11 @@ export class SharingStore implements Store {
     const told = await this.#batch.askAll(this.#redis.record(purse, change))
     const { holds = [], gone = [] } = change
     if (!told) this.#purses.believe(purse, [...gone, ...holds.map(hold => hold.holder)])
+  }
+
+  async correct(...[purse, facts]: Parameters<Store['correct']>): Promise<void> {
+    this.#money.amend(purse, facts)
+    await this.#batch.askAll(this.#redis.record(purse, { facts }, true))
   }
 
   async purse(purse: string): Promise<Purse> {

@@ -106,6 +106,11 @@ export interface Store {
    * @throws RangeError as `reserve`
    */
   record(purse: string, change: Change): Promise<void>
+  /**
+   * Tells facts to a purse that may be of nobody's interest: where a bucket is known they are learned if they are news, and
+   * no other becomes known.
+   */
+  correct(purse: string, facts: readonly Fact[]): Promise<void>
   /** What is known of a purse, for operators. */
   purse(purse: string): Promise<Purse>
   /**

@@ -72,3 +72,29 @@ export async function freshDatabase(t: Test): Promise<string> {
   t.teardown(() => admin.query(`drop database ${name} with (force)`))
   return `postgresql://gw@/${name}?host=${host}`
 }
+
+/** A copy of a database that freshDatabase gave, as it is now. */
+export interface Backup {
+  /** Puts it in the place of the database, under whoever is connected. */
+  restore(): Promise<void>
+}
+
+/** Takes a backup, for which all connections are cut: whoever has one connects again. */
+export async function backupOf(t: Test, url: string): Promise<Backup> {
+  const { admin } = await (tenancy ??= enter())
+  const name = /\/(t_\w+)\?/.exec(url)![1]!
+  const alone = async (work: () => Promise<unknown>) => {
+    await admin.query(`alter database ${name} allow_connections false`)
+    await admin.query('select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1', [name])
+    await work()
+  }
+  await alone(() => admin.query(`create database ${name}_backup template ${name} strategy file_copy owner gw`))
+  await admin.query(`alter database ${name} allow_connections true`)
+  t.teardown(() => admin.query(`drop database if exists ${name}_backup with (force)`))
+  return {
+    async restore() {
+      await alone(() => admin.query(`drop database ${name}`))
+      await admin.query(`alter database ${name}_backup rename to ${name}`)
+    },
+  }
+}

@@ -1,4 +1,5 @@
 // Book: a batch of spool lines becomes usage rows, what they take of balances, subscriptions and quotas, and ledger entries, in one transaction.
+import { epochPart } from '../../db/epoch.ts'
 import { arrayOf, copyRow, isElsewhere, type Session } from '../../db/session.ts'
 import type { Fact } from '../../store/store.ts'
 import { rowColumns } from '../usage/columns.ts'
@@ -176,7 +177,7 @@ type Learn = (user: number, facts: Fact[]) => void
 
 async function lockBalances(session: Session, lines: readonly UsageLine[]): Promise<BalanceRow[]> {
   const { rows } = await session.run<BalanceRow>(
-    `select user_id, balance, version from (select set_config('gw.booking', 'on', true)) booking, balances
+    `select user_id, balance, version + ${epochPart} as version from (select set_config('gw.booking', 'on', true)) booking, balances
       where user_id = any($1::integer[]) order by user_id for update of balances`,
     [arrayOf(distinct(lines.map(line => line.user_id)))],
   )
@@ -198,7 +199,8 @@ const moveMoney = `with entries as (
     insert into key_usage (key_id, used) select ($14::integer[])[i], ($15::bigint[])[i] from generate_series(1, $13::integer) as i
       on conflict (key_id) do update set used = key_usage.used + excluded.used, updated_at = now()
       returning key_id, used, version)
-  select true as of_user, user_id as id, balance as amount, version from paid union all select false, key_id, used, version from used`
+  select true as of_user, user_id as id, balance as amount, version + ${epochPart} as version from paid
+    union all select false, key_id, used, version + ${epochPart} from used`
 
 /** Entries in the ledger, the balances after them, and what keys have used. */
 async function bookMoney(
@@ -275,7 +277,7 @@ async function bookSubscriptions(
     [ids],
   )
   const { rows } = await session.run<SubscriptionUsageRow>(
-    'select * from subscription_usage where subscription_id = any($1::integer[]) order by subscription_id for update',
+    `select *, ${epochPart} as epoch from subscription_usage where subscription_id = any($1::integer[]) order by subscription_id for update`,
     [ids],
   )
   const bySubscription = new Map(rows.map(row => [row.subscription_id, row]))
@@ -305,7 +307,7 @@ async function bookSubscriptions(
 const useWindows = `update subscription_usage u set ${windowNames.map(span => `${span}_start = n.${span}_start, ${span}_used = n.${span}_used`).join(', ')}, updated_at = now()
   from unnest($1::integer[], ${windowNames.map((_, i) => `$${2 * i + 2}::timestamptz[], $${2 * i + 3}::bigint[]`).join(', ')})
     as n(subscription_id, ${windowNames.map(span => `${span}_start, ${span}_used`).join(', ')})
-  where u.subscription_id = n.subscription_id returning u.*`
+  where u.subscription_id = n.subscription_id returning u.*, ${epochPart} as epoch`
 
 /** Counts `charged` in the windows that run at `settledAt`; a window that ran before and has begun anew since is left alone. */
 function use(row: SubscriptionUsageRow, charged: bigint, settledAt: number, timezone: string): void {

@@ -16,6 +16,8 @@ export interface Books {
   /** Why no request should be begun now, in words; undefined when all is well. */
   closed(): string | undefined
   state(): BooksState
+  /** Books again what is still on disk, after Postgres went back; what it has is left as it is. @returns how many lines */
+  rewind(): Promise<number>
   /** Moves all there is; resolves when nothing waits or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
   /** Stops after the batch under way, or after so many ms (default 5 s); what is left stays on disk for the next start. */
@@ -85,6 +87,7 @@ export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: 
     settle: till.take,
     closed: till.closed,
     state: () => ({ ...spool.state(), trouble: till.trouble(), refused: refusedNow() }),
+    rewind: spool.rewind,
     drain: spool.drain,
     async close(withinMs = CLOSE_MS) {
       const begun = performance.now()

@@ -52,13 +52,15 @@ export interface SubscriptionUsageRow {
   month_start: Date | null
   month_used: bigint
   version: bigint
+  /** db/epoch.ts */
+  epoch: bigint
 }
 
 export function windowFacts(row: SubscriptionUsageRow): Fact[] {
   return windowNames.map(span => ({
     bucket: windowBucket(row.subscription_id, span),
     spent: row[`${span}_used`],
-    version: row.version,
+    version: row.version + row.epoch,
     start: row[`${span}_start`]?.getTime(),
   }))
 }

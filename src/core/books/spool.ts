@@ -42,13 +42,19 @@ export interface Spool {
   append(line: string): void
   /** Lines not yet in Postgres, when the oldest of them came (Unix ms, to a second; undefined: there are none), and what keeps them. */
   state(): { waiting: number; oldest: number | undefined; error: string | undefined }
+  /**
+   * Moves everything again that is still on disk, for a database that went back: what it has is booked no second time. Told as
+   * inherited first, and so put aside until it is booked. @returns how many lines
+   */
+  rewind(): Promise<number>
   /** Moves all there is; resolves when the spool is empty or `deadlineMs` has passed. */
   drain(deadlineMs: number): Promise<void>
   /** Stops writing after the batch under way, or after so many ms; what is left stays on disk for the next start. */
   close(withinMs?: number): Promise<void>
 }
 
-// A segment beyond this is closed and a new one begun, so that moved segments can be deleted under steady load.
+// A segment beyond this is closed and a new one begun, so that moved segments can be deleted under steady load. The last one before it is
+// kept: of a database that goes back a little nothing is lost that was just written.
 const SEGMENT_BYTES = 8 * 1024 * 1024
 
 interface Segment {
@@ -78,10 +84,22 @@ export function openSpool(options: SpoolOptions): Spool {
   if (inherited > 0) options.log('info', `replaying ${inherited} bytes of usage that an earlier run left in the spool`)
 
   let current: Segment | undefined
+  let previous: Segment | undefined
+  const turn = () => {
+    previous = current ?? previous
+    current = undefined
+  }
   const last = segments.findLast(({ size }) => size > 0)
   const stretchOf = (segment: Segment): Stretch => {
     const { file, fd, moved, size } = segment
-    return { file, fd, from: moved, to: size, over: segment !== current, last: segment === last }
+    return {
+      file,
+      fd,
+      from: moved,
+      to: size,
+      over: segment !== current && segment !== previous,
+      last: segment === last,
+    }
   }
   let waiting = segments.reduce((sum, s) => sum + tellLines(stretchOf(s), options.inherited ?? (() => {})), 0)
   const ages = new Ages()
@@ -96,6 +114,7 @@ export function openSpool(options: SpoolOptions): Spool {
   function append(line: string): void {
     if (closed) throw new Error('the spool is closed')
     if (!current || current.size > SEGMENT_BYTES) {
+      turn()
       const file = path.join(options.folder, `${Date.now()}-${process.pid}-${segments.length}.ndjson`)
       current = { file, fd: openSync(file, 'ax+', 0o600), size: 0, moved: 0 }
       segments.push(current)
@@ -147,7 +166,7 @@ export function openSpool(options: SpoolOptions): Spool {
   const pending = () => segments.some(s => s.moved < s.size)
 
   async function move(): Promise<void> {
-    if (current && current.size > SEGMENT_BYTES) current = undefined
+    if (current && current.size > SEGMENT_BYTES) turn()
     try {
       const stretches = segments.map(stretchOf).filter(({ from, to, over }) => from < to || over)
       await options.mover.move(stretches, told)
@@ -196,6 +215,20 @@ export function openSpool(options: SpoolOptions): Spool {
   return {
     append,
     state: () => ({ waiting, oldest: ages.oldest(), error }),
+    async rewind() {
+      while (moving) await moving
+      let lines = 0
+      for (const segment of segments) {
+        lines += tellLines({ ...stretchOf(segment), from: 0, to: segment.moved }, options.inherited ?? (() => {}))
+        segment.moved = 0
+      }
+      if (lines > 0) {
+        waiting += lines
+        ages.came(Date.now(), lines)
+        schedule(0)
+      }
+      return lines
+    },
     async drain(deadlineMs) {
       const deadline = performance.now() + deadlineMs
       for (let left = deadlineMs; left > 0 && pending() && !closed; left = deadline - performance.now()) {

@@ -3,6 +3,7 @@ import type { Booked } from '../../core/books/book.ts'
 import type { Payers } from '../../core/books/books.ts'
 import type { UsageLine } from '../../core/books/line.ts'
 import { type Amount, purseOf, takenBy } from '../../core/books/purse.ts'
+import { withoutEpoch } from '../../db/epoch.ts'
 import { Failure } from '../../lib/failure.ts'
 import type { Nano } from '../../lib/money.ts'
 import { within } from '../../lib/within.ts'
@@ -22,6 +23,8 @@ const RESERVED_MS = 15_000
 const UNBOOKED_MS = 24 * 3_600_000
 // How long a request may wait for Postgres to say what the store does not know; then what this process knew last must do.
 const LOOK_UP_MS = 500
+// Of so many users the store is told at once.
+const AT_ONCE = 200
 
 export interface Refused {
   /** the bucket that has no room */
@@ -39,6 +42,8 @@ export interface WalletOptions {
   spoolId: string
   /** what Postgres says, of these users or of all */
   load(users?: readonly number[]): Promise<Map<number, Fact[]>>
+  /** told when Postgres says something older than it had said before */
+  wentBack?: (why: string) => void
   log: (line: string) => void
 }
 
@@ -53,6 +58,8 @@ class Money {
   readonly facts = new Map<string, Fact>()
   /** its purse in the store has heard from this process */
   introduced = false
+  /** how often a later epoch told an older state of something */
+  back = 0
   /** Postgres is being asked */
   refreshing: Promise<void> | undefined
 
@@ -78,11 +85,17 @@ class Money {
     return this.#sum(bucket)?.amount ?? 0n
   }
 
-  learn(news: readonly Fact[]): void {
+  /** @returns whether something of it is older than what is known */
+  learn(news: readonly Fact[]): boolean {
+    let older = false
     for (const fact of news) {
       const old = this.facts.get(fact.bucket)
       if (!old || old.version < fact.version) this.facts.set(fact.bucket, fact)
+      else if (old.version > fact.version) older = true
+      // Of a later epoch, and yet less was counted.
+      if (old && old.version < fact.version && withoutEpoch(old.version) > withoutEpoch(fact.version)) this.back++
     }
+    return older
   }
 
   /** @returns whether there was such a reservation */
@@ -108,11 +121,14 @@ export class Wallet implements Payers {
   readonly #spoolId: string
   readonly #load: WalletOptions['load']
   readonly #log: WalletOptions['log']
+  readonly #wentBack: NonNullable<WalletOptions['wentBack']>
+  #doubting = false
   readonly #users = new Map<number, Money>()
   readonly #timer: NodeJS.Timeout
   #beats = 0
 
-  constructor({ store, spoolId, load, log }: WalletOptions) {
+  constructor({ store, spoolId, load, log, wentBack = () => {} }: WalletOptions) {
+    this.#wentBack = wentBack
     this.#store = store
     this.#spoolId = spoolId
     this.#load = load
@@ -175,11 +191,36 @@ export class Wallet implements Payers {
 
   /** Asks Postgres again: of one user, or of all. @throws when it cannot be asked */
   async refresh(user?: number): Promise<void> {
+    let doubtful: Money | undefined
     for (const [id, news] of await this.#load(user === undefined ? undefined : [user])) {
       const money = this.#of(id)
-      money.learn(news)
+      if (money.learn(news)) doubtful = money
       if (money.introduced) void this.#record(money, news)
     }
+    if (doubtful) void this.#doubt(doubtful)
+  }
+
+  /**
+   * Asks Postgres of all again after it went back, and tells the store what it knows of anybody.
+   * @returns how many sums are older than they were known to be. @throws when Postgres cannot be asked
+   */
+  async renew(): Promise<number> {
+    let told: Promise<void>[] = []
+    for (const [id, news] of await this.#load()) {
+      const money = this.#of(id)
+      money.learn(news)
+      told.push(money.introduced ? this.#record(money, news) : this.#store.correct(money.purse, news))
+      if (told.length < AT_ONCE) continue
+      await Promise.all(told)
+      told = []
+    }
+    await Promise.all(told)
+    let older = 0
+    for (const money of this.#users.values()) {
+      older += money.back
+      money.back = 0
+    }
+    return older
   }
 
   /** What is spent of each bucket of a user and not put aside; fresh if Postgres can be asked soon. */
@@ -233,6 +274,25 @@ export class Wallet implements Payers {
       return this.#store.record(money.purse, { facts, gone: gone === undefined ? [holder] : [gone, holder] })
     const holds = [{ holder, amounts, ttlMs: UNBOOKED_MS }]
     return this.#store.record(money.purse, { facts, gone: gone === undefined ? undefined : [gone], holds })
+  }
+
+  // What was read may have been overtaken by what was booked meanwhile; what is asked for now may not be older than what is known now.
+  async #doubt(money: Money): Promise<void> {
+    if (this.#doubting) return
+    this.#doubting = true
+    try {
+      const known = new Map(money.facts)
+      for (const fact of (await this.#load([money.user])).get(money.user) ?? []) {
+        const before = known.get(fact.bucket)?.version ?? 0n
+        if (fact.version >= before) continue
+        this.#wentBack(`${fact.bucket} of user ${money.user} was at version ${before} and is at ${fact.version}`)
+        break
+      }
+    } catch {
+      // Whoever reads next doubts again.
+    } finally {
+      this.#doubting = false
+    }
   }
 
   // One at a time of each user, however many ask.

@@ -1,0 +1,89 @@
+// The epoch of a database: whether it is still the one that was seen before, and no older state of it.
+import type pg from 'pg'
+
+/** Where a database stands; of two that are seen one after the other the second is never behind the first, unless it went back. */
+export interface Standing {
+  /** its epoch; undefined while its row is not there: a backup is being put back */
+  number: number | undefined
+  /** the next transaction's number */
+  at: bigint
+  /** this database, its table of balances and that one's triggers, however often they were made anew */
+  body: string
+  /** how often a standby took over; undefined where we may not know */
+  timeline: string | undefined
+  /** of the cluster of files; undefined where we may not know */
+  system: string | undefined
+}
+
+/** An epoch is the upper part of a version: whatever is counted in a later one is larger. */
+const BITS = 48n
+/** As SQL: what is added to a row's own version. Read in a statement of its own table it locks nobody out but who begins an epoch. */
+export const epochPart = `(select number::bigint << ${BITS} from database_epoch)`
+/** What a row itself says its version is. */
+export const withoutEpoch = (version: bigint): bigint => version & ((1n << BITS) - 1n)
+
+const ALL = `select (select number from database_epoch) as number, pg_snapshot_xmax(pg_current_snapshot())::text as at,
+    concat_ws('/', (select oid from pg_database where datname = current_database()), 'balances'::regclass::oid,
+      pg_relation_filenode('balances'::regclass),
+      (select string_agg(oid || tgenabled, '.' order by oid) from pg_trigger where tgrelid = 'balances'::regclass and not tgisinternal)) as body`
+const MORE = `, case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
+    (pg_control_system()).system_identifier::text as system`
+/** The server does not know it, or this role may not: managed servers differ. */
+const REFUSED = new Set(['42501', '42883', '0A000', '55000'])
+
+interface Row {
+  number: number | null
+  at: string
+  body: string
+  timeline?: string | null
+  system?: string
+}
+
+// Who was refused once asks on that connection for less: each refusal is a line in the server's log.
+const refused = new WeakSet<pg.Client>()
+
+/** @throws also while a backup is being put back, and its tables are not there yet */
+export async function standingOf(client: pg.Client): Promise<Standing> {
+  const { rows } = await client.query<Row>(refused.has(client) ? ALL : ALL + MORE).catch(error => {
+    if (!REFUSED.has((error as { code?: string }).code ?? '')) throw error
+    refused.add(client)
+    return client.query<Row>(ALL)
+  })
+  const { number, at, body, timeline, system } = rows[0]!
+  return { number: number ?? undefined, at: BigInt(at), body, timeline: timeline ?? undefined, system }
+}
+
+/** Why `now` does not follow on `before`, in words, and whether it is behind it for sure; undefined when it does follow. */
+export function brokenBetween(before: Standing, now: Standing): { why: string; back: boolean } | undefined {
+  const differs = (what: 'system' | 'timeline' | 'body') =>
+    before[what] !== undefined && now[what] !== undefined && before[what] !== now[what]
+  if ((now.number ?? 0) < (before.number ?? 0))
+    return { why: `its epoch was ${before.number} and is ${now.number ?? 'gone'}`, back: true }
+  // Of another server transactions are numbered anew.
+  if (differs('system')) return { why: 'it is another server', back: false }
+  if (now.at < before.at) return { why: `its transactions were at ${before.at} and are at ${now.at}`, back: true }
+  if (differs('timeline')) return { why: 'a standby has taken over', back: false }
+  if (differs('body')) return { why: 'its tables were made anew', back: false }
+  return undefined
+}
+
+/** Begins the next epoch after `known`, unless another process has done so. @returns the epoch in force */
+export async function beginEpoch(client: pg.Client, known: number): Promise<number> {
+  await client.query('begin')
+  try {
+    // Who wrote versions in the old one has ended by then, and who comes writes them in the new one.
+    await client.query(`set local lock_timeout = '2s'`)
+    await client.query('lock table database_epoch in access exclusive mode')
+    await client.query(
+      'update database_epoch set number = $1::integer + 1, began_at = clock_timestamp() where number <= $1::integer',
+      [known],
+    )
+    const { rows } = await client.query<{ number: number }>('select number from database_epoch')
+    if (!rows[0]) throw new Error('the epoch of the database has no row: is a backup being put back?')
+    await client.query('commit')
+    return rows[0].number
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw error
+  }
+}

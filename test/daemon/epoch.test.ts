@@ -1,0 +1,89 @@
+// An older database is put back under a running daemon: it is recognised and told, everything is read again, and the money is exact.
+import pino from 'pino'
+import t from 'tap'
+import { controlClient } from '../../src/control/client.ts'
+import type { StatusView } from '../../src/control/view.ts'
+import { move } from '../../src/core/books/ledger.ts'
+import { createKey, revokeKey } from '../../src/core/record/key.ts'
+import { backupOf } from '../helpers/database.ts'
+import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
+import { redisMissing, redisServer } from '../helpers/redis.ts'
+
+const readiness = async ({ daemon }: TestGateway) =>
+  (await (await fetch(`${daemon.opsUrl}/readyz`)).json()) as { status: string; degraded: string[] }
+
+const usage = { input_tokens: 1_000, output_tokens: 10 }
+/** What a request comes to: the group is billed at the price of claude-sonnet-5-5. */
+const COST = 1_000n * 2_000n + 10n * 10_000n
+
+for (const redis of [false, true])
+  t.test(`a restored backup, ${redis ? 'with Redis' : 'alone'}`, { skip: redis && (await redisMissing()) }, async t => {
+    const said: string[] = []
+    const log = pino({ level: 'info' }, { write: line => void said.push((JSON.parse(line) as { msg: string }).msg) })
+    const gw = await gateway(t, {
+      log,
+      beatMs: 100,
+      user: { balance: '10' },
+      accounts: [{ script: { usage } }],
+      config: { 'redis.url': redis ? (await redisServer(t)).url : undefined },
+    })
+    const { db } = gw.database
+    const ask = async (more: object = {}, key = gw.key) => {
+      const reply = await gw.send(hello(more), { key })
+      await reply.text()
+      return reply.status
+    }
+    const alice = await db.selectFrom('users').select('id').where('name', '=', 'alice').executeTakeFirstOrThrow()
+    const other = await createKey(db, gw.secret, { user: 'alice', group: 'main', name: 'other', valuePrefix: 'sk-' })
+    await gw.inForce()
+    for (let n = 1; n <= 3; n++) t.equal(await ask(), 200)
+    await gw.usage(3)
+    const backup = await backupOf(t, gw.config['database.url']!)
+    await until(t, 'the daemon is back', async () => (await readiness(gw)).status === 'ok')
+    t.notOk(
+      said.some(line => /older state|not where it was/.test(line)),
+      'a lost connection is no lost state',
+    )
+
+    // What the backup does not know: two requests, a top-up, and that a key is revoked.
+    for (let n = 4; n <= 5; n++) t.equal(await ask(), 200)
+    await gw.usage(5)
+    await move(db, { user: alice.id, amount: 5_000_000_000n, kind: 'topup' })
+    await revokeKey(db, 'other')
+    await gw.inForce()
+    t.equal(await ask({}, other.key), 401)
+    gw.mock.script('cred-a1', { hold: 'start', usage })
+    const running = gw.send(hello({ stream: true }))
+    await gw.mock.until(s => s.holding === 1)
+
+    await backup.restore()
+    await until(t, 'it is recognised', () =>
+      said.some(line => /^database: Postgres went back to an older state/.test(line)),
+    )
+    const { status, degraded } = await readiness(gw)
+    t.equal(status, 'degraded')
+    t.match(degraded.join('\n'), /^database: Postgres went back to an older state at .* see gw ledger verify$/m)
+    const view = await controlClient(gw.config['control.socket']).get<StatusView>('/status')
+    t.match(view.degraded.join('\n'), /went back to an older state/)
+
+    gw.mock.release()
+    const stream = await running
+    t.match([stream.status, await stream.text()].join(' '), /^200 [\s\S]*message_stop/, 'no stream is cut')
+    gw.mock.script('cred-a1', { usage })
+    t.equal(await ask({}, other.key), 200, 'the key is not revoked any more')
+
+    // Five that ended before, of which the backup knows three; the stream; and the last one.
+    await gw.usage(7)
+    const balance = async () =>
+      (await db.selectFrom('balances').select('balance').where('user_id', '=', alice.id).executeTakeFirstOrThrow())
+        .balance
+    t.equal(await balance(), 10_000_000_000n - 7n * COST, 'each is charged once, and the top-up is lost')
+    const spent = async () => (await gw.daemon.gateway.wallet.spent(alice.id)).get('balance')!.spent
+    t.equal(-(await spent()), await balance(), 'the purse knows what Postgres says')
+
+    // Purses go by what follows, though its versions are lower than those of before.
+    await move(db, { user: alice.id, amount: -(await balance()), kind: 'adjustment' })
+    await until(t, 'who has nothing left is refused', async () => (await ask()) === 403)
+    const epoch = await db.selectFrom('database_epoch').select('number').executeTakeFirstOrThrow()
+    t.equal(epoch.number, 1)
+  })
