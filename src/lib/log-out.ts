@@ -23,8 +23,6 @@ export interface LogOutOptions {
   /** the most that wait; default 20 000 lines and 16 M characters */
   mostLines?: number
   mostCharacters?: number
-  /** after which a disk that is full is tried again; default 1 s */
-  againMs?: number
 }
 
 // One call of the system takes so much: no more than a pipe holds.
@@ -54,7 +52,6 @@ export class LogOut {
     const usual = {
       worth: 8 * 1024,
       soonMs: 1_000,
-      againMs: 1_000,
       mostLines: 20_000,
       mostCharacters: 16 * 1024 * 1024,
     }
@@ -66,6 +63,12 @@ export class LogOut {
     const { mostLines, mostCharacters, worth, soonMs } = this.#by
     if (this.#gone) {
       this.#dropped++
+      return
+    }
+    // Longer than all that may wait: nothing has to be written before there is room again.
+    if (line.length > mostCharacters && this.#lines === 0) {
+      this.#dropped++
+      this.#by.told(1)
       return
     }
     // Until there is room for many again: else the log would be in shreds, and full of our own words.
@@ -115,7 +118,7 @@ export class LogOut {
   #put(chunk: Chunk): void {
     this.#writing = chunk
     this.#sink(chunk.text, error => {
-      if (error) return this.#failed(error, chunk)
+      if (error) return this.#failed()
       this.#writing = undefined
       this.#lines -= chunk.lines
       this.#characters -= chunk.text.length
@@ -129,13 +132,8 @@ export class LogOut {
     })
   }
 
-  #failed({ code }: NodeJS.ErrnoException, chunk: Chunk): void {
-    // A disk that is full may have room again.
-    if (code === 'ENOSPC' || code === 'EDQUOT') {
-      setTimeout(() => this.#put(chunk), this.#by.againMs).unref()
-      return
-    }
-    // Nobody is left to be told: neither a pipe that was closed nor a terminal comes back.
+  // Nobody is left to be told: neither a pipe that was closed nor a terminal comes back.
+  #failed(): void {
     this.#gone = true
     this.#dropped += this.#lines
     this.#writing = undefined
@@ -190,12 +188,19 @@ function terminalSink(): Sink {
   }
 }
 
-/** In a thread of libuv: a disk may stand still, too. */
-export function fileSink(fd: number): Sink {
+// A disk that takes no more, or a file: there may be room again.
+const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO'])
+
+/**
+ * In a thread of libuv: a disk may stand still, too. One that is full is tried again after `againMs`, with what it has not taken:
+ * it may have taken half a line.
+ */
+export function fileSink(fd: number, againMs = 1_000): Sink {
   return (text, done) => {
     const write = (rest: Buffer): void =>
       fs.write(fd, rest, (error, written) => {
-        if (error) done(error)
+        if (error && FULL.has(error.code)) setTimeout(write, againMs, rest).unref()
+        else if (error) done(error)
         else if (written < rest.length) write(rest.subarray(written))
         else done()
       })

@@ -1,11 +1,12 @@
 // Lines of the log and whoever reads them: a reader that stands still, one that leaves, and one that takes its time.
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { fileSink, LogOut, type LogOutOptions, type Sink, streamSink } from '../../src/lib/log-out.ts'
+import { fileSink, LogOut, type LogOutOptions, streamSink } from '../../src/lib/log-out.ts'
 import { until } from '../helpers/gateway.ts'
 
 /** A log, and the other end of its socket, which reads nothing until it is told to. */
@@ -84,24 +85,46 @@ t.test('a reader that leaves, and one that never reads: the end does not wait fo
   t.ok(still.out.state().waiting > 0)
 })
 
-t.test('a few lines wait for others, but not long; and a disk that is full is tried again', async t => {
+t.test('a line that is longer than all that may wait is dropped and told, and those after it are written', async t => {
+  const { out, reader, told, lines } = await read(t, { mostCharacters: 1_000 })
+  reader.resume()
+  out.write(line(0))
+  out.write('after it\n')
+  await out.flush(60_000)
+  await until(t, 'it is read', () => lines().length === 2)
+  t.strictSame(lines(), ['dropped 1', 'after it'])
+  t.strictSame(told, [1])
+  t.strictSame(out.state(), { waiting: 0, dropped: 1, stuck: false })
+})
+
+t.test('a few lines wait for others, but not long', async t => {
   const { out, reader, lines } = await read(t, { worth: 10_000, soonMs: 1 })
   reader.resume()
   out.write('one\n')
   await until(t, 'it is written', () => lines().length === 1)
+})
 
-  const folder = t.testdir()
-  const fd = openSync(path.join(folder, 'log'), 'w')
+t.test('a file that takes half a line and no more is tried again with the other half', async t => {
+  const file = path.join(t.testdir(), 'log')
+  const fd = openSync(file, 'w')
   t.teardown(() => closeSync(fd))
-  let full = 2
-  const disk = fileSink(fd)
-  const sink: Sink = (text, done) => {
-    if (full-- > 0) done(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }))
-    else disk(text, done)
-  }
-  const file = new LogOut(sink, { told: () => {}, worth: 1, againMs: 1 })
-  for (const n of upTo(50)) file.write(line(n))
-  await file.flush(60_000)
-  t.strictSame(numbers(readFileSync(path.join(folder, 'log'), 'utf8').split('\n').slice(0, -1)), upTo(50))
-  t.equal(file.state().dropped, 0)
+  const limit = (...more: string[]) =>
+    execFileSync('prlimit', ['--pid', `${process.pid}`, ...more])
+      .toString()
+      .trim()
+  const before = limit('--fsize', '--output', 'SOFT', '--noheadings')
+  const bytes = 20_500
+  // Else it would end this process; a disk that is full sends none.
+  process.on('SIGXFSZ', () => {})
+  limit(`--fsize=${bytes}:`)
+  t.teardown(() => limit(`--fsize=${before}:`))
+  const out = new LogOut(fileSink(fd, 1), { told: () => {}, worth: 1 })
+  for (const n of upTo(50)) out.write(line(n))
+  await until(t, 'the file is full', () => statSync(file).size === bytes)
+  await out.flush(10)
+  t.ok(out.state().waiting > 0)
+  limit(`--fsize=${before}:`)
+  await out.flush(60_000)
+  t.strictSame(readFileSync(file, 'utf8'), upTo(50).map(line).join(''), 'each line is there once, and none is torn')
+  t.equal(out.state().dropped, 0)
 })
