@@ -117,3 +117,20 @@ t.test('with neither, lines are kept, and written when the disk is back', async 
     Array.from({ length: 25 }, (_, n) => line(n)),
   )
 })
+
+t.test('what nobody takes until the end is in the log, in lines that a log can take', async t => {
+  const { till, disk, database, log } = tillFor(t)
+  disk(false)
+  database(false)
+  const all = Array.from({ length: 120 }, (_, n) => line(n))
+  for (const each of all) till.take(each)
+  await till.close(50)
+  const said = log.filter(each => each.includes('could be written nowhere: '))
+  matchAll(t, said, [/^error 1 to 50 of 120 lines/, /^error 51 to 100 of 120 lines/, /^error 101 to 120 of 120 lines/])
+  t.strictSame(
+    said.flatMap(each => each.slice(each.indexOf('{')).split('\n')),
+    all,
+  )
+  till.take(line(120))
+  t.equal(log.at(-1), `error a line of usage could be written nowhere: ${line(120)}`, 'one that comes late, too')
+})

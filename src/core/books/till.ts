@@ -39,6 +39,8 @@ const LOOK_MS = 1_000
 const MOST = 100_000
 const BATCH = 500
 const CLOSE_MS = 2_500
+// Lines of usage that are one of the log, when nothing else took them.
+const LOGGED = 50
 
 export function openTill({ spool, folder, refusedFile, policy, book, refused, log }: TillOptions): Till {
   // What the disk refused, oldest first.
@@ -46,6 +48,7 @@ export function openTill({ spool, folder, refusedFile, policy, book, refused, lo
   let trouble: string | undefined
   let retrying: Promise<void> | undefined
   let most = BATCH
+  let ended = false
 
   const say = (now: string | undefined) => {
     if (now !== undefined && trouble === undefined) log('error', `usage spool: ${now}`)
@@ -121,7 +124,8 @@ export function openTill({ spool, folder, refusedFile, policy, book, refused, lo
   return {
     take(line) {
       if (kept.length === 0 && append(line)) return
-      kept.push(line)
+      if (ended) log('error', `a line of usage could be written nowhere: ${line}`)
+      else kept.push(line)
     },
     closed: () =>
       trouble !== undefined && (policy().whenFull === 'refuse' || kept.length >= MOST) ? trouble : undefined,
@@ -130,7 +134,13 @@ export function openTill({ spool, folder, refusedFile, policy, book, refused, lo
       clearInterval(timer)
       look()
       await within(withinMs, lastTry()).catch(() => {})
-      if (kept.length > 0) log('error', `${kept.length} lines of usage could be written nowhere: ${kept.join('\n')}`)
+      ended = true
+      // A line of the log that is too long is written nowhere either.
+      for (let n = 0; n < kept.length; n += LOGGED) {
+        const some = kept.slice(n, n + LOGGED)
+        const which = `${n + 1} to ${n + some.length} of ${kept.length} lines of usage`
+        log('error', `${which} could be written nowhere: ${some.join('\n')}`)
+      }
     },
   }
 }
