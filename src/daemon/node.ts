@@ -399,7 +399,9 @@ export async function startWorker(
     ownTrouble.met(error.code ?? 'ACCEPT'),
   )
   opened.add('listener', () => closeNow(server))
-  const steering = steer({ gateway, live, stop: logging.stop, endMs: END_MS, urgentMs: URGENT_MS })
+  let deadline = Infinity
+  const drainMs = () => Math.max(0, Math.min(gateway.config['drain_timeout'], deadline - performance.now()))
+  const steering = steer({ gateway, live, stop: logging.stop, drainMs, endMs: END_MS, urgentMs: URGENT_MS })
   const control = open('control socket')(
     await controlServer(config['control.socket'], socketMode(config), {
       'GET /ping': () => ({ pong: true }),
@@ -439,7 +441,6 @@ export async function startWorker(
   opened.keep()
   const ending = new Ending()
   let stopping: Promise<unknown> | undefined
-  let deadline = Infinity
   let last = END_MS
   const stop = async () => {
     phase = 'draining'

@@ -12,7 +12,7 @@ export interface Signals extends Disposable {
   readonly second: Promise<void>
   /** it has come */
   readonly urgent: boolean
-  /** As if SIGTERM had come; `now`: and a second one. */
+  /** As if SIGTERM had come, unless one has; `now`: and a second one. */
   raise(now: boolean): void
 }
 
@@ -33,8 +33,9 @@ export function takeSignals(): Signals {
       return heard > 1
     },
     raise(now) {
-      listener('SIGTERM')
-      if (now) listener('SIGTERM')
+      // Whoever asks for an end once more, or after a signal, need not want it sooner.
+      if (heard === 0) listener('SIGTERM')
+      if (now && heard === 1) listener('SIGTERM')
     },
     [Symbol.dispose]() {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.off(name, listener)

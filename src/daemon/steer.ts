@@ -16,11 +16,13 @@ export function steer(options: {
   live: Live
   /** ends the process: in order, or now */
   stop: ((now: boolean) => void) | undefined
+  /** how long requests under way have, ms, from now on */
+  drainMs: () => number
   /** how long giving everything back may take, ms, in order and now */
   endMs: number
   urgentMs: number
 }): Steer {
-  const { gateway: gw, live, stop, endMs, urgentMs } = options
+  const { gateway: gw, live, stop, drainMs, endMs, urgentMs } = options
   return {
     drain({ undo = false }) {
       if (gw.draining) throw new Refusal('conflict', 'gw is stopping: that is a drain that cannot be undone')
@@ -37,7 +39,7 @@ export function steer(options: {
       return {
         pid: process.pid,
         in_flight: live.inFlight(),
-        drain_ms: now ? 0 : gw.config['drain_timeout'],
+        drain_ms: now ? 0 : Math.round(drainMs()),
         end_ms: now ? urgentMs : endMs,
       }
     },

@@ -7,7 +7,7 @@ import { examples } from '../declare.ts'
 export function define(noun: Command, act: Act): void {
   noun
     .description(
-      'Runs the gateway in the foreground until SIGTERM, Ctrl-C or gw stop; requests in flight then finish. Again: it ends within a second.',
+      'Runs the gateway in the foreground until SIGTERM, Ctrl-C or gw stop; requests in flight then finish. A second signal ends it within a second.',
     )
     .option('--demo', 'a scripted provider, a user and keys in a temporary data dir; Ctrl-C removes it all')
     .option('--no-traffic', 'no background traffic in the demo')

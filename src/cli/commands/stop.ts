@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { StopAsked, Stopping } from '../../control/view.ts'
 import { Refusal } from '../../lib/refusal.ts'
-import { formatDuration, roughly } from '../../lib/units.ts'
+import { roughly } from '../../lib/units.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
 import { daemon, requests } from '../live.ts'
@@ -37,7 +37,7 @@ export function define(noun: Command, act: Act): void {
         const { pid, in_flight, drain_ms, end_ms } = await control.post<Stopping>('/stop', asked)
         const stopping = { pid, in_flight, stopped: false }
         if (!wait) {
-          const left = now ? '' : `, with ${formatDuration(drain_ms)} to finish`
+          const left = now ? '' : `, with ${roughly(drain_ms)} to finish`
           gw.out.print(stopping, `gw (process ${pid}) is stopping; ${requests(in_flight)} under way${left}`)
           return
         }
