@@ -449,6 +449,8 @@ export async function startWorker(
     // Idle ones stay, too: who asks on one at this moment is answered, and told to connect elsewhere next time.
     net.Server.prototype.close.call(server)
     await drained(gateway, () => deadline - performance.now())
+    // Nobody is waited for any more: who still comes on an open connection is refused, instead of begun and cut.
+    gateway.drained = true
     ending.within(last)
     await letGo(gateway, ending)
     await ending.wait(books.drain(ending.left(BOOKED)), () => ending.left(BOOKED))
@@ -525,7 +527,7 @@ async function drained(gateway: Gateway, left: () => number): Promise<void> {
 /** Ends what is left with an error its client understands. Whoever does not let go is cut off with its connection. */
 async function letGo(gateway: Gateway, ending: Ending): Promise<void> {
   while (gateway.live.size > 0 && ending.left(LET_GO) > 0) {
-    for (const down of gateway.live) down.interrupt(new Failure('DRAINING'))
+    for (const down of gateway.live) down.interrupt(new Failure('DRAINING', ['is shutting down']))
     await new Promise(resolve => setTimeout(resolve, 25))
   }
 }

@@ -81,6 +81,6 @@ export interface Gateway {
   readonly pools: Pools
   /** the process is ending: who comes on an open connection is answered for the last time */
   draining: boolean
-  /** an operator lets nobody new in, until that is undone (`gw drain`) */
+  /** nobody new is let in: by an operator, until that is undone (`gw drain`), or since what is left is being ended */
   drained: boolean
 }

@@ -58,7 +58,10 @@ async function walk(gw: Gateway, req: IncomingMessage, down: Downstream, outcome
   const { kind } = found.route
   outcome.route = found.route.path
   down.dialect = found.dialect
-  if (gw.drained) throw new Failure('DRAINING', [], { retryAfterMs: COME_BACK_MS })
+  if (gw.drained) {
+    const why = gw.draining ? 'is shutting down' : 'takes no new requests at the moment'
+    throw new Failure('DRAINING', [why], { retryAfterMs: COME_BACK_MS })
+  }
   // Before a byte of the body is read: a stranger must not make us hold 100 MB.
   const caller = authenticate(gw, req, outcome.ip, found.route)
   note(outcome, caller)

@@ -350,7 +350,7 @@ export const codes = {
     fault: 'upstream',
     text: 'The upstream did not finish its answer within %s; ask for a stream, which has no such limit, or for less.',
   },
-  DRAINING: { status: 503, type: 'api_error', fault: 'gateway', text: 'The gateway is shutting down, please retry.' },
+  DRAINING: { status: 503, type: 'api_error', fault: 'gateway', text: 'The gateway %s, please retry.' },
   CLIENT_GONE: { status: 499, type: 'api_error', fault: 'downstream', text: 'The client closed the connection.' },
   INTERNAL_ERROR: { status: 500, type: 'api_error', fault: 'gateway', text: 'Internal error.' },
 } as const satisfies Record<string, FailureKind>

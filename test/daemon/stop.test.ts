@@ -12,6 +12,7 @@ import { dataDir, run, serve, setUp, spool } from '../helpers/daemon.ts'
 import { gateway, hello, until } from '../helpers/gateway.ts'
 import { outageOf } from '../helpers/outage.ts'
 import { redisMissing, redisServer } from '../helpers/redis.ts'
+import { connect, head, post } from '../helpers/wire.ts'
 
 const ask = (url: string, key: string, more: object = {}) =>
   fetch(`${url}/v1/messages`, { method: 'POST', headers: { 'x-api-key': key }, body: JSON.stringify(hello(more)) })
@@ -40,6 +41,9 @@ t.test(
     const daemon = await startDaemon(config, { log, access: pino({ level: 'silent' }) })
     const done = await ask(daemon.url, gw.key)
     await done.text()
+    const late = await connect(t, daemon.url)
+    await late.write(head('GET /v1/models', { 'x-api-key': gw.key }))
+    await late.saw(/"last_id":.*}/)
     gw.mock.script('*', { hold: 4, chunks: ['a', 'b', 'c'] })
     const cut = await ask(daemon.url, gw.key, { stream: true })
     await gw.mock.until(stats => stats.holding === 1)
@@ -49,6 +53,10 @@ t.test(
     t.teardown(() => process.kill(redis.pid(), 'SIGCONT'))
     const stopped = daemon.stop(0, 2_000)
     t.match(await cut.text(), /\n\nevent: error\ndata: .*"code":"DRAINING".*\n\n$/, 'who is cut off is told')
+    // Usage is on its way to Postgres, or would be.
+    await late.write(post(gw.key, hello({ stream: true })))
+    t.equal(await late.end(), 'FIN')
+    t.match(late.text, /HTTP\/1.1 503 [\s\S]*"code":"DRAINING"/, 'who comes after that is refused, not begun and cut')
     await stopped
     t.equal(lines(dir), 2, 'what was used is on disk')
     const named = said.filter(line => / no end within \d+ ms; gw ends without it$/.test(line))
@@ -147,7 +155,8 @@ t.test('gw drain lets nobody new in, until that is undone', async t => {
   t.match(await cli.gw('drain --wait --timeout 1ms'), { code: 8, stderr: /^gw: 1 request still under way after 1ms; / })
   const refused = await ask(gw.url, gw.key)
   t.match([refused.status, refused.headers.get('retry-after'), refused.headers.get('connection')].join(), '503,5,close')
-  t.match(await refused.json(), { error: { type: 'api_error', code: 'DRAINING' } })
+  const message = 'The gateway takes no new requests at the moment, please retry.'
+  t.match(await refused.json(), { error: { type: 'api_error', code: 'DRAINING', message } })
   for (const url of [`${gw.url}/health`, `${gw.daemon.opsUrl}/readyz`]) {
     const reply = await fetch(url)
     t.equal(reply.status, 503, url)

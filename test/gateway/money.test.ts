@@ -505,7 +505,7 @@ t.test('a shutdown does not wait for those who have left', async t => {
   })
   await leaveAt(t, gw, s => s.holding === 1)
   await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
-  for (const down of gw.daemon.gateway.live) down.interrupt(new Failure('DRAINING'))
+  for (const down of gw.daemon.gateway.live) down.interrupt(new Failure('DRAINING', ['is shutting down']))
   await gw.mock.until(s => s.aborted === 1)
 })
 
