@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
 import { openEmbedded } from '../../src/db/embedded.ts'
+import '../loading/tmp.mjs'
 
 const here = createHash('sha256')
   .update(import.meta.dirname)
@@ -25,8 +26,27 @@ export async function startForAll(): Promise<void> {
   // Databases come and go by the hundred: cleaning up in each, and compiling its queries, is work for nothing.
   for (const setting of ['autovacuum', 'jit']) await admin.query(`alter system set ${setting} = off`)
   await admin.query('select pg_reload_conf()')
+  await forgetTheDead(admin)
   await admin.end()
   await embedded.release({ keep: true })
+}
+
+/** Drops what files left behind that were killed: they are in memory. */
+async function forgetTheDead(admin: pg.Client): Promise<void> {
+  const { rows } = await admin.query<{ datname: string }>(
+    "select datname from pg_database where datname ~ '^t_[0-9]+_'",
+  )
+  for (const { datname } of rows) {
+    if (!lives(Number(datname.split('_')[1]))) await admin.query(`drop database if exists ${datname} with (force)`)
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 /** Stops it, unless another run is under way. */

@@ -2,6 +2,7 @@
 // By way of NODE_OPTIONS (.taprc), since tap's own --import come first among arguments; a child of the test is spared it.
 import module from 'node:module'
 import '../../bin/load.mjs'
+import './tmp.mjs'
 
 process.env.NODE_OPTIONS = (process.env.NODE_OPTIONS ?? '')
   .replace(/"?--import=\S*test\/loading\/load\.mjs"?/, '')
