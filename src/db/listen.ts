@@ -10,7 +10,7 @@ export const NODES = 'gw_nodes'
 
 /**
  * What is done with a notification. '' after a reconnection: anything may have changed, maybe on another server. undefined
- * while notifications do not arrive, each second: what is there is to be asked for.
+ * while notifications do not arrive, or are not known to, each second: what is there is to be asked for.
  */
 export type Heard = (payload: string | undefined) => void
 
@@ -51,6 +51,10 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
   let closed = false
   let timer: NodeJS.Timeout | undefined
   let heardAt = performance.now()
+  // Of the connection that listens now: whether a beat has come back on it.
+  let proven = false
+  // Of the one before: whether none came back. Then it is not taken on trust that they do now.
+  let distrusted = false
   let answeredAt = performance.now()
   let beating: Promise<void> | undefined
   let told: string | undefined
@@ -72,13 +76,18 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
     }
     if (closed) return leave(fresh)
     ear = fresh
-    heardAt = performance.now()
+    proven = false
+    if (!distrusted) heardAt = performance.now()
     fresh.on('notification', ({ channel, payload = '' }) => {
-      if (channel === beat) heardAt = performance.now()
-      else for (const heard of channels.get(channel) ?? []) heard(payload)
+      if (channel === beat) {
+        heardAt = performance.now()
+        proven = true
+        distrusted = false
+      } else for (const heard of channels.get(channel) ?? []) heard(payload)
     })
     fresh.once('end', () => {
       ear = undefined
+      distrusted ||= deaf() && !silent()
       if (closed) return
       log('warn', 'lost the connection that hears changes; reconnecting')
       retry(250)
@@ -153,7 +162,7 @@ export async function openEars(connection: pg.ClientConfig, options: EarsOptions
   }, beatMs).unref()
   const polls = setInterval(() => {
     watch()
-    if (deaf() && !silent()) tell(undefined)
+    if ((!proven || deaf()) && !silent()) tell(undefined)
   }, POLL_MS).unref()
   beating = speak().finally(() => (beating = undefined))
 

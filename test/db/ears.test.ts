@@ -6,13 +6,14 @@ import { freshDatabase } from '../helpers/database.ts'
 import { until } from '../helpers/gateway.ts'
 import { outageOf } from '../helpers/outage.ts'
 
-async function ears(t: Test) {
+async function ears(t: Test, { beatMs = 100, pooled = false } = {}) {
   const outage = await outageOf(t, await freshDatabase(t))
+  outage.deafen(pooled)
   const said: string[] = []
   const heard: (string | undefined)[] = []
   const open = await openEars(
     { connectionString: outage.url, connectionTimeoutMillis: 10_000 },
-    { log: (level, line) => said.push(`${level}: ${line}`), beatMs: 100 },
+    { log: (level, line) => said.push(`${level}: ${line}`), beatMs },
   )
   t.teardown(() => open.close())
   await open.hear('news', payload => heard.push(payload))
@@ -66,4 +67,33 @@ t.test('behind a transaction pooler changes are asked for each second, and that 
   t.notOk(heard.includes('lost'))
   outage.deafen(false)
   await until(t, 'all is well again', () => open.trouble() === undefined)
+})
+
+t.test('they are asked for until a first beat has come back, however long that may take', async t => {
+  const { outage, open, heard, notify } = await ears(t, { beatMs: 600_000, pooled: true })
+  t.equal(open.trouble(), undefined, 'nothing is known to be wrong yet')
+  await until(t, 'changes are asked for', () => heard.includes(undefined))
+  outage.deafen(false)
+  await notify('one')
+  await until(t, 'and heard, too, where they can be', () => heard.includes('one'))
+})
+
+t.test('a pooler that is started anew is still one, and that is told all the time', async t => {
+  const { outage, open, heard, said } = await ears(t)
+  outage.deafen(true)
+  await until(t, 'it is told', () => /do not arrive/.test(open.trouble() ?? ''))
+  await outage.down()
+  await until(t, 'it is gone', () => /does not answer/.test(open.trouble() ?? ''))
+  await outage.up()
+  await until(t, 'it is back', () => heard.includes(''))
+  const before = heard.length
+  await until(
+    t,
+    'changes are asked for',
+    () => heard.slice(before).filter(payload => payload === undefined).length >= 2,
+  )
+  t.notOk(
+    said.some(line => /arrive again/.test(line)),
+    'nobody says that they arrive',
+  )
 })
