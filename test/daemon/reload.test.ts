@@ -1,38 +1,11 @@
 // A reload: what may be applied is, what takes a restart is named, what is wrong changes nothing, and no request notices any of it.
-import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import pino from 'pino'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { controlClient } from '../../src/control/client.ts'
 import type { ReloadView } from '../../src/control/view.ts'
-import { type Home, home } from '../cli/gw.ts'
-import { gateway, hello, type Setup, type TestGateway, until } from '../helpers/gateway.ts'
+import { hello, until } from '../helpers/gateway.ts'
 import { matchAll } from '../helpers/match.ts'
-
-interface Reloadable {
-  gw: TestGateway
-  cli: Home
-  /** what was logged, as JSON lines */
-  lines: string[]
-  configure(yaml: string): Promise<string>
-  file(name: string, text: string): Promise<string>
-}
-
-/** A gateway that reads the gw.yaml of a home, so that the commands of that home find it. */
-async function reloadable(t: Test, yaml: string, setup: Setup = {}): Promise<Reloadable> {
-  const cli = await home(t)
-  await mkdir(cli.dataDir)
-  const configure = (text: string) => cli.file('config/gw.yaml', text)
-  await configure(yaml)
-  const lines: string[] = []
-  const gw = await gateway(t, {
-    ...setup,
-    read: { env: cli.env },
-    config: { 'control.socket': path.join(cli.dataDir, 'gw.sock'), ...setup.config },
-    log: pino({ level: 'info', base: null, timestamp: false }, { write: line => void lines.push(line) }),
-  })
-  return { gw, cli, lines, configure, file: cli.file }
-}
+import { reloadable } from '../helpers/reloadable.ts'
 
 t.test('what may be applied is, what takes a restart is named, and what is wrong changes nothing', async t => {
   const { gw, cli, lines, configure, file } = await reloadable(t, 'limits.body: 1MB\n')
