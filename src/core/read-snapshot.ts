@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Db } from '../db/connect.ts'
+import { assertWhole, lacking } from '../db/epoch.ts'
 import type { Platform } from '../db/schema.ts'
 import type { Secret } from '../lib/secret.ts'
 import { Credential } from './credential.ts'
@@ -47,11 +48,13 @@ const shipped = shippedPrices()
 /**
  * Reads everything in one transaction, so that it never mixes two states, and lets other work happen between pages.
  * What `before` holds of the same credentials need not be decrypted again, and of the same keys it is kept: a load that finds
- * nothing new leaves little to be collected.
+ * nothing new leaves little to be collected. @throws HalfRestored: what is not there yet must not be taken for gone
  */
 export function loadSnapshot(db: Db, secret: Secret, before?: Snapshot): Promise<Snapshot> {
   return oneState(db, async tx => {
-    const { rows } = await sql<{ at: string }>`select pg_current_snapshot()::text as at`.execute(tx)
+    const { rows } = await sql<{ at: string; lacking: string | null }>`
+      select pg_current_snapshot()::text as at, ${sql.raw(lacking)} as lacking`.execute(tx)
+    assertWhole(rows[0]!.lacking)
     const users = new Shards<number, UserFacts>(byId).draft()
     await eachPage(
       after => userRows(tx).where('deleted_at', 'is', null).where('id', '>', after).orderBy('id').limit(PAGE).execute(),

@@ -1,7 +1,7 @@
 // Sees that Postgres went back to an older state, or may have, while this process knew a newer one: then everything is read again.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { beginEpoch, brokenBetween, type Standing, standingOf } from '../db/epoch.ts'
+import { beginEpoch, brokenBetween, HalfRestored, type Standing, standingOf } from '../db/epoch.ts'
 import type { Ears } from '../db/listen.ts'
 
 /** What came of reading everything again. */
@@ -44,18 +44,34 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
   let renew: (() => Promise<Renewed>) | undefined
   let renewing: Promise<void> | undefined
   let failed = false
+  /** in words, while the database is not whole */
+  let half: string | undefined
   let beats = 0
 
+  async function standing(client: Parameters<typeof standingOf>[0]): Promise<Standing> {
+    try {
+      const now = await standingOf(client)
+      if (half !== undefined) log('info', 'database: it is whole again')
+      half = undefined
+      return now
+    } catch (error) {
+      if (error instanceof HalfRestored) {
+        if (half === undefined) log('warn', `database: ${error.message} Serving by what was known last; usage waits`)
+        half = error.message
+      }
+      throw error
+    }
+  }
+
   async function look(client: Parameters<typeof standingOf>[0]): Promise<void> {
-    const now = await standingOf(client)
-    if (now.number === undefined) throw new Error('a backup is being put back')
+    const now = await standing(client)
     const before = last
     const broken = before && brokenBetween(before, now)
     const behind = broken ?? (suspicion === undefined ? undefined : { why: suspicion, back: true })
     if (behind) found(behind)
-    else if (before && now.number > before.number!) found({ why: 'another node has seen it', back: false })
+    else if (before && now.number > before.number) found({ why: 'another node has seen it', back: false })
     // Once for each time that it is found, however long the reading takes.
-    const number = before && behind ? await beginEpoch(client, before.number!) : now.number
+    const number = before && behind ? await beginEpoch(client, before.number) : now.number
     suspicion = undefined
     last = { ...now, number }
     if (pending || !before || ++beats % SELDOM === 0) remember(file, last)
@@ -106,6 +122,7 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
       if (pending) await again()
     },
     trouble() {
+      if (half !== undefined) return `database: ${half} Serving by what was known last; usage waits`
       if (pending) return `database: Postgres is not where it was (${pending.why}), and everything is being read again`
       if (told && performance.now() - told.at > TOLD_MS) told = undefined
       return told?.line

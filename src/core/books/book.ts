@@ -1,5 +1,5 @@
 // Book: a batch of spool lines becomes usage rows, what they take of balances, subscriptions and quotas, and ledger entries, in one transaction.
-import { epochPart } from '../../db/epoch.ts'
+import { assertWhole, epochPart, lacking } from '../../db/epoch.ts'
 import { arrayOf, copyRow, isElsewhere, type Session } from '../../db/session.ts'
 import type { Fact } from '../../store/store.ts'
 import { rowColumns } from '../usage/columns.ts'
@@ -176,11 +176,15 @@ interface BalanceRow {
 type Learn = (user: number, facts: Fact[]) => void
 
 async function lockBalances(session: Session, lines: readonly UsageLine[]): Promise<BalanceRow[]> {
-  const { rows } = await session.run<BalanceRow>(
-    `select user_id, balance, version + ${epochPart} as version from (select set_config('gw.booking', 'on', true)) booking, balances
+  const { rows } = await session.run<BalanceRow & { lacking: string | null }>(
+    `select user_id, balance, version + ${epochPart} as version, ${lacking} as lacking from (select set_config('gw.booking', 'on', true)) booking, balances
       where user_id = any($1::integer[]) order by user_id for update of balances`,
     [arrayOf(distinct(lines.map(line => line.user_id)))],
   )
+  // Where nobody has a balance, all of them may be yet to come.
+  const { lacking: what } =
+    rows[0] ?? (await session.run<{ lacking: string | null }>(`select ${lacking} as lacking`)).rows[0]!
+  assertWhole(what)
   return rows
 }
 
