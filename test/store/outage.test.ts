@@ -272,13 +272,8 @@ t.test('a Redis that loses its memory: what is held is put back before anybody n
   for (const store of stores) t.same(await store.held(['busy']), [0])
 })
 
-t.test('a Redis that loses its memory: who is waited for, and for how long', { skip }, async t => {
-  const server = await redisServer(t)
-  const [store] = await two(t, server)
-  const admin = server.client()
-  const sleeper = await child(t, server, 'sleeper')
-  t.equal(await sleeper.order({ do: 'take', key: 'k', places: 3, ttlMs: LONG }), 3)
-  await until(t, 'it is known', async () => (await store.holders(['processes'])).length === 3)
+/** Waits until the first has looked again who is there. */
+async function looked(t: Test, store: Store): Promise<void> {
   const left = async () => (await store.holders(['processes'])).find(({ holder }) => holder === 'one')!.leftMs
   let before = 0
   await until(t, 'the first has looked since', async () => {
@@ -286,6 +281,16 @@ t.test('a Redis that loses its memory: who is waited for, and for how long', { s
     before = await left()
     return last > 0 && before > last
   })
+}
+
+t.test('a Redis that loses its memory: who is waited for, and for how long', { skip }, async t => {
+  const server = await redisServer(t)
+  const [store] = await two(t, server)
+  const admin = server.client()
+  const sleeper = await child(t, server, 'sleeper')
+  t.equal(await sleeper.order({ do: 'take', key: 'k', places: 3, ttlMs: LONG }), 3)
+  await until(t, 'it is known', async () => (await store.holders(['processes'])).length === 3)
+  await looked(t, store)
 
   sleeper.process.kill('SIGSTOP')
   await admin.flushall()
@@ -303,6 +308,38 @@ t.test('a Redis that loses its memory: who is waited for, and for how long', { s
   sleeper.process.kill('SIGCONT')
   t.equal(await sleeper.order({ do: 'renew', key: 'k', places: 3, ttlMs: LONG }), 0, 'but loses nothing')
   await until(t, 'all are known again', async () => (await store.held(['k']))[0] === 4)
+})
+
+t.test('a Redis that comes back as it was a while ago has lost its memory, too', { skip }, async t => {
+  const server = await redisServer(t)
+  const [store] = await two(t, server)
+  const sleeper = await child(t, server, 'sleeper')
+  await until(t, 'it is known', async () => (await store.holders(['processes'])).length === 3)
+  await looked(t, store)
+  const spent = (amount: bigint, version: bigint) => ({ facts: [{ bucket: 'b', spent: amount, version }] })
+  await store.record('p', {
+    ...spent(0n, 1n),
+    holds: [{ holder: 'h', amounts: [{ bucket: 'b', amount: 9n }], ttlMs: LONG }],
+  })
+  await server.client().save()
+  t.equal(await sleeper.order({ do: 'take', key: 'k', places: 3, ttlMs: LONG }), 3)
+  await store.record('p', { ...spent(9n, 2n), gone: ['h'] })
+
+  sleeper.process.kill('SIGSTOP')
+  await server.kill()
+  await until(t, 'it is noticed', () => inTrouble([store]))
+  await server.start()
+  const admin = server.client()
+  await until(t, 'the other is waited for', async () => (await admin.exists('gw:coming-back:{processes}')) === 1)
+  sleeper.process.kill('SIGCONT')
+  await until(t, 'all is well', () => well([store]))
+  t.notOk(await store.acquire('k', 'new', 3, LONG), 'what was taken since is put back before anybody new is let in')
+  const wants = [{ bucket: 'b', amount: 1n, limit: 9n }]
+  t.strictSame(
+    await store.reserve('p', 'new', wants, LONG),
+    { held: false, unknown: ['b'] },
+    'and no old purse believed',
+  )
 })
 
 t.test('a place that Redis alone forgot is put back; one that was taken away is not', { skip }, async t => {

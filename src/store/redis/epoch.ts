@@ -25,6 +25,8 @@ export interface EpochOptions {
 export class Epoch {
   /** of the memory that this process knows; '' before it knows any */
   id = ''
+  /** It is not known yet whose memory the connection leads to. */
+  #reached = false
   readonly #options: EpochOptions
   readonly #keys: readonly string[]
 
@@ -43,12 +45,28 @@ export class Epoch {
     return answers
   }
 
+  /** There is a connection, a new one: to a server that may have been started again. */
+  connected(): void {
+    this.#reached = false
+  }
+
   async meet(me: string, others: readonly string[], guests: number, fresh: string): Promise<boolean> {
     const { send, message } = this.#options
-    const args = [this.id, fresh, me, PROCESS_TTL_MS, EPOCH_TTL_MS, guests, ...message, ...others]
+    const args = [
+      this.id,
+      fresh,
+      me,
+      PROCESS_TTL_MS,
+      EPOCH_TTL_MS,
+      guests,
+      this.#reached ? 0 : 1,
+      ...message,
+      ...others,
+    ]
     const call = new Call('meet', [PROCESSES], this.#keys, args, (answer: [string, number]) => answer)
     const [[id, lost]] = (await sendTogether([call], send)) as [[string, number]]
     this.id = id
+    this.#reached = true
     return lost === 1
   }
 

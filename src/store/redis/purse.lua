@@ -1,5 +1,6 @@
 -- Change what is known and held of a purse; with `wants`, only if there is room for the first of `holds`.
--- KEYS[1] hash: "used B", "spent B", "version B", "start B" of each bucket B, "hold H" of each holder H: JSON [bucket, amount, ...]
+-- KEYS[1] hash: "used B", "spent B", "version B", "start B" of each bucket B, "hold H" of each holder H: JSON [bucket, amount, ...];
+--   "server", which wrote it
 -- KEYS[2] sorted set of holders, scored by expiry (ms)
 -- ARGV how long the purse is kept after this (ms), 1 to mend or 0; then lists, each after its length:
 --   wants: bucket, amount, limit or '', start and oldest of the window or '', ''
@@ -130,6 +131,15 @@ local function is_news(version, known)
   return #version > #known or (#version == #known and version > known)
 end
 
+-- What a server has from before it was started is as old as its disk: it is read anew from the database, and all who hold
+-- something of it have come back with that.
+local server = epoch and epoch:match('^%S-%.(%x+) ')
+local wrote = server and redis.call('HGET', purse, 'server')
+if wrote and wrote ~= server then
+  redis.call('DEL', purse, ends)
+  wrote = false
+end
+
 for _, holder in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now_text)) do
   drop(holder)
 end
@@ -205,6 +215,10 @@ for _ = 1, tonumber(next_arg()) do
   longest = math.max(longest, ttl)
 end
 write_sums()
+
+if server and not wrote and redis.call('EXISTS', purse) == 1 then
+  redis.call('HSET', purse, 'server', server)
+end
 
 -- Never less than it has; a minute less than `keep` is as good, and most touches then have nothing to prolong.
 local left, ends_left = redis.call('PTTL', purse), redis.call('PTTL', ends)

@@ -145,7 +145,10 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
   // A server of a cluster that is only being connected fails its callers: not when it is first needed, then, and not
   // while the client itself is asking for the first time.
   client.on('+node', (server: Redis) => client.status === 'ready' && void reach(server))
-  client.on('ready', () => (error = undefined))
+  client.on('ready', () => {
+    error = undefined
+    epoch.connected()
+  })
   client.on('close', onLost)
   ears.on('error', () => {})
   ears.on('ready', () => {
