@@ -2,7 +2,17 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { Head } from './call.ts'
 import type { Made } from './script.ts'
-import { type Counted, emptySums, noCounts, type Outcome, type Row, type Stats, type Sums, statsOf } from './stats.ts'
+import {
+  type Counted,
+  emptySums,
+  noCounts,
+  type Outcome,
+  type Row,
+  type Stats,
+  type Sums,
+  statsOf,
+  viewOf,
+} from './stats.ts'
 import type { Counts, Usage } from './step.ts'
 
 export interface BookOptions {
@@ -44,6 +54,8 @@ export interface Book {
 export function createBook(options: BookOptions): Book {
   let total = emptySums()
   let byCredential = new Map<string, Sums>()
+  const sumsOf = (credential?: string) =>
+    credential === undefined ? total : (byCredential.get(credential) ?? emptySums())
   const waiters = new Set<Waiter>()
   const changed = () => {
     for (const waiter of waiters) waiter.check()
@@ -52,7 +64,7 @@ export function createBook(options: BookOptions): Book {
   const book: Book = {
     record: options.record,
     stats(credential) {
-      return statsOf(credential === undefined ? total : (byCredential.get(credential) ?? emptySums()))
+      return statsOf(sumsOf(credential))
     },
     begin(head, id, connection) {
       const own = byCredential.get(head.credential) ?? emptySums()
@@ -69,9 +81,8 @@ export function createBook(options: BookOptions): Book {
         }
         const waiter: Waiter = {
           check() {
-            const stats = book.stats(credential)
             try {
-              if (predicate(stats)) settle(() => resolve(stats))
+              if (predicate(viewOf(sumsOf(credential)))) settle(() => resolve(book.stats(credential)))
             } catch (error) {
               settle(() => reject(error))
             }

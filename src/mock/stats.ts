@@ -125,12 +125,30 @@ export function emptySums(): Sums {
 }
 
 /** A copy that later requests do not change. */
-export function statsOf({ rows, ...sums }: Sums): Stats {
-  const bodies = rows.map(({ seen, raw }) => ({
+export function statsOf(sums: Sums): Stats {
+  return { ...sumsIn(sums), bodies: seenIn(sums) }
+}
+
+/** The same for who looks at once: thousands of records are copied only when they are looked at. */
+export function viewOf(sums: Sums): Stats {
+  return {
+    ...sumsIn(sums),
+    get bodies() {
+      return seenIn(sums)
+    },
+  }
+}
+
+const sumsIn = ({ rows: _, ...sums }: Sums): Omit<Stats, 'bodies'> => ({
+  ...sums,
+  statuses: { ...sums.statuses },
+  billed: { ...sums.billed },
+})
+
+const seenIn = ({ rows }: Sums): Seen[] =>
+  rows.map(({ seen, raw }) => ({
     ...seen,
     get body() {
       return raw?.toString() ?? null
     },
   }))
-  return { ...sums, statuses: { ...sums.statuses }, billed: { ...sums.billed }, bodies }
-}
