@@ -46,6 +46,7 @@ import { upstreamGuard } from '../lib/guard/upstream.ts'
 import type { Log } from '../lib/log.ts'
 import type { Unread } from '../lib/log-out.ts'
 import { codeOf, OwnTrouble } from '../lib/own-trouble.ts'
+import { keepTick } from '../lib/tick.ts'
 import { createMetrics } from '../ops/metrics.ts'
 import { createOpsServer } from '../ops/server.ts'
 import { createStore } from '../store/open.ts'
@@ -132,6 +133,7 @@ export async function startWorker(
   logging: WorkerOptions,
   embedded?: Promise<Embedded>,
 ): Promise<Worker> {
+  keepTick()
   const { log } = logging
   const { now = Date.now } = logging
   const startedAt = now()
