@@ -4,6 +4,7 @@ import { open, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { formatSize } from '../../lib/units.ts'
 import type { Fold, Outcome } from '../outcome.ts'
+import { Together } from '../together.ts'
 import { type ExplainFile, minuteOf, nameOf, parseName } from './files.ts'
 import { explainLine } from './line.ts'
 
@@ -74,6 +75,17 @@ export function openRecorder(options: RecorderOptions): Recorder {
   let flushing: Promise<void> | undefined
   let closed = false
 
+  const ended = new Together(o => {
+    if (waitingBytes > WAITING_MOST) {
+      dropped++
+      return
+    }
+    const minute = Math.floor(o.at / MINUTE)
+    let same = waiting.get(minute)
+    if (!same) waiting.set(minute, (same = { bytes: Buffer.allocUnsafe(WAITING_FIRST), length: 0, lines: 0 }))
+    waitingBytes += put(same, explainLine(o))
+  })
+
   async function writeAll(): Promise<void> {
     const batch = waiting
     waiting = new Map()
@@ -103,6 +115,7 @@ export function openRecorder(options: RecorderOptions): Recorder {
   async function flush(): Promise<void> {
     // What is waiting now is not in the batch under way.
     while (flushing) await flushing
+    ended.settle()
     if (waiting.size === 0 && !recorder.due) return
     flushing = writeAll().finally(() => {
       flushing = undefined
@@ -113,18 +126,13 @@ export function openRecorder(options: RecorderOptions): Recorder {
 
   return {
     ended(o: Outcome) {
-      if (closed || keepMs() === 0) return
-      if (waitingBytes > WAITING_MOST) {
-        dropped++
-        return
-      }
-      const minute = Math.floor(o.at / MINUTE)
-      let same = waiting.get(minute)
-      if (!same) waiting.set(minute, (same = { bytes: Buffer.allocUnsafe(WAITING_FIRST), length: 0, lines: 0 }))
-      waitingBytes += put(same, explainLine(o))
+      if (!closed && keepMs() > 0) ended.add(o)
     },
     flush,
-    state: () => ({ dropped, trouble, bytes: recorder.bytes }),
+    state() {
+      ended.settle()
+      return { dropped, trouble, bytes: recorder.bytes }
+    },
     async close() {
       clearInterval(timer)
       closed = true

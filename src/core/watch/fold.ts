@@ -2,6 +2,7 @@
 import { promptTokens } from '../../dialect/usage.ts'
 import { type Classified, classify, isProvidersFault } from '../errors/classify.ts'
 import type { AttemptRecord, Fold, Outcome } from '../outcome.ts'
+import { Together } from '../together.ts'
 import { OTHER } from './classes.ts'
 import { accept, binOf, createSketch, type Sketch } from './sketch.ts'
 import { Tally } from './tally.ts'
@@ -121,61 +122,70 @@ export function createFold(options: FoldOptions): WatchFold {
     return counts
   }
 
+  function count(o: Outcome): void {
+    const at = o.at + o.durationMs
+    // By the clock as it is now: a request that began before that was put back ended in a future which is none any more.
+    if (at >= slice.until && now() >= slice.until) {
+      over.push(slice)
+      slice = begin(now())
+      // Whoever writes them stands still with Postgres, and requests go on.
+      if (over.length > mostSlices) options.lost?.(over.shift()!)
+    }
+    const wrong = classify(o)
+    const success = wrong === undefined || wrong.recovered
+    const group = o.groupId ?? 0
+    const model = modelClass(o.model, success && o.upstreamModel !== '')
+    const last = cell(o.platform, group, o.accountId ?? 0, model)
+    const user = payer(slice.users, o.userId)
+    const key = payer(slice.keys, o.keyId)
+    const path = ofPath(slice.paths, pathClass(o.path))
+    const tokens = o.metered ? promptTokens(o.usage) : 0
+    const cost = Number(o.cost)
+    addRequest(last, o, tokens, cost)
+    addRequest(user, o, tokens, cost)
+    addRequest(key, o, tokens, cost)
+    addRequest(path, o, tokens, cost)
+    if (!success) for (const tally of [last, user, key, path]) addError(tally, o, wrong)
+    else if (o.metered) {
+      const { durationMs, firstTokenMs } = o
+      const bin = binOf(durationMs)
+      const first = binOf(firstTokenMs)
+      addTimes(last, durationMs, bin, firstTokenMs, first)
+      addTimes(user, durationMs, bin, firstTokenMs, first)
+      addTimes(key, durationMs, bin, firstTokenMs, first)
+      addTimes(path, durationMs, bin, firstTokenMs, first)
+    }
+    if (success) {
+      last.success++
+      user.success++
+      key.success++
+      path.success++
+    }
+    if (o.metered) slice.queued.accept(o.waitedMs)
+    if (o.attempts.length === 0) return
+    let upstreamMs = 0
+    for (const attempt of o.attempts) {
+      upstreamMs += Math.max(0, attempt.endedMs - attempt.startedMs)
+      // Whoever failed it bears it, not whoever was asked last.
+      const one = attempt.accountId === o.accountId ? last : cell(o.platform, group, attempt.accountId, model)
+      addAttempt(one, attempt)
+      addAttempt(user, attempt)
+      addAttempt(key, attempt)
+      addAttempt(path, attempt)
+    }
+    slice.upstream.accept(upstreamMs)
+  }
+
+  const ended = new Together(count)
   return {
     ended(o) {
-      const at = o.at + o.durationMs
-      // By the clock as it is now: a request that began before that was put back ended in a future which is none any more.
-      if (at >= slice.until && now() >= slice.until) {
-        over.push(slice)
-        slice = begin(now())
-        // Whoever writes them stands still with Postgres, and requests go on.
-        if (over.length > mostSlices) options.lost?.(over.shift()!)
-      }
-      const wrong = classify(o)
-      const success = wrong === undefined || wrong.recovered
-      const group = o.groupId ?? 0
-      const model = modelClass(o.model, success && o.upstreamModel !== '')
-      const last = cell(o.platform, group, o.accountId ?? 0, model)
-      const user = payer(slice.users, o.userId)
-      const key = payer(slice.keys, o.keyId)
-      const path = ofPath(slice.paths, pathClass(o.path))
-      const tokens = o.metered ? promptTokens(o.usage) : 0
-      const cost = Number(o.cost)
-      addRequest(last, o, tokens, cost)
-      addRequest(user, o, tokens, cost)
-      addRequest(key, o, tokens, cost)
-      addRequest(path, o, tokens, cost)
-      if (!success) for (const tally of [last, user, key, path]) addError(tally, o, wrong)
-      else if (o.metered) {
-        const { durationMs, firstTokenMs } = o
-        const bin = binOf(durationMs)
-        const first = binOf(firstTokenMs)
-        addTimes(last, durationMs, bin, firstTokenMs, first)
-        addTimes(user, durationMs, bin, firstTokenMs, first)
-        addTimes(key, durationMs, bin, firstTokenMs, first)
-        addTimes(path, durationMs, bin, firstTokenMs, first)
-      }
-      if (success) {
-        last.success++
-        user.success++
-        key.success++
-        path.success++
-      }
-      if (o.metered) slice.queued.accept(o.waitedMs)
-      if (o.attempts.length === 0) return
-      let upstreamMs = 0
-      for (const attempt of o.attempts) {
-        upstreamMs += Math.max(0, attempt.endedMs - attempt.startedMs)
-        // Whoever failed it bears it, not whoever was asked last.
-        const one = attempt.accountId === o.accountId ? last : cell(o.platform, group, attempt.accountId, model)
-        addAttempt(one, attempt)
-        addAttempt(user, attempt)
-        addAttempt(key, attempt)
-        addAttempt(path, attempt)
-      }
-      slice.upstream.accept(upstreamMs)
+      if (o.at + o.durationMs < slice.until) return ended.add(o)
+      // All that wait belong to the slice that may be over now.
+      ended.settle()
+      count(o)
     },
     cut(all = false) {
+      ended.settle()
       const at = now()
       if (all || at >= slice.until) {
         over.push(slice)
