@@ -37,6 +37,7 @@ const SELDOM = 30
 export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<EpochKeeper> {
   const file = path.join(dataDir, 'database.json')
   let last = remembered(file)
+  let seen: Standing | undefined
   let suspicion: string | undefined
   /** recognised, and not everything is read again yet */
   let pending: { why: string; back: boolean } | undefined
@@ -73,7 +74,10 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
     // Once for each time that it is found, however long the reading takes.
     const number = before && behind ? await beginEpoch(client, before.number) : now.number
     suspicion = undefined
-    last = { ...now, number }
+    // Held against the next but one: a server that crashes may forget the last half second of what it promised nobody, as a NOTIFY.
+    const settled = behind ? now : (seen ?? before ?? now)
+    last = { ...now, number, at: settled.at, entry: settled.entry }
+    seen = now
     if (pending || !before || ++beats % SELDOM === 0) remember(file, last)
     if (pending) void again()
   }
@@ -101,7 +105,12 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
           'info',
           `database: all is read again (${why}), and nothing that was known of money is missing; ${booked}`,
         )
-      const line = `database: Postgres went back to an older state at ${new Date().toISOString()} (${why}): all is read again, ${older} sum${older === 1 ? '' : 's'} of money ${older === 1 ? 'is' : 'are'} older than known, ${booked}; top-ups and changes made since are lost, see gw ledger verify`
+      // At the start nothing was known yet.
+      const sums =
+        older === 0
+          ? ''
+          : `${older} sum${older === 1 ? '' : 's'} of money ${older === 1 ? 'is' : 'are'} older than known, `
+      const line = `database: Postgres went back to an older state at ${new Date().toISOString()} (${why}): all is read again, ${sums}${booked}; top-ups and changes made since are lost, see gw ledger verify`
       told = { at: performance.now(), line }
       log('warn', line)
     } catch (error) {
@@ -135,16 +144,23 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
 
 function remembered(file: string): Standing | undefined {
   try {
-    const { at, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as Omit<Standing, 'at'> & { at: string }
-    return { ...rest, at: BigInt(at) }
+    const {
+      at,
+      entry = 0,
+      ...rest
+    } = JSON.parse(readFileSync(file, 'utf8')) as Omit<Standing, 'at' | 'entry'> & {
+      at: string
+      entry?: string
+    }
+    return { ...rest, at: BigInt(at), entry: BigInt(entry) }
   } catch {
     return undefined
   }
 }
 
-function remember(file: string, { at, ...rest }: Standing): void {
+function remember(file: string, { at, entry, ...rest }: Standing): void {
   try {
-    writeFileSync(`${file}.new`, JSON.stringify({ ...rest, at: `${at}` }), { mode: 0o600 })
+    writeFileSync(`${file}.new`, JSON.stringify({ ...rest, at: `${at}`, entry: `${entry}` }), { mode: 0o600 })
     renameSync(`${file}.new`, file)
   } catch {
     // The spool says what is wrong with the disk.

@@ -7,6 +7,8 @@ export interface Standing {
   number: number
   /** the next transaction's number */
   at: bigint
+  /** the last entry of the ledger, by its number; a database from a dump has transactions of its own, but no entries */
+  entry: bigint
   /** this database, its table of balances and that one's triggers, however often they were made anew */
   body: string
   /** how often a standby took over; undefined where we may not know */
@@ -57,6 +59,7 @@ export function assertWhole(lacking: string | null): void {
 export const withoutEpoch = (version: bigint): bigint => version & ((1n << BITS) - 1n)
 
 const ALL = `select (select number from database_epoch) as number, ${lacking} as lacking, pg_snapshot_xmax(pg_current_snapshot())::text as at,
+    (select last_value::text from ledger_seq) as entry,
     concat_ws('/', (select oid from pg_database where datname = current_database()), 'balances'::regclass::oid,
       pg_relation_filenode('balances'::regclass),
       (select string_agg(oid || tgenabled, '.' order by oid) from pg_trigger where tgrelid = 'balances'::regclass and not tgisinternal)) as body`
@@ -70,6 +73,7 @@ interface Row {
   number: number | null
   lacking: string | null
   at: string
+  entry: string
   body: string
   timeline?: string | null
   system?: string
@@ -87,10 +91,10 @@ export async function standingOf(client: pg.Client): Promise<Standing> {
     refused.add(client)
     return client.query<Row>(ALL)
   })
-  const { number, lacking, at, body, timeline, system } = rows[0]!
+  const { number, lacking, at, entry, body, timeline, system } = rows[0]!
   assertWhole(lacking)
   if (number === null) throw new HalfRestored('database_epoch has no row')
-  return { number, at: BigInt(at), body, timeline: timeline ?? undefined, system }
+  return { number, at: BigInt(at), entry: BigInt(entry), body, timeline: timeline ?? undefined, system }
 }
 
 /** Why `now` does not follow on `before`, in words, and whether it is behind it for sure; undefined when it does follow. */
@@ -98,6 +102,8 @@ export function brokenBetween(before: Standing, now: Standing): { why: string; b
   const differs = (what: 'system' | 'timeline' | 'body') =>
     before[what] !== undefined && now[what] !== undefined && before[what] !== now[what]
   if (now.number < before.number) return { why: `its epoch was ${before.number} and is ${now.number}`, back: true }
+  if (now.entry < before.entry)
+    return { why: `its ledger was at entry ${before.entry} and is at ${now.entry}`, back: true }
   // Of another server transactions are numbered anew.
   if (differs('system')) return { why: 'it is another server', back: false }
   if (now.at < before.at) return { why: `its transactions were at ${before.at} and are at ${now.at}`, back: true }

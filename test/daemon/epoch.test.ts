@@ -1,13 +1,17 @@
 // An older database is put back under a running daemon: it is recognised and told, everything is read again, and the money is exact.
+import { tmpdir } from 'node:os'
 import { sql } from 'kysely'
 import pino from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
 import { controlClient } from '../../src/control/client.ts'
 import type { StatusView } from '../../src/control/view.ts'
 import { move } from '../../src/core/books/ledger.ts'
 import { createKey, revokeKey } from '../../src/core/record/key.ts'
-import type { Db } from '../../src/db/connect.ts'
-import { backupOf } from '../helpers/database.ts'
+import { keepEpoch } from '../../src/daemon/epoch.ts'
+import { type Db, openDatabase } from '../../src/db/connect.ts'
+import { openEars } from '../../src/db/listen.ts'
+import { backupOf, freshDatabase } from '../helpers/database.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 import { redisMissing, redisServer } from '../helpers/redis.ts'
 
@@ -125,3 +129,34 @@ for (const redis of [false, true])
     const epoch = await db.selectFrom('database_epoch').select('number').executeTakeFirstOrThrow()
     t.equal(epoch.number, redis ? 1 : 2)
   })
+
+t.test('what is put back while nobody runs is told at the next start', async t => {
+  const url = await freshDatabase(t)
+  const dataDir = t.testdir()
+  const { config } = loadConfig({ env: { GW_DATABASE_URL: url }, flags: { data_dir: tmpdir() } })
+  const database = await openDatabase(config, { migrate: false })
+  t.teardown(() => database.close())
+  const { db, connection } = database
+  await sql`select nextval('ledger_seq') from generate_series(1, 9)`.execute(db)
+  const said: string[] = []
+  const start = async (t: Test) => {
+    const ears = await openEars(connection, { log() {} })
+    t.teardown(ears.close)
+    const epoch = await keepEpoch({ ears, dataDir, log: (_, line) => void said.push(line) })
+    // It knows of nobody's money yet.
+    await epoch.follow(async () => ({ lines: 0, older: 0 }))
+    epoch.close()
+    return epoch.trouble()
+  }
+  t.equal(await start(t), undefined)
+  await sql`vacuum full balances`.execute(db)
+  t.equal(await start(t), undefined, 'tables of which nothing is missing')
+  t.match(said.join('\n'), /nothing that was known of money is missing/)
+  // A dump brings its own state of the ledger; transactions go on as they were.
+  await sql`vacuum full balances`.execute(db)
+  await sql`select setval('ledger_seq', 4)`.execute(db)
+  t.match(
+    await start(t),
+    /^database: Postgres went back to an older state at .* \(its ledger was at entry 9 and is at 4\)/,
+  )
+})

@@ -217,6 +217,8 @@ export function openSpool(options: SpoolOptions): Spool {
     state: () => ({ waiting, oldest: ages.oldest(), error }),
     async rewind() {
       while (moving) await moving
+      // Its files are shut, and their numbers may be others' by now.
+      if (closed) return 0
       let lines = 0
       for (const segment of segments) {
         lines += tellLines({ ...stretchOf(segment), from: 0, to: segment.moved }, options.inherited ?? (() => {}))
