@@ -1,10 +1,8 @@
 // From `database.url` to how Postgres is connected to, with TLS as libpq means it.
 
-import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import type { SslMode } from '../config/server-url.ts'
-import { Refusal } from '../lib/refusal.ts'
-import { why } from '../lib/why.ts'
+import { authorityIn, pemIn } from '../lib/certificate.ts'
 import { types } from './session.ts'
 
 export interface Server {
@@ -18,13 +16,19 @@ export interface Server {
  * believes any certificate, unless `sslrootcert` says whom to trust; `verify-ca` asks whether that authority signed it,
  * `verify-full` whether it did so for this host (without sslrootcert: any authority that Node trusts); `prefer` and `allow`
  * encrypt where the server can. Without a mode it is `prefer`, and `disable` on loopback.
- * @throws Refusal `config` when a file cannot be read
+ * @throws Refusal `config` when a file cannot be read or holds something else
  */
 export function serverOf(text: string): Server {
   const [before = '', query = ''] = text.split(/\?(.*)/s)
   const parameters = new URLSearchParams(query)
   const mode = (parameters.get('sslmode') ?? (isLoopback(before, parameters) ? 'disable' : 'prefer')) as SslMode
-  const [ca, cert, key] = ['sslrootcert', 'sslcert', 'sslkey'].map(name => fileOf(name, parameters.get(name)))
+  const fileOf = (name: string, read: typeof pemIn) => {
+    const file = parameters.get(name)
+    return file ? read(`database.url: ${name}`, file) : undefined
+  }
+  const ca = fileOf('sslrootcert', authorityIn)
+  const cert = fileOf('sslcert', pemIn)
+  const key = fileOf('sslkey', pemIn)
   for (const name of ['sslmode', 'sslrootcert', 'sslcert', 'sslkey']) parameters.delete(name)
   const rest = parameters.toString()
   const connectionString = rest === '' ? before : `${before}?${rest}`
@@ -65,16 +69,6 @@ function isLoopback(before: string, parameters: URLSearchParams): boolean {
 function isSocket(before: string, parameters: URLSearchParams): boolean {
   const host = parameters.get('host')
   return host?.startsWith('/') ?? /^[^/]*\/\/([^@/]*@)?(\/|%2f)/i.test(before)
-}
-
-function fileOf(name: string, file: string | null): string | undefined {
-  if (file === null || file === '') return undefined
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : `cannot be read: ${why(error)}`
-    throw new Refusal('config', `database.url: ${name} ${file} ${reason}`, { cause: error })
-  }
 }
 
 /** What pg says when it asked for TLS and was told that there is none. */

@@ -47,10 +47,7 @@ export function openSecret(file: string, { missing }: { missing?: string | undef
     text = create(file)
   }
   if (!/^[0-9a-f]{64}$/i.test(text))
-    throw new Refusal(
-      'config',
-      `secret.key_file ${file} must hold 64 hexadecimal digits; restore it from your backup, or delete it to lose every stored credential and key`,
-    )
+    throw new Refusal('config', `secret.key_file ${file} must hold 64 hexadecimal digits; restore it from your backup`)
   return secretFrom(Buffer.from(text, 'hex'))
 }
 

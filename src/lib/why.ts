@@ -71,6 +71,8 @@ const ofDatabase: readonly (readonly [codes: RegExp, text: string])[] = [
 /** Why Postgres refused, without its voice where an operator can do something about it. */
 export function whyDatabase(error: unknown): string {
   const { code = '', message } = Object(error) as NodeJS.ErrnoException
+  if (code === '28000' && /no encryption|SSL off/.test(message))
+    return 'this user may not connect from here without TLS (pg_hba.conf); write ?sslmode=require or more'
   const known = ofDatabase.find(([codes]) => codes.test(code))?.[1]
   return known ?? `${oneLine(message)} (${code})`
 }

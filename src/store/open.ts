@@ -1,8 +1,6 @@
 // Chooses the store: memory for one process, Redis for many.
 
-import { readFileSync } from 'node:fs'
-import { Refusal } from '../lib/refusal.ts'
-import { why } from '../lib/why.ts'
+import { authorityIn } from '../lib/certificate.ts'
 import { MemoryStore } from './memory.ts'
 import type { Store } from './store.ts'
 
@@ -26,20 +24,12 @@ export interface StoreOptions {
 
 /**
  * Opens the store. A Redis that does not answer does not stop the start: it is the same as one that falls silent later.
- * @throws TypeError when `redisUrl` cannot be read, Refusal when the file cannot
+ * @throws TypeError when `redisUrl` cannot be read, Refusal when the file cannot, or is none
  */
 export async function createStore(options: StoreOptions): Promise<Store> {
   const { redisUrl: url, redisCa, prefix, ...rest } = options
   if (url === undefined) return new MemoryStore(options.now)
   const [{ SharingStore }, { openRedis }] = await Promise.all([import('./sharing.ts'), import('./redis/redis.ts')])
-  const ca = redisCa === undefined ? undefined : read(redisCa)
+  const ca = redisCa === undefined ? undefined : authorityIn('redis.ca_file', redisCa)
   return SharingStore.open({ ...rest, redis: events => openRedis({ url, ca, ...(prefix && { prefix }), ...events }) })
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new Refusal('config', `redis.ca_file ${file} cannot be read: ${why(error)}`, { cause: error })
-  }
 }

@@ -12,6 +12,7 @@ import { freshDatabase } from '../helpers/database.ts'
 import { localhost } from '../helpers/peer.ts'
 
 const cert = path.join(import.meta.dirname, '../fixtures/localhost.cert.pem')
+const key = path.join(import.meta.dirname, '../fixtures/localhost.key.pem')
 
 /** A real Postgres on a port of localhost: its socket answers no SSLRequest, so whoever stands before it does. */
 async function postgres(t: Test, encrypts: boolean) {
@@ -77,6 +78,12 @@ t.test('a server that has TLS', async t => {
     ['127.0.0.1', `?sslmode=verify-full&sslrootcert=${cert}`, /certificate is not for 127\.0\.0\.1/, none],
     ['127.0.0.1', `?sslmode=verify-ca&sslrootcert=${cert}`, /^connected$/, encrypted],
     ['localhost', `?sslmode=verify-full&sslrootcert=/nowhere.pem`, /sslrootcert \/nowhere.pem is not there/, none],
+    [
+      'localhost',
+      `?sslmode=verify-full&sslrootcert=${key}`,
+      /sslrootcert \S+localhost\.key\.pem holds no certificate/,
+      none,
+    ],
   ]
   const { seen, at } = await postgres(t, true)
   for (const [host, query, answer, wanted] of cases) {
@@ -100,6 +107,24 @@ t.test('a server without TLS', async t => {
     t.match(await connect(at('localhost', query)), answer, query)
     t.strictSame({ ...seen }, wanted, query)
   }
+})
+
+t.test('a server that lets nobody in without TLS', async t => {
+  const words = 'no pg_hba.conf entry for host "127.0.0.1", user "gw", database "gw", no encryption'
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C28000\0M${words}\0\0`)
+  const server = net.createServer(client => {
+    client.on('error', () => {})
+    client.once('data', () => {
+      const head = Buffer.from('E....')
+      head.writeInt32BE(fields.length + 4, 1)
+      client.end(Buffer.concat([head, fields]))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  t.match(await connect(`postgres://gw@127.0.0.1:${port}/gw`), /without TLS \(pg_hba\.conf\); write \?sslmode=require/)
 })
 
 t.test('words that are mistyped are told', async t => {
