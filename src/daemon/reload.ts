@@ -1,4 +1,5 @@
 // A reload: the configuration is read again, all of it is checked, and only then what may be applied is put in force.
+import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type Difference, differences, merged } from '../config/difference.ts'
@@ -92,6 +93,12 @@ export function createReloads(options: {
   /** Everything that can go wrong with what was written goes wrong here, before anything is applied. */
   function read() {
     const loaded = source.again()
+    // Somebody who replaces it in two steps, or moved it away, did not ask for the defaults.
+    if (last.file !== undefined && loaded.file !== last.file && !existsSync(last.file))
+      throw new Refusal(
+        'config',
+        `${last.file}: is there no more, and was read before; put it back (an empty one leaves everything at its default), or restart gw to go on without it`,
+      )
     const files = readNamedFiles(loaded.config)
     const applied = differences(last.config, loaded.config, { reloadable: true })
     const config = merged(

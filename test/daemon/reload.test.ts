@@ -1,4 +1,5 @@
 // A reload: what may be applied is, what takes a restart is named, what is wrong changes nothing, and no request notices any of it.
+import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
 import { controlClient } from '../../src/control/client.ts'
@@ -96,6 +97,9 @@ t.test('what may be applied is, what takes a restart is named, and what is wrong
   t.equal((await scrape('none')).status, 401, 'nobody without a token comes in')
 
   gw.daemon.gateway.config = inForce
+  await rm(yaml)
+  t.match(await cli.gw('reload'), { code: 3, stderr: /gw\.yaml: is there no more, and was read before; put it back/ })
+  t.equal((await scrape('none')).status, 401, 'whoever takes the file away did not ask for the defaults')
   await configure('')
   t.equal((await cli.gw('reload')).code, 0)
   t.strictSame(await (await fetch(`${gw.daemon.opsUrl}/readyz`)).json(), { status: 'ok', degraded: [] })
