@@ -56,7 +56,8 @@ export function referencePage(): string {
     'the next reload is good. What the column *reload* marks so is applied, while requests go on; a change of the rest is named',
     'and takes a restart (`gw status`: `needs restart`). `gw reload --dry-run` tells what would be applied. Times and sizes',
     'hold for requests that come; those under way end as they began. `keys.prefix` and `defaults.*` are read by each command.',
-    'A file that was read and is there no more is a mistake, too: an empty one says that all is as by default.',
+    'A file that was read and is there no more is a mistake, too: an empty one says that all is as by default. What the database keeps',
+    'from being done within 2 s (rules of `alerts.file`) is waited for: the command names it and ends with 8, `/readyz` says it until then.',
     'gw logs to stdout alone, so there is no log file to reopen.',
   ]
   for (const [section, keys] of bySection()) {

@@ -8,7 +8,7 @@ import { type Config, type SettingKey, settingKeys, shown } from '../config/sche
 import type { ReloadView } from '../control/view.ts'
 import { type NamedFiles, readNamedFiles } from '../core/named-files.ts'
 import { Refusal } from '../lib/refusal.ts'
-import { within } from '../lib/within.ts'
+import { Late, within } from '../lib/within.ts'
 
 /** Where a configuration comes from: what was read at the start, and how it is read again with the same flags and environment. */
 export interface ConfigSource {
@@ -52,7 +52,7 @@ export interface Reloads {
   reload(by: string): Promise<ReloadView>
   /** What a reload would do now. @throws Refusal `config` */
   preview(): ReloadView
-  /** That the last one was refused, in words; undefined when it was not. */
+  /** That the last one was refused, or not all of it could be done, in words; undefined when neither is so. */
   trouble(): string | undefined
   state(): {
     file: string | undefined
@@ -65,8 +65,8 @@ export interface Reloads {
   }
 }
 
-// A command waits for 5 s at most, and Postgres may stand still.
-const PATIENCE_MS = 4_000
+// Postgres may stand still, and a command waits for 5 s at most: for the reload that is under way, and for its own.
+const PATIENCE_MS = 2_000
 
 export function createReloads(options: {
   source: ConfigSource
@@ -78,8 +78,10 @@ export function createReloads(options: {
   stopping: () => boolean
   log: Pick<Logger, 'info' | 'warn' | 'error'>
   now: () => number
+  /** how long one of `followers` is waited for; default 2 s */
+  patienceMs?: number
 }): Reloads {
-  const { source, inForce, followers, log, now } = options
+  const { source, inForce, followers, log, now, patienceMs = PATIENCE_MS } = options
   // Against the start, since what takes a restart is in force as it was then.
   const { config: atStart } = source.first
   let last = source.first
@@ -87,6 +89,9 @@ export function createReloads(options: {
   let refused: string | undefined
   let restart: readonly Difference[] = []
   const made = new Map(followers.map(one => [one, one.from(inForce.config, options.files)]))
+  // The latest that each does, and of those that are not made of what is in force, why.
+  const work = new Map<Follower, Promise<unknown>>()
+  const behind = new Map<Follower, string>()
   let running: Promise<unknown> = Promise.resolve()
   let next: Promise<ReloadView> | undefined
 
@@ -140,22 +145,40 @@ export function createReloads(options: {
     for (const { key, from, to } of found.applied) log.info(`configuration: ${key} is ${to}, was ${from}`)
     const outcome = { told: [] as string[], failed: [] as string[] }
     for (const follower of followers) {
-      const from = follower.from(config, files)
-      if (isDeepStrictEqual(from, made.get(follower))) continue
-      // Until it is done it is made of neither: the next reload tries again.
-      made.delete(follower)
+      if (isDeepStrictEqual(follower.from(config, files), made.get(follower))) continue
       try {
-        const told = await within(PATIENCE_MS, Promise.resolve(follower.follow(config, files)))
-        for (const { level, line } of told) log[level](line)
-        outcome.told.push(...told.map(({ line }) => line))
-        made.set(follower, from)
+        outcome.told.push(...(await within(patienceMs, follow(follower, config, files))).map(({ line }) => line))
       } catch (error) {
-        outcome.failed.push(`${follower.name}: ${(error as Error).message}; gw reload tries again`)
+        const next = error instanceof Late ? 'it is still waited for' : 'gw reload tries again'
+        behind.set(follower, `${follower.name}: ${(error as Error).message}; ${next}`)
       }
     }
+    outcome.failed.push(...behind.values())
     const done = view(found, outcome)
     tell(by, done)
     return done
+  }
+
+  /**
+   * Whoever did not come in time may come late: then it is one behind the other, so that it cannot undo what came after it, and
+   * of those that wait only the last is done.
+   */
+  function follow(follower: Follower, config: Config, files: NamedFiles): Promise<readonly Told[]> {
+    // Until it is done it is made of neither: the next reload tries again.
+    made.delete(follower)
+    const own: Promise<readonly Told[]> = Promise.resolve(work.get(follower)).then(async () => {
+      if (work.get(follower) !== settled) return []
+      const told = await follower.follow(config, files)
+      for (const { level, line } of told) log[level](line)
+      if (work.get(follower) === settled) {
+        made.set(follower, follower.from(config, files))
+        behind.delete(follower)
+      }
+      return told
+    })
+    const settled = own.catch(() => {})
+    work.set(follower, settled)
+    return own
   }
 
   function tell(by: string, { file, applied, restart, told, failed }: ReloadView): void {
@@ -172,9 +195,12 @@ export function createReloads(options: {
 
   return {
     async reload(by) {
-      if (options.stopping()) throw new Refusal('refused', 'gw is starting or stopping; nothing is reloaded')
       next ??= running.then(() => {
         next = undefined
+        if (options.stopping()) {
+          log.info(`${by}: gw is starting or stopping; nothing is reloaded`)
+          throw new Refusal('refused', 'gw is starting or stopping; nothing is reloaded')
+        }
         const one = once(by)
         running = one.catch(() => {})
         return one
@@ -185,7 +211,8 @@ export function createReloads(options: {
     trouble() {
       const [first, ...others] = refused?.split('\n') ?? []
       const more = others.length === 0 ? '' : ` and ${others.length} more`
-      return first && `the last reload was refused, what was read before holds (${first}${more}; gw config check)`
+      if (first) return `the last reload was refused, what was read before holds (${first}${more}; gw config check)`
+      return behind.size > 0 ? `not all of the last reload is done: ${[...behind.values()].join(', ')}` : undefined
     },
     state: () => ({ file: last.file, readAt, refused, restart: restart.map(({ key }) => key) }),
   }

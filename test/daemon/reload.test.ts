@@ -1,6 +1,7 @@
 // A reload: what may be applied is, what takes a restart is named, what is wrong changes nothing, and no request notices any of it.
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
+import { sql } from 'kysely'
 import t from 'tap'
 import { controlClient } from '../../src/control/client.ts'
 import type { ReloadView } from '../../src/control/view.ts'
@@ -121,6 +122,39 @@ t.test('what the books do when their disk is full is reloaded, though they are o
   await apply('billing.disk_full: refuse\n')
   await answers(200)
 })
+
+t.test(
+  'what Postgres keeps from being done is told until it is done, and what was asked last is done last',
+  async t => {
+    const { gw, cli, configure, file } = await reloadable(t, '')
+    const { db } = gw.database
+    const readyz = async () => (await fetch(`${gw.daemon.opsUrl}/readyz`)).json() as Promise<{ degraded: string[] }>
+    const release = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    const holding = db.transaction().execute(async tx => {
+      await sql`lock table alert_rules`.execute(tx)
+      held.resolve()
+      await release.promise
+    })
+    await held.promise
+    for (const name of ['first', 'second']) {
+      await file(`${name}.yaml`, `rules:\n  - {name: ${name}, metric: error_rate, op: ">", threshold: 99}\n`)
+      await configure(`alerts.file: ../${name}.yaml\n`)
+      t.match(await cli.gw('reload'), {
+        code: 8,
+        stderr: /^alerts\.file: no answer within 2000 ms; it is still waited for$/m,
+      })
+      matchAll(t, (await readyz()).degraded, [
+        /^configuration: not all of the last reload is done: alerts\.file: no answer/,
+      ])
+    }
+    release.resolve()
+    await holding
+    await until(t, 'nothing is left to be done', async () => (await readyz()).degraded.length === 0)
+    const rules = await db.selectFrom('alert_rules').select('name').where('source', '=', 'file').execute()
+    t.strictSame(rules, [{ name: 'second' }])
+  },
+)
 
 t.test('100 reloads, 30 of them of what is wrong, under 200 streams: none fails, none is dropped', async t => {
   const { gw, configure } = await reloadable(t, '', {
