@@ -1,5 +1,6 @@
 // The contract, on every store there is; and what only Redis can get wrong.
 
+import path from 'node:path'
 import t, { type Test } from 'tap'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { createStore } from '../../src/store/open.ts'
@@ -325,6 +326,25 @@ t.test('a URL says which server, which database and who asks', { skip }, async t
   t.notMatch(stranger.trouble(), /secret/, 'and does not say which')
   await stranger.close()
   await t.rejects(createStore({ redisUrl: 'nonsense', processId: 'x', log() {} }), TypeError)
+})
+
+t.test('a private authority signs for Redis where redis.ca_file names it', { skip }, async t => {
+  const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
+  const [cert, key] = [fixture('localhost.cert.pem'), fixture('localhost.key.pem')]
+  const port = await freePort()
+  const tls = ['--tls-port', `${port}`, '--tls-cert-file', cert, '--tls-key-file', key, '--tls-auth-clients', 'no']
+  await redisServer(t, { args: tls })
+  const troubleAt = async (host: string, redisCa?: string) => {
+    const store = await createStore({ redisUrl: `rediss://${host}:${port}`, redisCa, processId: 'one', log() {} })
+    const trouble = store.trouble()
+    await store.close()
+    return trouble
+  }
+  t.equal(await troubleAt('localhost', cert), undefined)
+  t.match(await troubleAt('localhost'), /self-signed certificate/, 'without it nobody is believed')
+  t.match(await troubleAt('127.0.0.1', cert), /127\.0\.0\.1 is not in the cert/, 'it is for one host')
+  await t.rejects(troubleAt('localhost', key), /redis\.ca_file \S+localhost\.key\.pem holds no certificate/)
+  await t.rejects(troubleAt('localhost', '/nowhere.pem'), /redis\.ca_file \/nowhere\.pem is not there/)
 })
 
 t.test('redis cluster', { skip }, async t => {
