@@ -13,6 +13,8 @@ export interface RecallOptions {
 
 /** How often those who wait look whether all have come back. */
 const LOOK_MS = 10
+/** How often a process has all put back what they hold because Redis forgot some of its own: it costs all of them a moment. */
+const DUE_MS = 1_000
 
 /*
  * Each memory of Redis has an epoch, a key that whoever finds none writes; every script looks at it first. A process that
@@ -21,7 +23,9 @@ const LOOK_MS = 10
  *   run ── another epoch ──► meet: all known processes are waited for, each hears of it
  *                              └─► what is held is put back ──► back: the last one to come back, or 5 s, end the waiting
  *
- * Until then no script lets anybody new in, whichever process asks. Where the memory was lost from one moment to the next
+ * A key that is forgotten alone (evicted) is found missing by who asks for another place there: the epoch goes with it.
+ *
+ * Until all are back no script lets anybody new in, whichever process asks. Where the memory was lost from one moment to the next
  * this process waits as well, for a few ms; where Redis was silent before, it goes on with its share until all are back.
  */
 export class Recall {
@@ -30,6 +34,7 @@ export class Recall {
   #lost = false
   #sudden: PromiseWithResolvers<void> | undefined
   #settling: Promise<void> | undefined
+  #missedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: RecallOptions) {
     this.#options = options
@@ -43,6 +48,16 @@ export class Recall {
   /** Redis lost the memory that this process knew, and not all is put back yet. */
   get lost(): boolean {
     return this.#lost
+  }
+
+  /** Where Redis has forgotten some of this process's places alone, the memory is to be taken for lost: not each time. */
+  get due(): boolean {
+    return performance.now() - this.#missedAt > DUE_MS
+  }
+
+  /** It had forgotten some. */
+  missed(): void {
+    if (this.due) this.#missedAt = performance.now()
   }
 
   /** Who shares this Redis now. */

@@ -138,15 +138,17 @@ export class SharingStore implements Store {
     for (;;) {
       if (!this.#breaker.open) {
         const at = performance.now()
-        const taken = await this.#batch.ask(
-          this.#redis.acquire(key, holder, limit, ttlMs, own ?? this.#mine.count(key)),
-        )
+        const mine = own ?? this.#mine.count(key)
+        const call = this.#redis.acquire(key, holder, limit, ttlMs, mine, this.#recall.due)
+        const taken = await this.#batch.ask(call)
         // From before it was asked: here a lease must not live longer than there.
         if (taken === 'held') this.#mine.acquire(key, holder, 0, ttlMs - (performance.now() - at))
         else if (taken === 'full') this.#wanted.add(key)
         if (taken === 'held' || taken === 'full') return taken === 'held'
-        if (taken === 'missing') void this.#batch.askAll(this.#redis.put(key, this.#mine.holders(key)))
-        else if (taken === 'later') await this.#recall.settled()
+        if (taken === 'missing') {
+          this.#recall.missed()
+          void this.#batch.askAll(this.#redis.put(key, this.#mine.holders(key)))
+        } else if (taken === 'later') await this.#recall.settled()
         if (taken) {
           own = 0
           continue

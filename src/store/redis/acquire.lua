@@ -1,6 +1,7 @@
 -- Take one place under a limit, or learn that there is none; then mark it as waited for.
--- KEYS[1] sorted set of holders, scored by expiry (ms)   KEYS[2] the mark
--- ARGV holder, limit (0: none), ttl (ms), the mark's ttl (ms), how many others are the process's own
+-- KEYS[1] sorted set of holders, scored by expiry (ms)   KEYS[2] the mark   KEYS[3] those whose place was taken away
+-- ARGV holder, limit (0: none), ttl (ms), the mark's ttl (ms), how many others are the process's own, 1 to have all put back what
+--   they hold where some of its own are missing, or 0
 -- returns 1 held (also when holder held it before), 0 full, -1 some of its own are missing, -2 nobody is let in yet
 -- Atomic because prune, count and add must see the same set, and because no place may come free between the refusal and
 -- the mark.
@@ -9,6 +10,10 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_text)
 if limit > 0 then
   local count = redis.call('ZCARD', KEYS[1])
   if count < tonumber(ARGV[5]) then
+    -- Evicted: then those of others are missing as well.
+    if epoch and ARGV[6] == '1' and redis.call('EXISTS', KEYS[3]) == 0 then
+      lose()
+    end
     return -1
   end
   if is_settling() then

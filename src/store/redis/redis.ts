@@ -34,8 +34,11 @@ export interface RedisShare {
   leave(): Call<true>
   /** What it does when its memory is full, in its own words; undefined when it does not say. */
   policy(): Promise<string | undefined>
-  /** `own`: how many leases of the key are known to be this process's; `missing`: Redis has fewer, put them back and ask again. */
-  acquire(key: string, holder: string, limit: number, ttlMs: number, own: number): Call<Taken>
+  /**
+   * `own`: how many leases of the key are known to be this process's; `missing`: Redis has fewer, put them back and ask again.
+   * `loses`: unless somebody took them away, the memory is lost with them, and all put back theirs.
+   */
+  acquire(key: string, holder: string, limit: number, ttlMs: number, own: number, loses: boolean): Call<Taken>
   /** Writes leases down as facts, beyond any limit. */
   put(key: string, leases: readonly { holder: string; leftMs: number }[]): Call<true>[]
   /** The holders whose lease was gone. `mend`: they are known to be alive, and are put back unless somebody took the place away. */
@@ -191,12 +194,12 @@ export function openRedis({ url, ca, prefix = 'gw:', onFreed, onLost }: RedisSha
       const policies = said.flatMap(info => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1] ?? [])
       return policies.find(policy => policy !== NO_EVICTION) ?? policies[0]
     },
-    acquire: (key, holder, limit, ttlMs, own) =>
+    acquire: (key, holder, limit, ttlMs, own, loses) =>
       new Call(
         'acquire',
         [key],
-        [leases(key), mark(key)],
-        [holder, limit, Math.ceil(ttlMs), WANT_MS, own],
+        [leases(key), mark(key), deprived(key)],
+        [holder, limit, Math.ceil(ttlMs), WANT_MS, own, loses ? 1 : 0],
         (answer: number) => TAKEN[answer + 2]!,
       ),
     put: (key, held) =>

@@ -4,7 +4,8 @@
 -- ARGV[2] the id of the epoch that the process knows; '*': it does not ask
 -- returns each call's answer; nothing is run, and '' is returned, where the epoch is another one or has gone
 -- Each script sees KEYS and ARGV of its own, and the server's clock: `now` in whole ms, `exact` with their fraction, and
--- `now_text`, since Lua takes its time to write a number; and `is_settling()`: somebody has not put back yet what he holds.
+-- `now_text`, since Lua takes its time to write a number; `is_settling()`: somebody has not put back yet what he holds; and
+-- `lose()`: something was forgotten, so that all must put back what they hold.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_text = string.format('%.0f', now)
@@ -15,6 +16,10 @@ if ARGV[2] ~= '*' and (not epoch or epoch:sub(1, #ARGV[2] + 1) ~= ARGV[2] .. ' '
 end
 local function is_settling()
   return epoch and tonumber(epoch:match('%d+$')) > now
+end
+local epoch_key = KEYS[#KEYS]
+local function lose()
+  redis.call('DEL', epoch_key)
 end
 local scripts = {}
 -- (the scripts)
