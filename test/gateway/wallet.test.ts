@@ -7,8 +7,10 @@ import { balanceBucket } from '../../src/core/books/purse.ts'
 import { addUser } from '../../src/core/record/user.ts'
 import { Wallet } from '../../src/gateway/admit/wallet.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
+import { createStore } from '../../src/store/open.ts'
 import { gateway } from '../helpers/gateway.ts'
 import { matchAll } from '../helpers/match.ts'
+import { redisMissing, redisServer } from '../helpers/redis.ts'
 
 t.test('a balance that others have spent is not spent again by who knew it full', async t => {
   const { db } = (await gateway(t)).database
@@ -59,3 +61,30 @@ t.test('when Postgres cannot be asked, what was known last must do', async t => 
   matchAll(t, await store.purse(`user:${id}`), { holders: ['spool-a'] })
   t.match(await wallet.reserve(id, 'r4', wants), { room: 55n, unspent: 55n }, 'and what was used cannot')
 })
+
+t.test(
+  'a Redis that forgets again and again what it is told of a balance refuses nobody',
+  { skip: await redisMissing() },
+  async t => {
+    const { db } = (await gateway(t)).database
+    const server = await redisServer(t)
+    const admin = server.client()
+    const store = await createStore({ redisUrl: server.url, processId: 'one', log: () => {} })
+    t.teardown(() => store.close())
+    // While what was read is told to Redis, and until it is asked for.
+    const forget = async () => {
+      for (let n = 0; n < 4; n++) await admin.flushall()
+    }
+    const load = async (users?: readonly number[]) => {
+      const facts = await loadFacts(db, users)
+      void forget()
+      return facts
+    }
+    const wallet = new Wallet({ store, spoolId: 'spool-a', load, log: line => t.comment(line) })
+    t.teardown(() => wallet.close())
+    for (let n = 0; n < 15; n++) {
+      const { id } = await addUser(db, { name: `user${n}`, concurrency: 0, balance: 100n })
+      t.equal(await wallet.reserve(id, `r${n}`, [{ bucket: balanceBucket, amount: 60n, limit: 0n }]), undefined)
+    }
+  },
+)

@@ -23,6 +23,8 @@ const RESERVED_MS = 15_000
 const UNBOOKED_MS = 24 * 3_600_000
 // How long a request may wait for Postgres to say what the store does not know; then what this process knew last must do.
 const LOOK_UP_MS = 500
+/** How often the store is told what it does not know, for one request. */
+const TELLS = 10
 // Of so many users the store is told at once.
 const AT_ONCE = 200
 
@@ -146,11 +148,13 @@ export class Wallet implements Payers {
     // Only what is not booked: what this process knew of the rest may be old, if others have spent of it since.
     if (!money.introduced) void this.#record(money)
     let answer = await this.#store.reserve(money.purse, request, wants, RESERVED_MS)
-    if (!answer.held && 'unknown' in answer) {
-      await this.#refreshSoon(money)
+    for (let tells = 0; !answer.held && 'unknown' in answer; tells++) {
+      if (tells === 0) await this.#refreshSoon(money)
+      // Told, and forgotten before it was asked for: the store may lose its memory at any moment, but not for ever.
+      else if (tells === TELLS || !answer.unknown.every(bucket => money.facts.has(bucket)))
+        throw new Failure('BILLING_UNAVAILABLE')
       await Promise.all([this.#record(money, [...money.facts.values()]), this.#renew(money)])
       answer = await this.#store.reserve(money.purse, request, wants, RESERVED_MS)
-      if (!answer.held && 'unknown' in answer) throw new Failure('BILLING_UNAVAILABLE')
     }
     if (!answer.held) return this.#refused(money, answer.bucket, wants)
     money.reserved.push({ request, amounts: wants })
