@@ -17,6 +17,8 @@ export interface EpochKeeper {
   suspect(why: string): void
   /** How everything is read again; done at once where that was found at the start. */
   follow(renew: () => Promise<Renewed>): Promise<void>
+  /** it was found, and not everything is read again yet */
+  pending(): boolean
   /** what there is to be said of it, in words; undefined when all is well */
   trouble(): string | undefined
   close(): void
@@ -130,6 +132,7 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
       renew = how
       if (pending) await again()
     },
+    pending: () => pending !== undefined,
     trouble() {
       if (half !== undefined) return `database: ${half} Serving by what was known last; usage waits`
       if (pending) return `database: Postgres is not where it was (${pending.why}), and everything is being read again`

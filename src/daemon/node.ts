@@ -72,7 +72,7 @@ import { opsRoutes } from './ops.ts'
 import { otelOf } from './otel.ts'
 import { type ConfigSource, createReloads, fixedSource, type Reloads } from './reload.ts'
 import { followSnapshots } from './snapshots.ts'
-import { spoolFolder } from './spools.ts'
+import { bookedFolder, spoolFolder } from './spools.ts'
 import { steer } from './steer.ts'
 import { startStream } from './stream.ts'
 import { keepTokens } from './tokens.ts'
@@ -206,6 +206,7 @@ export async function startWorker(
   const books = open('books')(
     openBooks({
       folder: spoolFolder(config['data_dir'], number),
+      kept: { folder: bookedFolder(config['data_dir'], number), again: epoch.pending() },
       refusedFile: refusedFile(config['data_dir']),
       connection: database.connection,
       timezone: config['timezone'],
@@ -218,7 +219,7 @@ export async function startWorker(
   )
   await epoch.follow(async () => {
     // What is booked again is put aside before anybody learns that it is not booked.
-    const lines = await books.rewind()
+    const lines = books.state().waiting + (await books.rewind())
     ears.renew()
     await snapshots.renew()
     return { lines, older: await money.renew() }

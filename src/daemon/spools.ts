@@ -5,6 +5,9 @@ import path from 'node:path'
 /** Where a worker's lines wait for their booking. */
 export const spoolFolder = (dataDir: string, worker: number): string => path.join(dataDir, 'spool', String(worker))
 
+/** Where it leaves those that are booked, when it is stopped. */
+export const bookedFolder = (dataDir: string, worker: number): string => path.join(dataDir, 'booked', String(worker))
+
 /**
  * Gives worker 0 what an older gw left in `spool/` itself and what workers left that are no longer started. A segment is
  * moved by its name alone, so that a crash at any point leaves it in one place or the other. Called by whoever has the

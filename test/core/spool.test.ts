@@ -21,7 +21,7 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { readRefused, refusedCount, setAside, settleRefused } from '../../src/core/books/refused.ts'
-import { openSpool, type Spool } from '../../src/core/books/spool.ts'
+import { openSpool, type Spool, type SpoolOptions } from '../../src/core/books/spool.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { requestId } from '../../src/lib/id.ts'
 import { book, moverHere } from '../helpers/booking.ts'
@@ -79,6 +79,41 @@ t.test('a row holds what its line says, to the last digit', async t => {
     Record<string, unknown>
   >`select *, charged::text as charged, cost::text as cost from usage`.execute(place.db)
   t.match(rows[0], { ...row, at: new Date(row.at) })
+})
+
+t.test('of a database that was put back meanwhile, what a closed one left is moved again, once', async t => {
+  const place = await placeFor(t)
+  const folder = path.join(path.dirname(place.folder), 'booked')
+  const open = (again: boolean) => place.open({ kept: { folder, again } })
+  const sent = lines(4)
+  const first = open(false)
+  for (const one of sent.slice(0, 2)) first.append(one)
+  await first.drain(10_000)
+  t.equal(await first.rewind(), 2)
+  for (const one of sent.slice(2)) first.append(one)
+  await first.drain(10_000)
+  await first.close()
+  t.equal(await first.rewind(), 0, 'a closed one has none')
+  t.same(await place.rows(), idsOf(sent))
+  t.same(readdirSync(place.folder), [])
+
+  const lost = idsOf(sent).slice(1)
+  await sql`delete from usage where request_id = any(${lost})`.execute(place.db)
+  await sql`delete from ledger where entry_id = any(${lost})`.execute(place.db)
+  const second = open(true)
+  t.equal(second.state().waiting, 4)
+  await second.drain(10_000)
+  await second.close()
+  t.same(await place.rows(), idsOf(sent))
+  t.same(readdirSync(folder), [], 'no third time')
+
+  const third = open(false)
+  third.append(lines(1)[0]!)
+  await third.drain(10_000)
+  await third.close()
+  t.equal(readdirSync(folder).length, 1)
+  await open(false).close()
+  t.same(readdirSync(folder), [], 'nor where the database is as it was')
 })
 
 t.test('it moves by itself, every interval, and each month finds its partition', async t => {
@@ -467,9 +502,14 @@ async function placeFor(t: Test, settings: { timezone?: string } = {}) {
     db,
     through,
     log,
-    open({ batch = 500, intervalMs = NEVER }: { batch?: number; intervalMs?: number } = {}): Spool {
+    open({
+      batch = 500,
+      intervalMs = NEVER,
+      kept,
+    }: Partial<Pick<SpoolOptions, 'intervalMs' | 'kept'>> & { batch?: number } = {}): Spool {
       const spool = openSpool({
         folder,
+        kept,
         intervalMs,
         mover: moverHere({ folder, batch, book: lines => book(through, lines, 'UTC') }),
         log: (level, line) => {

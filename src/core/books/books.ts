@@ -4,7 +4,7 @@ import type { Booked } from './book.ts'
 import type { UsageLine } from './line.ts'
 import { openMover } from './mover.ts'
 import { refusedCount } from './refused.ts'
-import { openSpool } from './spool.ts'
+import { openSpool, type SpoolOptions } from './spool.ts'
 import { openTill, type TillOptions } from './till.ts'
 
 export interface Books {
@@ -58,6 +58,8 @@ export interface BooksOptions {
   timezone: string
   /** rows a batch at most */
   batch: number
+  /** as in `SpoolOptions` */
+  kept?: SpoolOptions['kept']
   /** how long rows may wait for company, ms */
   intervalMs: number
   /** live settings */
@@ -68,12 +70,13 @@ export interface BooksOptions {
 
 const CLOSE_MS = 5_000
 
-export function openBooks({ folder, payers, policy, intervalMs, log, ...rest }: BooksOptions): Books {
+export function openBooks({ folder, kept, payers, policy, intervalMs, log, ...rest }: BooksOptions): Books {
   const mover = openMover(rest)
   const refusedNow = refusedCount(rest.refusedFile)
   const refused = (line: UsageLine) => payers.forget(line)
   const spool = openSpool({
     folder,
+    kept,
     intervalMs,
     mover,
     booked: booked => payers.heard(booked),

@@ -8,6 +8,8 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -23,6 +25,11 @@ import { type Stretch, tellLines } from './segment.ts'
 
 export interface SpoolOptions {
   folder: string
+  /**
+   * Where a spool that is closed leaves what it has moved and still has, for a database that is put back before the next start.
+   * That one moves it `again`, or takes it away. Default: it goes at once
+   */
+  kept?: { folder: string; again: boolean } | undefined
   /** how long rows may wait for company, ms */
   intervalMs: number
   /** moves lines to Postgres; closed with the spool */
@@ -71,7 +78,11 @@ interface Segment {
  * (the data dir's lock), so nobody else appends to what is adopted.
  */
 export function openSpool(options: SpoolOptions): Spool {
-  mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  const { kept } = options
+  for (const folder of [options.folder, kept?.folder]) if (folder) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const name of kept ? readdirSync(kept.folder) : [])
+    if (kept!.again) renameSync(path.join(kept!.folder, name), path.join(options.folder, name))
+    else rmSync(path.join(kept!.folder, name), { force: true })
   const segments: Segment[] = readdirSync(options.folder)
     .filter(name => name.endsWith('.ndjson'))
     .sort()
@@ -181,6 +192,16 @@ export function openSpool(options: SpoolOptions): Spool {
     }
   }
 
+  function leave(file: string): void {
+    try {
+      if (kept) renameSync(file, path.join(kept.folder, path.basename(file)))
+      else unlinkSync(file)
+    } catch {
+      // Where it is it would be moved again for nothing.
+      unlinkSync(file)
+    }
+  }
+
   function well(): void {
     if (error !== undefined) options.log('info', 'usage is being written to Postgres again')
     error = undefined
@@ -246,7 +267,7 @@ export function openSpool(options: SpoolOptions): Spool {
       await moving
       for (const segment of segments) {
         closeSync(segment.fd)
-        if (segment.moved >= segment.size) unlinkSync(segment.file)
+        if (segment.moved >= segment.size) leave(segment.file)
       }
     },
   }
