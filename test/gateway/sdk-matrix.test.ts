@@ -326,7 +326,7 @@ const kinds: Case[] = [
       const leaves = new AbortController()
       script([{ hold: 'start' }, { text: 'next' }])
       const error = thrown(ask(false, { signal: leaves.signal }))
-      await gw.mock.until(({ holding }) => holding === 1, credentialOf(model))
+      await gw.mock.until(({ holding }) => holding === 1, credentialOf(model), 50_000)
       leaves.abort()
       assert.equal((await error).kind, client.errors.aborted)
       await gw.mock.until(({ aborted }) => aborted === 1, credentialOf(model))
