@@ -34,6 +34,11 @@ export interface Invocation {
   /** @throws Refusal `config` */
   load(): Promise<Loaded>
   config(): Promise<Config>
+  /**
+   * The control socket, also where something else in the configuration is wrong: unless `quiet`, that is told.
+   * @throws Refusal `config` where it cannot be known
+   */
+  socket(quiet?: boolean): Promise<string>
   /** The database, its schema up to date unless `migrate` is false. @throws Refusal `unreachable` */
   database(options?: { migrate?: boolean }): Promise<Database>
   db(): Promise<Db>

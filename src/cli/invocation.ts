@@ -87,6 +87,12 @@ export function openInvocation(
     }),
     load: () => (loaded ??= import('../config/load.ts').then(({ loadConfig }) => loadConfig(gw.loadOptions()))),
     config: async () => (await gw.load()).config,
+    async socket(quiet = false) {
+      const { loadSocket } = await import('../config/load.ts')
+      const { socket, problems } = loadSocket(gw.loadOptions())
+      if (!quiet) for (const problem of problems) out.note(problem)
+      return socket
+    },
 
     database(options) {
       opened ??= (async () => {

@@ -58,6 +58,23 @@ const kubernetes = /_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$|_PORT(_\d+_(TCP|UDP|SCTP
  * @throws Refusal `config` whose message lists every problem, one a line.
  */
 export function loadConfig(options: LoadOptions = {}): Loaded {
+  const { problems, ...loaded } = read(options)
+  if (problems.length > 0) throw new Refusal('config', problems.join('\n'))
+  return loaded
+}
+
+/**
+ * Where a running gw is asked: a mistake in what has nothing to do with that keeps nobody from looking at gw or stopping it.
+ * @returns also what is wrong, a line each
+ * @throws Refusal `config` where the path itself cannot be known
+ */
+export function loadSocket(options: LoadOptions = {}): { socket: string; problems: readonly string[] } {
+  const { config, problems, known } = read(options)
+  if (!known) throw new Refusal('config', problems.join('\n'))
+  return { socket: config['control.socket'], problems }
+}
+
+function read(options: LoadOptions): Loaded & { problems: string[]; known: boolean } {
   const env = options.env ?? process.env
   const { flags = {}, cwd = process.cwd() } = options
   const found = findFile(options.file, env, cwd)
@@ -101,8 +118,8 @@ export function loadConfig(options: LoadOptions = {}): Loaded {
     // A setting that was mistyped is not a setting that is missing.
     if (!keys.some(key => wrong.has(key))) problems.push(`${place[blame] ?? blame}: ${message}`)
   }
-  if (problems.length > 0) throw new Refusal('config', problems.join('\n'))
-  return { config, origin, file: found?.file }
+  const known = whole && !wrong.has('data_dir') && !wrong.has('control.socket')
+  return { config, origin, file: found?.file, problems, known }
 }
 
 function parse(type: Kind<unknown>, { raw, folder, remedy }: Given): unknown {

@@ -70,6 +70,17 @@ t.test('what may be applied is, what takes a restart is named, and what is wrong
     await configure(text)
     const refused = await cli.gw('reload')
     t.match(refused, { code: 3, stdout: '' })
+    // Whoever looks at gw reads the same file; only where it says nothing of the socket gw cannot be found.
+    const looked = await cli.gw('status')
+    if (text.includes('\t')) t.match(looked, { code: 3, stderr: /gw\.yaml:2:1 is not valid YAML/ })
+    else t.match(looked, { code: 0, stdout: /^degraded +configuration: the last reload was refused/m })
+    if (text.includes('lisen')) {
+      t.match(looked.stderr, /^\S+gw\.yaml:3:1 lisen: /m, 'and hears what is wrong')
+      for (const verb of ['drain', 'drain --undo', 'ping', 'slots list']) t.equal((await cli.gw(verb)).code, 0, verb)
+      t.equal((await cli.gw('drain --wait')).code, 3, 'it does not know how long')
+      t.equal(gw.daemon.gateway.drained, false, 'and has done nothing')
+      said()
+    }
     await t.rejects(gw.daemon.reload('SIGHUP'))
     const logged = said()
     t.equal(logged.pop(), 'SIGHUP: nothing is applied, what was read before holds')

@@ -28,11 +28,12 @@ export function define(noun: Command, act: Act): void {
         const { wait = false, timeout, undo = false } = options
         if (undo && wait) throw new Refusal('usage', '--wait waits for a drain, which --undo ends; give one of them')
         if (timeout !== undefined && !wait) throw new Refusal('usage', '--timeout goes with --wait')
+        // Before anything is asked: it is what may be wrong in the file.
+        const patience = timeout ?? (wait ? (await gw.config())['drain_timeout'] : 0)
         const control = await daemon(gw)
         const asked: DrainAsked = { undo }
         const begun = performance.now()
         let said = await control.post<Drained>('/drain', asked)
-        const patience = timeout ?? (await gw.config())['drain_timeout']
         while (wait && said.in_flight > 0) {
           if (performance.now() - begun > patience)
             throw new Refusal(

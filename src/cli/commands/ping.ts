@@ -7,7 +7,7 @@ export function define(noun: Command, act: Act): void {
   noun.description('Prints pong and the milliseconds it took; exit code 4 when no daemon answers.').action(
     act(async gw => {
       const { controlClient } = await import('../../control/client.ts')
-      const client = controlClient((await gw.config())['control.socket'])
+      const client = controlClient(await gw.socket())
       const begun = performance.now()
       await client.get('/ping')
       const ms = Math.round((performance.now() - begun) * 10) / 10

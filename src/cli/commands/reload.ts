@@ -9,7 +9,7 @@ import { daemon } from '../live.ts'
 /** @throws Refusal of the daemon, `unreachable` where none is found by what the file says now */
 async function ask(gw: Invocation): Promise<ReloadView> {
   try {
-    return await (await daemon(gw)).post<ReloadView>('/reload', { dry_run: gw.dryRun } satisfies ReloadAsked)
+    return await (await daemon(gw, true)).post<ReloadView>('/reload', { dry_run: gw.dryRun } satisfies ReloadAsked)
   } catch (error) {
     if (!(error instanceof Refusal) || error.kind !== 'unreachable') throw error
     const moved = 'after a change of data_dir or control.socket gw is still where it was, and takes a restart'

@@ -11,7 +11,7 @@ export function define(noun: Command, act: Act): void {
   noun.description('Asks the running daemon how it is; exit code 4 when there is none.').action(
     act(async gw => {
       const { controlClient } = await import('../../control/client.ts')
-      const status = await controlClient((await gw.config())['control.socket']).get<StatusView>('/status')
+      const status = await controlClient(await gw.socket()).get<StatusView>('/status')
       const { started_at, uptime_ms: _, config_read_at, nodes, ...fields } = status
       gw.out.record(status, {
         ...fields,

@@ -20,7 +20,7 @@ export function define(noun: Command, act: Act): void {
       act(async (gw, options: { once?: boolean; batch?: boolean; count?: number; view?: View }) => {
         const { once = false, batch = false, count, view } = options
         if (count !== undefined && !batch) throw new Refusal('usage', '-n belongs to --batch: gw top --batch -n 3')
-        const socket = (await gw.config())['control.socket']
+        const socket = await gw.socket()
         const { shell, out } = gw
         const { json } = out
         const { runTop } = await import('../../tui/main.ts')

@@ -7,7 +7,7 @@ import type { Invocation } from '../command.ts'
 
 /** Until `count` frames are printed, or a signal comes. @throws Refusal `unreachable` when no daemon answers at the beginning */
 export async function watch(gw: Invocation, { count }: { count?: number }): Promise<void> {
-  const socket = (await gw.config())['control.socket']
+  const socket = await gw.socket()
   const { shell, out } = gw
   const { json } = out
   let seen = 0
