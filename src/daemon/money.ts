@@ -8,6 +8,8 @@ import type { Store } from '../store/store.ts'
 
 /** How soon a store that was silent is told again. */
 const LATE_MS = 2_000
+/** Of more users than these it is cheaper to ask of all. */
+const MANY = 10
 
 export interface MoneyKeeper {
   wallet: Wallet
@@ -34,20 +36,25 @@ export async function keepMoney(options: {
     wentBack,
   })
   const failed = (error: Error) => log.warn(`could not read balances: ${error.message}`)
-  // Of all of them, one reading after the other; what is heard during one may have been missed by it.
+  // One reading after the other; what is heard during one may have been missed by it. A statement may have changed many at once.
+  const changed = new Set<number>()
+  let anybody = false
   let reading = false
-  let again = false
-  const readAll = async () => {
-    again = reading
+  const read = async () => {
     if (reading) return
     reading = true
-    await wallet.refresh().catch(failed)
+    while (anybody || changed.size > 0) {
+      const users = anybody || changed.size > MANY ? [undefined] : [...changed]
+      anybody = false
+      changed.clear()
+      await Promise.all(users.map(user => wallet.refresh(user))).catch(failed)
+    }
     reading = false
-    if (again) void readAll()
   }
   await ears.hear(MONEY, payload => {
-    if (payload !== undefined && /^\d+$/.test(payload)) void wallet.refresh(Number(payload)).catch(failed)
-    else void readAll()
+    if (payload !== undefined && /^\d+$/.test(payload)) changed.add(Number(payload))
+    else anybody = true
+    void read()
   })
   await wallet.refresh()
   let late: NodeJS.Timeout | undefined

@@ -9,8 +9,10 @@ import type { StatusView } from '../../src/control/view.ts'
 import { move } from '../../src/core/books/ledger.ts'
 import { createKey, revokeKey } from '../../src/core/record/key.ts'
 import { keepEpoch } from '../../src/daemon/epoch.ts'
+import { keepMoney } from '../../src/daemon/money.ts'
 import { type Db, openDatabase } from '../../src/db/connect.ts'
-import { openEars } from '../../src/db/listen.ts'
+import { MONEY, openEars } from '../../src/db/listen.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
 import { backupOf, freshDatabase } from '../helpers/database.ts'
 import { gateway, hello, type TestGateway, until } from '../helpers/gateway.ts'
 import { redisMissing, redisServer } from '../helpers/redis.ts'
@@ -159,4 +161,32 @@ t.test('what is put back while nobody runs is told at the next start', async t =
     await start(t),
     /^database: Postgres went back to an older state at .* \(its ledger was at entry 9 and is at 4\)/,
   )
+})
+
+t.test('balances that one statement changes are no reading each', async t => {
+  const { config } = loadConfig({ env: { GW_DATABASE_URL: await freshDatabase(t) }, flags: { data_dir: tmpdir() } })
+  const { db, connection, close } = await openDatabase(config, { migrate: false })
+  t.teardown(() => close())
+  await sql`insert into users (name, concurrency) select 'u' || i, 1 from generate_series(1, 300) i`.execute(db)
+  await sql`insert into balances (user_id) select id from users`.execute(db)
+  const ears = await openEars(connection, { log() {} })
+  t.teardown(ears.close)
+  let asked = 0
+  const counted = db.withPlugin({
+    transformQuery({ node }) {
+      asked++
+      return node
+    },
+    transformResult: async ({ result }) => result,
+  })
+  const store = new MemoryStore()
+  const log = pino({ level: 'silent' })
+  const options = { database: { db: counted }, ears, store, spoolId: 's', log, wentBack() {} }
+  const money = await keepMoney(options)
+  t.teardown(() => money.close())
+  const heard = new Set<string | undefined>()
+  await ears.hear(MONEY, payload => void heard.add(payload))
+  await sql`update balances set balance = 7`.execute(db)
+  await until(t, 'all are heard of', () => heard.size === 300)
+  t.ok(asked < 100, `${asked} questions`)
 })
