@@ -72,7 +72,7 @@ export function createBook(options: BookOptions): Book {
       const row = book.record ? firstSight(head, id, connection, options.now()) : null
       return openPage([total, own], row, options, changed)
     },
-    until(predicate, credential, timeoutMs = 5000) {
+    until(predicate, credential, timeoutMs = 30_000) {
       return new Promise((resolve, reject) => {
         const settle = (then: () => void) => {
           clearTimeout(timer)

@@ -32,7 +32,7 @@ export interface Mock {
   stats(credential?: string): Stats
   /**
    * Resolves when the predicate holds, which is asked at every change.
-   * @throws Error after `timeoutMs` (5000) or when the mock closes, telling the sums it saw last.
+   * @throws Error after `timeoutMs` (30 000) or when the mock closes, telling the sums it saw last.
    */
   until(predicate: (stats: Stats) => boolean, credential?: string, timeoutMs?: number): Promise<Stats>
   /** Lets go of the requests that wait at a `hold` point now. */

@@ -37,7 +37,7 @@ t.test('SIGSTOP, then SIGCONT', { skip: await redisMissing() }, async t => {
     t.match(answer, /\n\nevent: error\ndata: .*"code":"LEASE_LOST".*\n\n$/, 'what was fenced ends with an error')
     t.notMatch(answer, 'message_stop')
   }
-  t.match(await mock.until(s => s.inFlight === LIMIT), { aborted: LIMIT }, 'and its provider is told')
+  t.match(await mock.until(s => s.inFlight === LIMIT, undefined, 5_000), { aborted: LIMIT }, 'and its provider is told')
   for (const node of [one, two]) t.equal(await used(node), LIMIT, 'nobody else has lost anything')
   mock.release()
   for (const answer of await waiting) t.match(answer, /^200 [\s\S]*event: message_stop\ndata: .*\n\n$/)

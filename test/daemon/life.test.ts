@@ -246,7 +246,7 @@ for (const [what, drain, again] of [
     })
     await refused(t, await whole, [503, 'api_error', 'DRAINING', message])
     t.equal(await gw.end(), 0)
-    t.match(await mock.until(stats => stats.inFlight === 0), { aborted: 2 }, 'the provider is told')
+    t.match(await mock.until(stats => stats.inFlight === 0, undefined, 5_000), { aborted: 2 }, 'the provider is told')
     if (again) {
       // Within a second a batch may have been booked, or not, or not been seen off: whoever starts next does the rest, and only that.
       const next = await serve(t, dir, env)

@@ -305,7 +305,7 @@ async function go(t: Test, gw: TestGateway, lane: Lane, way: Way, shape: Shape, 
     if (lane.drainMs > SOON) {
       await until(t, `${model} is read on`, () => isIn(gw, model, 'draining'))
       gw.mock.release(at)
-    } else await gw.mock.until(s => s.aborted > aborted, at)
+    } else await gw.mock.until(s => s.aborted > aborted, at, 5_000)
   }
   await reply
   await until(

@@ -118,7 +118,7 @@ async function go(t: Test, gw: TestGateway, lane: Lane, key: string, client: Dia
     await gw.mock.until(s => s.holding === 1, one, 20_000)
     const { aborted } = gw.mock.stats(one)
     leave.abort()
-    await gw.mock.until(s => s.aborted > aborted, one)
+    await gw.mock.until(s => s.aborted > aborted, one, 5_000)
   }
   const text = await reply
   if (way.expect === 'exact') t.match(text, /^200 .*/s, `${what}: ${text.slice(0, 300)}`)

@@ -426,7 +426,7 @@ t.test('an upstream that does not come to its end in time is left, and what came
     ],
   })
   await leaveAt(t, gw, s => s.holding === 1)
-  await gw.mock.until(s => s.aborted === 1)
+  await gw.mock.until(s => s.aborted === 1, undefined, 5_000)
   const [row] = await gw.usage(1)
   t.match(row, { status: 499, partial: true, input_tokens: 30 })
   t.ok(row!.output_tokens >= 5 && row!.output_tokens <= 20, `${row!.output_tokens} tokens are reckoned`)
@@ -436,7 +436,7 @@ t.test('an upstream that does not come to its end in time is left, and what came
 t.test('where leaving ends the upstream, a prompt that was sent is paid all the same', async t => {
   const gw = await gateway(t, { accounts: [{ script: { hold: 'start' } }] })
   await leaveAt(t, gw, s => s.holding === 1)
-  await gw.mock.until(s => s.aborted === 1)
+  await gw.mock.until(s => s.aborted === 1, undefined, 5_000)
   const [row] = await gw.usage(1)
   t.match(row, { status: 499, partial: true, output_tokens: 0 })
   t.equal(row!.input_tokens, Math.ceil(Buffer.byteLength(JSON.stringify(hello({ stream: true }))) / 4))
@@ -506,7 +506,7 @@ t.test('a shutdown does not wait for those who have left', async t => {
   await leaveAt(t, gw, s => s.holding === 1)
   await until(t, 'it is read on', async () => (await gw.live()).in_flight === 1)
   for (const down of gw.daemon.gateway.live) down.interrupt(new Failure('DRAINING', ['is shutting down']))
-  await gw.mock.until(s => s.aborted === 1)
+  await gw.mock.until(s => s.aborted === 1, undefined, 5_000)
 })
 
 t.test('with a full disk new requests are refused, and readiness says why', async t => {

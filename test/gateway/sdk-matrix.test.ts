@@ -316,7 +316,7 @@ const kinds: Case[] = [
       script([{ chunks: three, hold: far.cuts[0]! }, { text: 'next' }])
       const error = await thrown(ask(true, { signal: leaves.signal, onText: () => leaves.abort() }))
       assert.equal(error.kind, client.errors.aborted)
-      await gw.mock.until(({ aborted }) => aborted === 1, credentialOf(model))
+      await gw.mock.until(({ aborted }) => aborted === 1, credentialOf(model), 5_000)
       assert.equal((await ask(false)).text, 'next', 'its place is free')
     },
   },
@@ -329,7 +329,7 @@ const kinds: Case[] = [
       await gw.mock.until(({ holding }) => holding === 1, credentialOf(model), 50_000)
       leaves.abort()
       assert.equal((await error).kind, client.errors.aborted)
-      await gw.mock.until(({ aborted }) => aborted === 1, credentialOf(model))
+      await gw.mock.until(({ aborted }) => aborted === 1, credentialOf(model), 5_000)
       assert.equal((await ask(true)).text, 'next', 'its place is free')
     },
   },

@@ -166,7 +166,7 @@ t.test('a client that cancels is heard by the provider', async t => {
   const stream = client.messages.stream(ask)
   stream.on('text', () => stream.abort())
   t.type(await thrown(stream.finalMessage()), Anthropic.APIUserAbortError)
-  t.match(await gw.mock.until(stats => stats.inFlight === 0), { aborted: 1, completed: 0 })
+  t.match(await gw.mock.until(stats => stats.inFlight === 0, undefined, 5_000), { aborted: 1, completed: 0 })
 })
 
 t.test('the SDK’s own retries do not multiply ours', async t => {

@@ -86,7 +86,7 @@ t.test('notices a client that goes away, wherever the reply is', async t => {
     const answer = ask(mock, { signal: client.signal })
     await mock.until(stats => stats[reached] === 1, 'k')
     client.abort()
-    const stats = await mock.until(stats => stats.aborted === 1, 'k')
+    const stats = await mock.until(stats => stats.aborted === 1, 'k', 5_000)
     matchAll(t, stats, {
       inFlight: 0,
       completed: 0,
