@@ -36,7 +36,7 @@ export interface Invocation {
   config(): Promise<Config>
   /**
    * The control socket, also where something else in the configuration is wrong: unless `quiet`, that is told.
-   * @throws Refusal `config` where it cannot be known
+   * @throws Refusal `config` where it cannot be known, or nobody answers there
    */
   socket(quiet?: boolean): Promise<string>
   /** The database, its schema up to date unless `migrate` is false. @throws Refusal `unreachable` */

@@ -90,6 +90,8 @@ export function openInvocation(
     async socket(quiet = false) {
       const { loadSocket } = await import('../config/load.ts')
       const { socket, problems } = loadSocket(gw.loadOptions())
+      // Where nobody answers the mistakes are what there is to say.
+      if (problems.length > 0 && !(await isThere(socket))) throw new Refusal('config', problems.join('\n'))
       if (!quiet) for (const problem of problems) out.note(problem)
       return socket
     },
@@ -204,4 +206,14 @@ async function ask(shell: Shell, question: string): Promise<boolean> {
   } finally {
     terminal.close()
   }
+}
+
+async function isThere(socket: string): Promise<boolean> {
+  const { controlClient } = await import('../control/client.ts')
+  return controlClient(socket)
+    .get('/ping')
+    .then(
+      () => true,
+      () => false,
+    )
 }

@@ -60,7 +60,7 @@ export function referencePage(): string {
     'A file that was read and is there no more is a mistake, too: an empty one says that all is as by default. What the database keeps',
     'from being done within 2 s (rules of `alerts.file`) is waited for: the command names it and ends with 8, `/readyz` says it until then.',
     'Commands that ask the running gw (`status`, `ping`, `top`, `stop`, `drain` …) tell what is wrong in the file and ask all the',
-    'same, unless it is what says where gw is (`data_dir`, `control.socket`) or no YAML; all others end with 3.',
+    'same where one answers, unless it is what says where gw is (`data_dir`, `control.socket`) or no YAML; all others end with 3.',
     'gw logs to stdout alone, so there is no log file to reopen.',
   ]
   for (const [section, keys] of bySection()) {
