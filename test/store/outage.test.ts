@@ -308,6 +308,15 @@ t.test('a Redis that loses its memory: who is waited for, and for how long', { s
   sleeper.process.kill('SIGCONT')
   t.equal(await sleeper.order({ do: 'renew', key: 'k', places: 3, ttlMs: LONG }), 0, 'but loses nothing')
   await until(t, 'all are known again', async () => (await store.held(['k']))[0] === 4)
+
+  await until(t, 'it is known', async () => (await store.holders(['processes'])).length === 3)
+  await looked(t, store)
+  sleeper.process.kill('SIGSTOP')
+  await admin.del('gw:lease:{k}')
+  const late = store.acquire('k', 'late', 4, LONG)
+  await until(t, 'it is waited for', async () => (await admin.sismember('gw:coming-back:{processes}', 'sleeper')) === 1)
+  sleeper.process.kill('SIGCONT')
+  t.equal(await late, false, 'where one key was evicted, too')
 })
 
 t.test('a Redis that comes back as it was a while ago has lost its memory, too', { skip }, async t => {

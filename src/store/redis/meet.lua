@@ -17,6 +17,10 @@ if found and ARGV[7] == '1' and server ~= '' and found:match('^%S-%.(%x+) ') ~= 
   found = false
   redis.call('DEL', KEYS[2], KEYS[3])
 end
+-- Nobody has put back anything in a memory that is new, though who forgot an epoch alone still knows the processes.
+if not found then
+  redis.call('DEL', KEYS[3])
+end
 local id, born, ends = (found or ARGV[2] .. '.' .. server .. ' ' .. now_text .. ' 0'):match('^(%S+) (%d+) (%d+)$')
 local lost = known ~= id and (known ~= '' or not found and guests > 0)
 
