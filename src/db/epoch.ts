@@ -21,11 +21,7 @@ export interface Standing {
 const BITS = 48n
 /** As SQL: what is added to a row's own version. Read in a statement of its own table it locks nobody out but who begins an epoch. */
 export const epochPart = `(select number::bigint << ${BITS} from database_epoch)`
-/**
- * As SQL: what a database lacks that pg_restore makes last, of the tables by which clients are let in and usage is booked; null
- * where it has all. Before, some of their rows are not there, and a line may be booked beside the same one of the backup.
- */
-export const lacking = `(select min(name) || case count(*) when 1 then '' else format(' and %s more', count(*) - 1) end from unnest('{${[
+const NAMES = `'{${[
   'account_groups_account_id_fkey',
   'account_groups_group_id_fkey',
   'accounts_proxy_id_fkey',
@@ -39,8 +35,16 @@ export const lacking = `(select min(name) || case count(*) when 1 then '' else f
   'prices_pkey',
   'ledger_pkey',
   'usage_pkey',
-].join()}}'::text[]) name where not exists (select from pg_constraint c join pg_index i on i.indexrelid = c.conindid
-    where c.conname = name and c.connamespace = current_schema()::regnamespace and i.indisvalid))`
+].join()}}'`
+/**
+ * As SQL: what a database lacks that pg_restore makes last, of the tables by which clients are let in and usage is booked; null
+ * where it has all. Before, some of their rows are not there, and a line may be booked beside the same one of the backup. It is asked
+ * with each batch of usage, and written so that Postgres looks up these names and nothing else.
+ */
+export const lacking = `(select min(name) || case count(*) when 1 then '' else format(' and %s more', count(*) - 1) end from unnest(${NAMES}::text[]) name
+  where name <> all (array(select conname::text from pg_constraint
+    where conname = any(${NAMES}::name[]) and connamespace = (select current_schema()::regnamespace)
+      and (select indisvalid from pg_index where indexrelid = conindid))))`
 
 /** A backup is being put back: nothing may be read from what is there, and nothing written to it. */
 export class HalfRestored extends Error {
