@@ -2,12 +2,12 @@
 import type { Command } from 'commander'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
+import { daemon } from '../live.ts'
 
 export function define(noun: Command, act: Act): void {
   noun.description('Prints pong and the milliseconds it took; exit code 4 when no daemon answers.').action(
     act(async gw => {
-      const { controlClient } = await import('../../control/client.ts')
-      const client = controlClient(await gw.socket())
+      const client = await daemon(gw)
       const begun = performance.now()
       await client.get('/ping')
       const ms = Math.round((performance.now() - begun) * 10) / 10

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { NodeStanding, StatusView } from '../../control/view.ts'
 import type { Act } from '../command.ts'
 import { examples } from '../declare.ts'
+import { daemon } from '../live.ts'
 
 const nodeText = ({ name, pid, shares, this: own }: NodeStanding) =>
   `${name} (pid ${pid}${own ? ', this one' : ''}${shares === 'redis' ? '' : shares === 'silent' ? ', its Redis is silent' : ', no Redis'})`
@@ -10,8 +11,7 @@ const nodeText = ({ name, pid, shares, this: own }: NodeStanding) =>
 export function define(noun: Command, act: Act): void {
   noun.description('Asks the running daemon how it is; exit code 4 when there is none.').action(
     act(async gw => {
-      const { controlClient } = await import('../../control/client.ts')
-      const status = await controlClient(await gw.socket()).get<StatusView>('/status')
+      const status = await (await daemon(gw)).get<StatusView>('/status')
       const { started_at, uptime_ms: _, config_read_at, nodes, ...fields } = status
       gw.out.record(status, {
         ...fields,
