@@ -15,7 +15,7 @@ local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and info:match('run_id:(%x+)') or ''
 if found and ARGV[7] == '1' and server ~= '' and found:match('^%S-%.(%x+) ') ~= server then
   found = false
-  redis.call('DEL', KEYS[2], KEYS[3])
+  redis.call('DEL', KEYS[2])
 end
 -- Nobody has put back anything in a memory that is new, though who forgot an epoch alone still knows the processes.
 if not found then
