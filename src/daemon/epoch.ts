@@ -32,6 +32,8 @@ interface EpochOptions {
 
 /** For so long an operator is told, who may have to put right what is lost. */
 const TOLD_MS = 15 * 60_000
+/** What is done while it is not whole. */
+const MEANWHILE = 'Serving by what was known last; usage waits'
 /** Remembered so often, in beats: how far transactions had come. */
 const SELDOM = 30
 
@@ -59,7 +61,7 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
       return now
     } catch (error) {
       if (error instanceof HalfRestored) {
-        if (half === undefined) log('warn', `database: ${error.message} Serving by what was known last; usage waits`)
+        if (half === undefined) log('warn', `database: ${error.message} ${MEANWHILE}`)
         half = error.message
       }
       throw error
@@ -134,7 +136,7 @@ export async function keepEpoch({ ears, dataDir, log }: EpochOptions): Promise<E
     },
     pending: () => pending !== undefined,
     trouble() {
-      if (half !== undefined) return `database: ${half} Serving by what was known last; usage waits`
+      if (half !== undefined) return `database: ${half} ${MEANWHILE}`
       if (pending) return `database: Postgres is not where it was (${pending.why}), and everything is being read again`
       if (told && performance.now() - told.at > TOLD_MS) told = undefined
       return told?.line

@@ -79,10 +79,8 @@ interface Segment {
  */
 export function openSpool(options: SpoolOptions): Spool {
   const { kept } = options
-  for (const folder of [options.folder, kept?.folder]) if (folder) mkdirSync(folder, { recursive: true, mode: 0o700 })
-  for (const name of kept ? readdirSync(kept.folder) : [])
-    if (kept!.again) renameSync(path.join(kept!.folder, name), path.join(options.folder, name))
-    else rmSync(path.join(kept!.folder, name), { force: true })
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  if (kept) takeBack(kept, options.folder)
   const segments: Segment[] = readdirSync(options.folder)
     .filter(name => name.endsWith('.ndjson'))
     .sort()
@@ -194,12 +192,14 @@ export function openSpool(options: SpoolOptions): Spool {
 
   function leave(file: string): void {
     try {
-      if (kept) renameSync(file, path.join(kept.folder, path.basename(file)))
-      else unlinkSync(file)
+      if (kept) {
+        renameSync(file, path.join(kept.folder, path.basename(file)))
+        return
+      }
     } catch {
       // Where it is it would be moved again for nothing.
-      unlinkSync(file)
     }
+    unlinkSync(file)
   }
 
   function well(): void {
@@ -282,5 +282,15 @@ export function spoolId(dataDir: string): string {
     const id = `spool-${randomBytes(8).toString('hex')}`
     writeFileSync(file, id, { mode: 0o600 })
     return id
+  }
+}
+
+/** What an earlier spool left is in the folder again, or gone. */
+function takeBack(kept: NonNullable<SpoolOptions['kept']>, folder: string): void {
+  mkdirSync(kept.folder, { recursive: true, mode: 0o700 })
+  for (const name of readdirSync(kept.folder)) {
+    const file = path.join(kept.folder, name)
+    if (kept.again) renameSync(file, path.join(folder, name))
+    else rmSync(file, { force: true })
   }
 }
